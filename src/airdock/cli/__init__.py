@@ -1,0 +1,1 @@
+"""The airdock command, one file per noun."""

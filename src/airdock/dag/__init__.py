@@ -1,0 +1,1 @@
+"""What a user writes: DAGs, tasks, operators' base, mapping, and their serialised form."""

@@ -1,0 +1,1 @@
+"""What a task says it needs, turned into an image digest."""

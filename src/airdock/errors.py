@@ -1,0 +1,189 @@
+"""Every error that Airdock raises on purpose.
+
+    AirdockError
+    ├── ConfigError
+    ├── DagError                      what a user wrote can't be a DAG
+    │   ├── DagFileError              the file can't be read, parsed or run
+    │   ├── CycleError
+    │   ├── DuplicateTaskError
+    │   └── NotPortableError          a function names something it can't take into another image
+    ├── ImageError
+    │   ├── InvalidReferenceError
+    │   ├── UnknownImageError
+    │   ├── DigestError               bytes aren't what their digest says
+    │   └── UnsafeArchiveError        a layer that reaches out of its root, or is too big
+    ├── BuildError
+    │   ├── DockerfileError           the text is wrong: line and reason
+    │   └── StepFailedError           a command failed: step, line, exit code, the end of its output
+    ├── ContainerError
+    │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
+    │   ├── NotExecutableError        exit code 126
+    │   ├── CommandNotFoundError      exit code 127
+    │   └── UnknownContainerError
+    ├── EnvironmentFailedError        what a task needs can't be made: which task, why
+    ├── RunnerError                   channel or runner broke its contract
+    ├── StoreError
+    │   └── ConflictError             a compare-and-set met another state
+    └── UnknownRunError
+
+The docstring of a class is its default message. `where` names the place (file and line, task, step), `hint` says
+what to do; the command line prints each on a line of its own.
+"""
+
+__all__ = [
+    "AirdockError",
+    "BuildError",
+    "CommandNotFoundError",
+    "ConfigError",
+    "ConflictError",
+    "ContainerError",
+    "CycleError",
+    "DagError",
+    "DagFileError",
+    "DigestError",
+    "DockerfileError",
+    "DuplicateTaskError",
+    "EnvironmentFailedError",
+    "ImageError",
+    "InvalidReferenceError",
+    "IsolationError",
+    "NotExecutableError",
+    "NotPortableError",
+    "RunnerError",
+    "StepFailedError",
+    "StoreError",
+    "UnknownContainerError",
+    "UnknownImageError",
+    "UnknownRunError",
+    "UnsafeArchiveError",
+]
+
+
+class AirdockError(Exception):
+    """Something went wrong."""
+
+    exit_code = 1
+
+    def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.where = where
+        self.hint = hint
+        super().__init__(self.message)
+
+    def to_dict(self) -> dict[str, str]:
+        """The error for programs and for the way from one process to another."""
+        return {"error": type(self).__name__, "message": self.message, "where": self.where, "hint": self.hint}
+
+
+class ConfigError(AirdockError):
+    """A setting has a value that it can't have."""
+
+    exit_code = 2
+
+
+class DagError(AirdockError):
+    """What was written can't be a DAG."""
+
+
+class DagFileError(DagError):
+    """The DAG file can't be loaded."""
+
+
+class CycleError(DagError):
+    """The tasks wait for each other in a circle."""
+
+
+class DuplicateTaskError(DagError):
+    """Two tasks of one DAG have the same id."""
+
+
+class NotPortableError(DagError):
+    """The function names something that it can't take along into another image."""
+
+
+class ImageError(AirdockError):
+    """The image can't be used."""
+
+
+class InvalidReferenceError(ImageError):
+    """The name is not an image name."""
+
+
+class UnknownImageError(ImageError):
+    """There is no such image on this machine."""
+
+
+class DigestError(ImageError):
+    """The bytes are not what their digest says."""
+
+
+class UnsafeArchiveError(ImageError):
+    """The archive would write outside its folder."""
+
+
+class BuildError(AirdockError):
+    """The image could not be built."""
+
+
+class DockerfileError(BuildError):
+    """The Dockerfile can't be understood."""
+
+
+class StepFailedError(BuildError):
+    """A command of the build failed."""
+
+    def __init__(
+        self, message: str = "", *, where: str = "", hint: str = "", command_exit: int = 1, output: str = ""
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.command_exit = command_exit
+        self.output = output
+
+    def to_dict(self) -> dict[str, str]:
+        return {**super().to_dict(), "output": self.output, "command_exit": str(self.command_exit)}
+
+
+class ContainerError(AirdockError):
+    """The container could not be run."""
+
+    exit_code = 125
+
+
+class IsolationError(ContainerError):
+    """This machine forbids what a container needs."""
+
+
+class NotExecutableError(ContainerError):
+    """The command is there but can't be executed."""
+
+    exit_code = 126
+
+
+class CommandNotFoundError(ContainerError):
+    """The command is not in the image."""
+
+    exit_code = 127
+
+
+class UnknownContainerError(ContainerError):
+    """There is no such container."""
+
+
+class EnvironmentFailedError(AirdockError):
+    """What the task needs could not be made."""
+
+
+class RunnerError(AirdockError):
+    """The runner broke off or sent what it may not."""
+
+
+class StoreError(AirdockError):
+    """The metadata database could not do that."""
+
+
+class ConflictError(StoreError):
+    """Somebody else changed the state first."""
+
+
+class UnknownRunError(AirdockError):
+    """There is no such run."""

@@ -1,0 +1,1 @@
+"""Turn workloads into outcomes somewhere."""

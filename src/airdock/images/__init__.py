@@ -1,0 +1,1 @@
+"""Images on this machine: blobs, manifests, tags, unpacked layers."""

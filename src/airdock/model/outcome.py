@@ -1,0 +1,159 @@
+"""How one try of a task instance ended: a tagged union, with times, place, image and use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from airdock.model.usage import Usage
+
+__all__ = [
+    "AwaitingInput",
+    "Deferred",
+    "Ending",
+    "Failed",
+    "Lost",
+    "Outcome",
+    "Rescheduled",
+    "Skipped",
+    "Succeeded",
+    "Times",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Succeeded:
+    """The task's code returned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The task's code raised, exited with another code than 0, or was killed.
+
+    `reason` is one line: the exception's last line, the exit code, or the limit that was met. `retryable` is false
+    where Airflow would not retry either.
+    """
+
+    reason: str
+    retryable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """The task asked to be skipped."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rescheduled:
+    """A sensor gives its slot back until `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deferred:
+    """The task waits for a trigger, given by its class path and its keyword arguments."""
+
+    trigger: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AwaitingInput:
+    """The task waits for a person."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """The try ended with whoever ran it. It uses up no retry; its container is proven gone when this is told."""
+
+    reason: str
+
+
+Ending = Succeeded | Failed | Skipped | Rescheduled | Deferred | AwaitingInput | Lost
+
+_KINDS: dict[str, type[Any]] = {
+    "succeeded": Succeeded,
+    "failed": Failed,
+    "skipped": Skipped,
+    "rescheduled": Rescheduled,
+    "deferred": Deferred,
+    "awaiting_input": AwaitingInput,
+    "lost": Lost,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """When each phase of a try began; None where it was never reached. UTC.
+
+    `started` is when the container was asked for, `user_code` when the task's own code was called, `user_ended` when
+    it came back. What a try costs beyond the user's code is (ended - queued) - (user_ended - user_code).
+    """
+
+    queued: datetime | None = None
+    image_ready: datetime | None = None
+    started: datetime | None = None
+    user_code: datetime | None = None
+    user_ended: datetime | None = None
+    ended: datetime | None = None
+
+    def to_dict(self) -> dict[str, str | None]:
+        return {name: value.isoformat() if (value := getattr(self, name)) else None for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, str | None]) -> Self:
+        return cls(**{name: datetime.fromisoformat(text) for name, text in value.items() if text})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The end of one try, and what there is to say about it.
+
+    `node` names the machine, `digest` the image. `isolation` is "container" or "process". `usage` is None only where
+    nothing ran.
+    """
+
+    ending: Ending
+    times: Times = Times()
+    node: str = ""
+    digest: str = ""
+    isolation: str = "container"
+    usage: Usage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": _NAMES[type(self.ending)],
+            "ending": _fields(self.ending),
+            "times": self.times.to_dict(),
+            "node": self.node,
+            "digest": self.digest,
+            "isolation": self.isolation,
+            "usage": self.usage.to_dict() if self.usage else None,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            ending=_ending(value["kind"], value["ending"]),
+            times=Times.from_dict(value["times"]),
+            node=value["node"],
+            digest=value["digest"],
+            isolation=value["isolation"],
+            usage=Usage.from_dict(value["usage"]) if value["usage"] else None,
+        )
+
+
+def _fields(ending: Ending) -> dict[str, Any]:
+    values = {name: getattr(ending, name) for name in ending.__slots__}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _ending(kind: str, fields: Mapping[str, Any]) -> Ending:
+    if kind == "rescheduled":
+        return Rescheduled(at=datetime.fromisoformat(fields["at"]))
+    ending: Ending = _KINDS[kind](**fields)
+    return ending

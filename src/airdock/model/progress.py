@@ -1,0 +1,89 @@
+"""What is told while images are built and tasks run; whoever shows it decides how."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from airdock.model.keys import TaskKey
+from airdock.model.outcome import Outcome
+from airdock.model.states import RunState, TaskState
+
+__all__ = [
+    "BuildFinished",
+    "BuildOutput",
+    "BuildStarted",
+    "BuildStep",
+    "Progress",
+    "Report",
+    "RunChanged",
+    "TaskChanged",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildStarted:
+    """An image is being made. `build` names it for the events that follow; `steps` may grow later."""
+
+    build: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildStep:
+    """A step began (`seconds` is None) or ended. `number` counts from 1 of `total`."""
+
+    build: str
+    number: int
+    total: int
+    text: str
+    cached: bool = False
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildOutput:
+    """One line that a step printed."""
+
+    build: str
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildFinished:
+    """An image is there (`digest`), was there already (`reused`), or could not be made (`error`)."""
+
+    build: str
+    label: str
+    digest: str = ""
+    reused: bool = False
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskChanged:
+    """A task instance entered a state. `waiting_for` is said while it waits; `outcome` when a try ended."""
+
+    key: TaskKey
+    state: TaskState
+    at: datetime
+    try_number: int = 0
+    waiting_for: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunChanged:
+    """A run entered a state."""
+
+    dag_id: str
+    run_id: str
+    state: RunState
+    at: datetime
+    reason: str = ""
+
+
+Progress = BuildStarted | BuildStep | BuildOutput | BuildFinished | TaskChanged | RunChanged
+
+Report = Callable[[Progress], None]
+"""Takes one `Progress` at a time, from any thread, and must come back at once."""

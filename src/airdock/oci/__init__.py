@@ -1,0 +1,1 @@
+"""OCI values: digest, reference, descriptor, manifest, config, media types."""

@@ -1,0 +1,1 @@
+"""Ready-made task kinds, one file each."""

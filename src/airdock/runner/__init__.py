@@ -1,0 +1,1 @@
+"""Stands beside a running task: supervisor, channel, logs."""

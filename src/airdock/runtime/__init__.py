@@ -1,0 +1,1 @@
+"""A container spec to a running container."""

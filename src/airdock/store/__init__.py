@@ -1,0 +1,1 @@
+"""Runs and task states: the contract, its SQL implementation, migrations."""
