@@ -1,0 +1,65 @@
+# The verbs of this project, for people and for CI alike.
+#   make demo    set up what the demo needs, and run it
+#   make test    set up what the tests need, and run them
+#   make check   formatting, lint and types;  make fix   mend what can be mended
+#   make bench   the figures of docs/performance.md, against the peers that are installed
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+# What the tests' peers come from; installed only as root, and only where something is missing.
+APT := uidmap runc podman buildah skopeo mmdebstrap
+
+.PHONY: demo setup test check fix bench docs clean test-system-packages
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed
+	$(BIN)/airdock run examples/library_conflict
+
+setup: $(VENV)/.developed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: expected Python 3.11 or newer as $(PYTHON), found $$($(PYTHON) --version 2>&1)" >&2; \
+	  echo "  do: install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "error: $(PYTHON) has no venv module" >&2; \
+	  echo "  do: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+test-system-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  missing=""; for name in $(APT); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
+	  if [ -n "$$missing" ]; then \
+	    echo "installing for the tests:$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  fi; \
+	else echo "not root: tests that need system packages which aren't there skip and say so"; fi
+
+test: setup test-system-packages
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/mypy
+
+fix: setup
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
