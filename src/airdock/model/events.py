@@ -1,0 +1,36 @@
+"""What whoever runs a try tells about it, at least once and in this order: started, waiting, finished."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from airdock.model.keys import TryKey
+from airdock.model.outcome import Outcome
+
+__all__ = ["Event", "Finished", "Started", "Waiting"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """The container was asked for at `at` (UTC)."""
+
+    key: TryKey
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """The try can't start yet; `reason` is for people."""
+
+    key: TryKey
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The try ended. It is told again until it is acknowledged."""
+
+    key: TryKey
+    outcome: Outcome
+
+
+Event = Started | Waiting | Finished
