@@ -1,0 +1,129 @@
+"""The contract of the metadata database: verbs of the domain, in batches, with compare-and-set on states."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.states import TaskState
+from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
+
+__all__ = ["ACTIVE", "RETURN_VALUE", "Store"]
+
+ACTIVE = frozenset({TaskState.QUEUED, TaskState.RUNNING})
+"""The states in which an instance takes slots of its pool and counts for limits."""
+
+RETURN_VALUE = "return_value"
+"""The XCom that a task's return value becomes."""
+
+
+class Store(ABC):
+    """Runs, task instances, tries, XComs, environments and pools.
+
+    Every verb is one transaction: it happens whole or not at all, and when it returns it survives the death of this
+    process (kill -9). Whether it survives the death of the machine is the implementation's `durable` setting. Any
+    thread may call. Verbs that read see one moment.
+
+    A run is changed only by its owner: whoever holds its lease. Time of leases is the store's own clock, so owners
+    needn't agree on the time. Slots are counted from the states of instances, so none can stay taken by mistake.
+
+    Absence raises UnknownRunError for runs and StoreError for DAGs; lists are empty.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything. Idempotent; nothing may be called after it."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time of leases, UTC."""
+
+    # What is run
+
+    @abstractmethod
+    def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
+        """Keep a serialised DAG under the digest of its content. Idempotent."""
+
+    @abstractmethod
+    def load_dag(self, digest: str) -> Mapping[str, Any]: ...
+
+    @abstractmethod
+    def save_pools(self, pools: Collection[Pool]) -> None:
+        """Make these pools, or give them these slots."""
+
+    @abstractmethod
+    def list_pools(self) -> list[Pool]:
+        """Every pool by name; `default_pool` is always there."""
+
+    # Runs
+
+    @abstractmethod
+    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
+        """Make a run with its task instances. ConflictError if its key, or its DAG's logical date, is taken."""
+
+    @abstractmethod
+    def load_run(self, key: RunKey) -> Run: ...
+
+    @abstractmethod
+    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+        """The newest first."""
+
+    @abstractmethod
+    def list_instances(self, key: RunKey) -> list[Instance]:
+        """By task id, then by map index."""
+
+    @abstractmethod
+    def list_tries(self, key: RunKey) -> list[Try]:
+        """By task id, map index, try number."""
+
+    @abstractmethod
+    def list_answers(self, key: RunKey) -> list[Answer]:
+        """The latest answer for each environment of the run."""
+
+    # Leases
+
+    @abstractmethod
+    def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
+        """Own the run for `lease_s` seconds from now; owning it already renews.
+
+        ConflictError if somebody else's lease is live, unless that owner is `displacing` (whom the caller knows to
+        be dead); the error's `where` is the owner.
+        """
+
+    @abstractmethod
+    def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
+        """Own these runs for `lease_s` seconds from now. Returns those that are still this owner's."""
+
+    @abstractmethod
+    def release_run(self, key: RunKey, *, owner: str) -> None:
+        """Own the run no longer. Nothing happens if it is somebody else's."""
+
+    # Changes
+
+    @abstractmethod
+    def commit(self, batch: Batch, *, owner: str) -> frozenset[TaskKey]:
+        """Apply a batch in one transaction, and return the instances that could not be queued for want of slots.
+
+        Several transitions of one instance may follow each other. A transition to `queued` whose pool or limits have
+        no room is left out (its instance is in the result) and the others are made; room is given in the batch's
+        order, and a slot that a transition of the same batch gives back can be claimed in it. It may not be followed
+        by another transition of its instance.
+
+        ConflictError, and nothing is changed: a run isn't this owner's, or an instance or run isn't in the state or
+        try it should be in. StoreError: `model.states.TRANSITIONS` has no such change, or a pool isn't there.
+        """
+
+    # XComs
+
+    @abstractmethod
+    def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
+        """Keep a value that this try pushed, over the one there may be. ConflictError if the try isn't active."""
+
+    @abstractmethod
+    def list_xcoms(self, key: RunKey, *, task_id: str, name: str, map_index: int | None = None) -> list[XCom]:
+        """The values of a task's instances by map index, or the one of `map_index`."""
+
+    @abstractmethod
+    def list_lengths(self, key: RunKey, *, task_id: str) -> dict[int, int | None]:
+        """From map index to the length of the return value, for the instances that pushed one."""
