@@ -3,11 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
+from airdock.model.events import Event, Finished, Started, Waiting
 from airdock.model.keys import TryKey
-from airdock.model.outcome import Outcome
 from airdock.model.workload import Workload
 
 __all__ = ["Capacity", "Emit", "Event", "Executor", "Finished", "RunInfo", "Started", "Supervise", "Waiting"]
@@ -15,32 +14,6 @@ __all__ = ["Capacity", "Emit", "Event", "Executor", "Finished", "RunInfo", "Star
 RunInfo = Mapping[str, Any]
 """What a task may know of its run: `run_id`, `logical_date` (ISO text or None), `conf`."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Started:
-    """The container of this try runs."""
-
-    key: TryKey
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """The try has not started yet; `reason` says in a few words what it waits for."""
-
-    key: TryKey
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finished:
-    """The try has ended and nothing of it runs any more."""
-
-    key: TryKey
-    outcome: Outcome
-
-
-Event = Started | Waiting | Finished
 
 Emit = Callable[[Event], None]
 """Takes one event, from any thread, and comes back at once."""

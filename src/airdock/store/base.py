@@ -125,5 +125,5 @@ class Store(ABC):
         """The values of a task's instances by map index, or the one of `map_index`."""
 
     @abstractmethod
-    def list_lengths(self, key: RunKey, *, task_id: str) -> dict[int, int | None]:
-        """From map index to the length of the return value, for the instances that pushed one."""
+    def list_lengths(self, key: RunKey, *, task_id: str, name: str = RETURN_VALUE) -> dict[int, int | None]:
+        """From map index to the length of the value, for the instances that pushed one."""
