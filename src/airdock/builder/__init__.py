@@ -1,1 +1,1 @@
-"""A Dockerfile to an image: parser, words, instructions, ignore rules, plan, cache, build."""
+"""A Dockerfile and a folder become an image: parse, plan, then copy and run, cached by content."""

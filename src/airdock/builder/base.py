@@ -1,0 +1,81 @@
+"""What a build is asked for, and the two things it needs from outside: bases, and a place to run commands."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from airdock.images.store import Image, Layer
+from airdock.model.workload import Mount
+from airdock.oci.digest import Digest
+
+__all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """One build.
+
+    `dockerfile` is the text, `name` what messages call it (a path, mostly: `name:7` is its seventh line). `context` is
+    the folder that COPY and ADD read; None is an empty one. `target` names the stage to build, the last one where None.
+    `args` are the `--build-arg`s. `tags` are given to the finished image.
+
+    `mounts` are bound into every RUN, `transient_env` (proxies, certificates) is seen by every RUN: neither is recorded
+    in the image, and neither is part of a cache key, so nothing in the result may depend on them. `network` is
+    "host" or "none", for RUN. `label` is what progress is told under.
+    """
+
+    dockerfile: str
+    name: str = "Dockerfile"
+    context: Path | None = None
+    tags: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    no_cache: bool = False
+    mounts: tuple[Mount, ...] = ()
+    transient_env: Mapping[str, str] = field(default_factory=dict)
+    network: str = "host"
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One RUN.
+
+    `layers` are the diff ids of the root folder, lowest first. `argv` is complete (the shell is in it). `env` is what
+    the image, its arguments and the request's `transient_env` give together, as `NAME=value`. `cwd` exists. `user` is
+    as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`. `labels` are the
+    base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files that the command
+    wrote may not be later in the layer.
+    """
+
+    layers: tuple[Digest, ...]
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    network: str
+    source_date_epoch: int | None = None
+
+
+class RunStep(Protocol):
+    """Runs one command in a container and keeps what it wrote.
+
+    Returns the layer of what changed in the root folder, which has no layer of its own in any image yet. Everything
+    that the command prints goes to `output` as it comes, in pieces of any size, from the calling thread or another.
+    Raises `StepFailedError` with `command_exit` when it ended with another code than 0. Leaves nothing behind
+    either way, also when interrupted.
+    """
+
+    def __call__(self, command: Command, output: Callable[[bytes], None]) -> Layer: ...
+
+
+class FindBase(Protocol):
+    """Finds the image that FROM or `COPY --from` names, fetching or making it where it can.
+
+    Raises `UnknownImageError`.
+    """
+
+    def __call__(self, name: str) -> Image: ...
