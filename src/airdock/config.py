@@ -7,7 +7,6 @@
 `AIRDOCK_HOME` itself (or `--home`) says where the file is, so it can't stand in the file.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -194,7 +193,11 @@ def _from_file(path: Path) -> _Read:
         if section not in _SECTIONS:
             raise _unknown(f"[{section}]", f"[{section}]", [f"[{known}]" for known in _SECTIONS], where=str(path))
         if not isinstance(keys, dict):
-            raise ConfigError(f"expected {section} to be a table, got {keys!r}", where=str(path), hint=f"[{section}]")
+            raise ConfigError(
+                f"expected {section} to be a table, got {keys!r}",
+                where=str(path),
+                hint=f"write [{section}], keys below",
+            )
         for key, value in keys.items():
             yield f"{section}.{key}", _value(section, key, value, where=where, typed=True), str(path)
 
@@ -271,6 +274,8 @@ def _names() -> Iterator[tuple[str, str]]:
 
 
 def _unknown(name: str, written: str, known: list[str], *, where: str) -> ConfigError:
+    import difflib  # only for a mistake; costs every command a few milliseconds
+
     near = difflib.get_close_matches(written, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
     return ConfigError(f"expected a setting that there is, got {name}", where=where, hint=hint)

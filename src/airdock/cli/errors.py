@@ -1,0 +1,58 @@
+"""What a person sees when something goes wrong: the message, where it happened, what to do, and the exit code."""
+
+import os
+import sys
+import traceback
+from typing import Final
+
+import click
+
+from airdock.errors import AirdockError, StepFailedError
+
+__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "tell"]
+
+FAULT: Final = 70
+"""EX_SOFTWARE of sysexits.h: a mistake in Airdock, not in what was asked."""
+INTERRUPTED: Final = 130
+PIPE_CLOSED: Final = 141
+
+_OUTPUT_LINES: Final = 20
+
+
+def render_error(error: AirdockError) -> str:
+    """The error in lines, the place and the advice on lines of their own."""
+    lines = [f"error: {_hang(error.message, ' ' * 7)}"]
+    if error.where:
+        lines.append(f"  where: {_hang(error.where, ' ' * 9)}")
+    if isinstance(error, StepFailedError) and error.output and error.output.strip() not in error.message:
+        lines += [f"  | {line}" for line in error.output.rstrip().splitlines()[-_OUTPUT_LINES:]]
+    if error.hint:
+        lines.append(f"  do: {_hang(error.hint, ' ' * 6)}")
+    return "\n".join(lines)
+
+
+def render_fault(error: BaseException) -> str:
+    """A mistake of ours in two lines, or with its whole trace where AIRDOCK_DEBUG is set."""
+    if os.environ.get("AIRDOCK_DEBUG"):
+        return "".join(traceback.format_exception(error)).rstrip()
+    what = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    return (
+        f"error: Airdock made a mistake: {what[-1] if what else type(error).__name__}\n"
+        "  do: set AIRDOCK_DEBUG=1 and run it again to see where; please report that trace"
+    )
+
+
+def tell(text: str) -> None:
+    """Put an error on stderr, its first word in red where colours are on."""
+    first, colon, rest = text.partition(":")
+    if first == "error":
+        text = click.style(first + colon, fg="red", bold=True) + rest
+    try:
+        click.echo(text, err=True)
+    except BrokenPipeError:
+        # Nobody listens any more; the exit code still tells.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the interpreter ends
+
+
+def _hang(text: str, indent: str) -> str:
+    return f"\n{indent}".join(text.strip().splitlines())

@@ -1,0 +1,93 @@
+"""The `airdock` command: global flags, the table of commands, and the one place where exceptions become exit codes."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+
+from airdock import __version__
+from airdock.cli.errors import FAULT, INTERRUPTED, PIPE_CLOSED, render_error, render_fault, tell
+from airdock.cli.lazy import LazyGroup
+from airdock.cli.session import Session
+from airdock.errors import AirdockError
+
+__all__ = ["PROGRAM", "airdock", "main"]
+
+PROGRAM: Final = "airdock"
+
+_COMMANDS: Final = {
+    "run": ("airdock.cli.run:run", "Run a DAG file, every task in its own container."),
+    "runs": ("airdock.cli.runs:runs", "Look at past runs."),
+    "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),
+    "container": ("airdock.cli.container:container", "Run containers, look into them, remove them."),
+    "doctor": ("airdock.cli.doctor:doctor", "Say what this machine can do, and how to mend what it can't."),
+    "config": ("airdock.cli.config:config", "Print every setting and where it came from."),
+    "completion": ("airdock.cli.completion:completion", "Print the completion script for a shell."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: airdock doctor, then airdock run FILE",
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option("--home", metavar="FOLDER", help="Where images, logs and runs are kept. [default: ~/.airdock]")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colours; 'auto' asks the terminal and NO_COLOR.",
+)
+@click.pass_context
+def airdock(ctx: click.Context, home: str | None, color: str) -> None:
+    """Airflow DAGs with every task in its own container: no Docker, no daemon, no root."""
+    ctx.ensure_object(Session).home = home
+    if color == "always":
+        ctx.color = True
+    elif color == "never" or os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    if (argv or sys.argv[1:]) == ["--version"]:
+        print(f"{PROGRAM} {__version__}")  # noqa: T201 - scripts ask this often, so it's answered before anything else
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, _unwind)
+    signal.signal(signal.SIGHUP, _unwind)
+    sys.exit(_run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
+    session = Session()
+    try:
+        code = airdock.main(argv, prog_name=PROGRAM, obj=session, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return session.failure_code or error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except AirdockError as error:
+        tell(render_error(error))
+        return error.exit_code if error.exit_code > 2 else session.failure_code or error.exit_code
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end; give it somewhere that takes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return PIPE_CLOSED
+    except Exception as error:
+        tell(render_fault(error))
+        return session.failure_code or FAULT
+
+
+def _unwind(number: int, frame: FrameType | None) -> NoReturn:
+    """End as the signal asks, through every `finally` on the way."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)

@@ -1,0 +1,86 @@
+"""A run as lines of plain text, for pipes, files and terminals that can't move their cursor."""
+
+from collections.abc import Iterator
+
+import click
+
+from airdock.cli.board import Board, Task
+from airdock.cli.summary import Summary
+from airdock.cli.tables import fit
+from airdock.cli.units import render_seconds
+from airdock.cli.words import Tail, build_end, did, paint, stands
+from airdock.model.outcome import Failed, Lost
+from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, BuildStep, Progress, TaskChanged
+from airdock.model.states import TaskState
+
+__all__ = ["PlainView", "failure"]
+
+_STEP_CELLS = 100
+
+
+class PlainView:
+    """One line for each thing that happened, with the seconds since the beginning."""
+
+    draws = False
+
+    def __init__(self, *, tail: Tail | None = None, color: bool | None = None, output: bool = False) -> None:
+        self._tail = tail
+        self._color = color
+        self._output = output
+        """Whether what build steps print is shown too."""
+
+    def show(self, event: Progress, board: Board, now: float) -> None:
+        for line in self._lines(event, board):
+            click.echo(f"{now:7.1f} s  {line}" if not line.startswith(" ") else f"{'':9}  {line}", color=self._color)
+
+    def draw(self, board: Board, now: float) -> None:
+        """Lines stay as they are."""
+
+    def close(self, summary: Summary | None) -> None:
+        if summary is not None:
+            click.echo(f"\n{summary.render()}", color=self._color)
+
+    def _lines(self, event: Progress, board: Board) -> Iterator[str]:
+        match event:
+            case BuildStarted():
+                yield f"image  {event.label}  building"
+            case BuildStep(seconds=None) | BuildStep(cached=True):
+                cached = "  cached" if event.cached else ""
+                yield f"image  {_label(board, event.build)}  {event.number}/{event.total} {_step(event.text)}{cached}"
+            case BuildStep(seconds=float(seconds)):
+                yield f"image  {_label(board, event.build)}  {event.number}/{event.total} {render_seconds(seconds)}"
+            case BuildOutput():
+                if self._output:
+                    yield f"       | {event.line}"
+            case BuildFinished():
+                yield f"image  {event.label}  {build_end(board.builds[event.build])}"
+            case TaskChanged():
+                yield from self._task(event, board.tasks[event.key])
+
+    def _task(self, event: TaskChanged, task: Task) -> Iterator[str]:
+        if task.state is TaskState.NONE or (task.state is TaskState.SCHEDULED and not task.waiting_for):
+            return
+        if task.state is TaskState.QUEUED:
+            return
+        said = did(task) if event.outcome or task.state is TaskState.UPSTREAM_FAILED else ""
+        yield f"task   {task.key.label}  {paint(stands(task), task.state)}" + (f"  {said}" if said else "")
+        if event.outcome and self._tail:
+            yield from (f"       {line}" for line in failure(task, self._tail))
+
+
+def failure(task: Task, tail: Tail) -> Iterator[str]:
+    """The end of a failed try's log and where the whole of it is; nothing for a try that didn't fail."""
+    if not task.outcome or not isinstance(task.outcome.ending, Failed | Lost):
+        return
+    yield from (f"| {line}" for line in tail.read(task.key, task.try_number))
+    path = tail.path(task.key, task.try_number)
+    if path.exists():
+        yield f"log: {path}"
+
+
+def _label(board: Board, build: str) -> str:
+    return board.builds[build].label
+
+
+def _step(text: str) -> str:
+    return fit(" ".join(text.split()), _STEP_CELLS)

@@ -1,0 +1,172 @@
+"""What is said at the end of a run: time and overhead per task, images, memory, isolation, and where everything is."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from airdock.cli.board import Board, Build, Task, counts, overhead_s, peak, reason, user_s
+from airdock.cli.tables import Column, fit, render_table
+from airdock.cli.units import render_memory, render_seconds, render_short
+from airdock.cli.words import Tail, build_end, paint, stands, word
+from airdock.model.states import RunState, TaskState
+
+__all__ = ["Summary"]
+
+_REASON_CELLS = 100
+
+_COLUMNS = (
+    Column("TASK"),
+    Column("STATE"),
+    Column("USER CODE", right=True),
+    Column("OVERHEAD", right=True),
+    Column("PEAK MEMORY", right=True),
+    Column("IMAGE"),
+)
+
+_PROCESS = (
+    "isolation: process. Tasks ran as plain processes of this account, because you said so: they could read its files,",
+    "  see its processes and leave things behind; memory and processor limits did not hold.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """A run that came to its end. `again` is the command that would finish what is left of it."""
+
+    board: Board
+    dag_id: str
+    run_id: str
+    state: RunState
+    seconds: float
+    isolation: str = "container"
+    workspace: Path | None = None
+    tail: Tail | None = None
+    again: str = ""
+
+    def render(self) -> str:
+        """The summary as lines, coloured; whoever prints it takes the colours off where they don't belong."""
+        state = TaskState.SUCCESS if self.state is RunState.SUCCESS else TaskState.FAILED
+        parts = [
+            f"{self.dag_id} {self.run_id}: {paint(self.state.value, state)} in {render_seconds(self.seconds)}",
+            render_table(_COLUMNS, [_row(self.board, group) for group in self.board.groups()], indent="  "),
+            "\n".join(self._failures()),
+            "\n".join(_images(self.board)),
+            "\n".join(self._places()),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary for programs: seconds and bytes as numbers."""
+        return {
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "state": self.state.value,
+            "seconds": round(self.seconds, 3),
+            "isolation": self.isolation,
+            "workspace": str(self.workspace) if self.workspace else None,
+            "logs": str(self.tail.folder / self.dag_id / self.run_id) if self.tail else None,
+            "tasks": [_task_dict(self.board, task) for task in self.board.tasks.values()],
+            "images": [_build_dict(build) for build in self.board.builds.values() if build.finished],
+        }
+
+    def _failures(self) -> Iterator[str]:
+        for task in self.board.tasks.values():
+            if task.state is TaskState.FAILED:
+                yield f"{paint('failed', task.state)}: {task.key.label}: {fit(reason(task), _REASON_CELLS)}"
+                if self.tail and task.try_number and (path := self.tail.path(task.key, task.try_number)).exists():
+                    yield f"  log: {path}"
+        if self.again and self.state is not RunState.SUCCESS:
+            yield f"  again, keeping what succeeded: {self.again}"
+
+    def _places(self) -> Iterator[str]:
+        if self.isolation == "process":
+            yield click.style(_PROCESS[0], fg="yellow")
+            yield from _PROCESS[1:]
+        else:
+            yield f"isolation: {self.isolation}"
+        if self.workspace:
+            yield f"workspace: {self.workspace}"
+        if self.tail:
+            yield f"logs: {self.tail.folder / self.dag_id / self.run_id}"
+
+
+def _row(board: Board, tasks: Sequence[Task]) -> list[str]:
+    ended = [task.outcome for task in tasks if task.outcome]
+    user = [seconds for outcome in ended if (seconds := user_s(outcome.times)) is not None]
+    over = [seconds for outcome in ended if (seconds := overhead_s(outcome.times)) is not None]
+    most = peak(tasks)
+    name = tasks[0].key.label if len(tasks) == 1 else f"{tasks[0].key.task_id} [{len(tasks)}]"
+    return [
+        name,
+        _states(tasks),
+        _seconds(user),
+        _seconds(over),
+        f"{render_memory(most.memory_peak_bytes)} ({most.source.value})" if most else "",
+        _image(board, tasks),
+    ]
+
+
+def _states(tasks: Sequence[Task]) -> str:
+    if len(tasks) == 1:
+        return paint(stands(tasks[0]), tasks[0].state)
+    return ", ".join(paint(f"{count} {word(state)}", state) for state, count in counts(tasks).items())
+
+
+def _seconds(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    return render_seconds(values[0]) if len(values) == 1 else f"median {render_seconds(statistics.median(values))}"
+
+
+def _image(board: Board, tasks: Sequence[Task]) -> str:
+    digests = {task.outcome.digest for task in tasks if task.outcome and task.outcome.digest}
+    if len(digests) != 1:
+        return board.image_of(tasks[0])
+    return f"{fit(board.image_of(tasks[0]), 40)} {render_short(digests.pop())}".strip()
+
+
+def _images(board: Board) -> Iterator[str]:
+    builds = [build for build in board.builds.values() if build.finished]
+    if not builds:
+        return
+    made = sum(1 for build in builds if build.finished and not build.finished.reused and not build.finished.error)
+    failed = sum(1 for build in builds if build.finished and build.finished.error)
+    yield (f"images: {made} built, {len(builds) - made - failed} reused" + (f", {failed} failed" if failed else ""))
+    label_cells = min(max(len(build.label) for build in builds), 50)
+    for build in builds:
+        yield f"  {fit(build.label, label_cells):{label_cells}}   {fit(build_end(build), _REASON_CELLS)}"
+
+
+def _task_dict(board: Board, task: Task) -> dict[str, Any]:
+    outcome = task.outcome
+    return {
+        "task_id": task.key.task_id,
+        "map_index": task.key.map_index,
+        "try_number": task.try_number,
+        "state": task.state.value,
+        "reason": reason(task),
+        "user_s": user_s(outcome.times) if outcome else None,
+        "overhead_s": overhead_s(outcome.times) if outcome else None,
+        "memory_peak_bytes": outcome.usage.memory_peak_bytes if outcome and outcome.usage else None,
+        "cpu_s": outcome.usage.cpu_s if outcome and outcome.usage else None,
+        "usage_source": outcome.usage.source.value if outcome and outcome.usage else None,
+        "image": board.image_of(task),
+        "digest": outcome.digest if outcome else "",
+        "isolation": outcome.isolation if outcome else "",
+    }
+
+
+def _build_dict(build: Build) -> dict[str, Any]:
+    end = build.finished
+    assert end is not None
+    return {
+        "label": build.label,
+        "digest": end.digest,
+        "reused": end.reused,
+        "seconds": round(end.seconds, 3),
+        "error": end.error,
+    }
