@@ -21,6 +21,8 @@ __all__ = ["Expansion", "expand", "expand_word", "expand_words"]
 _SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 _MAX_DEPTH = 64
 """How deep words may nest in each other's defaults."""
+_MAX_LENGTH = 1 << 20
+"""How long one word may get, in characters: `ENV a=$a$a` thirty times over must not fill the memory."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -123,6 +125,7 @@ class _Lexer:
         outer, self.raw_escapes = self.raw_escapes, raw_escapes
         result: list[str] = []
         words = _Words()
+        length = 0
         while (character := self.peek()) != stop:
             if not character:
                 raise DockerfileError(f"expected {stop!r} to close the substitution, found the end")
@@ -134,6 +137,8 @@ class _Lexer:
                 words.add_quoted(value)
             else:
                 value = self.read_plain(words)
+            length += len(value)
+            _check_length(length)
             result.append(value)
         self.next()
         self.raw_escapes = outer
@@ -271,26 +276,33 @@ class _Lexer:
         return _replace(value, _parse_pattern(pattern), replacement, everywhere=everywhere)
 
 
+def _check_length(length: int) -> None:
+    if length > _MAX_LENGTH:
+        raise DockerfileError(f"expected at most {_MAX_LENGTH:,} characters once variables are replaced, found more")
+
+
 def _trim(value: str, pattern: str, operator: str) -> str:
     """`value` without the part that matches, at its start (#) or end (%); a doubled operator means the longest."""
     longest = pattern.startswith(operator)
-    tokens = _parse_pattern(pattern[1:] if longest else pattern)
+    parts = _parse_pattern(pattern[1:] if longest else pattern)
     if operator == "%":
-        value, tokens = value[::-1], tokens[::-1]
-    ends = _match_ends(tokens, value, 0)
+        value, parts = value[::-1], parts[::-1]
+    ends = _match_ends(parts, value, 0)
     if ends:
         value = value[max(ends) if longest else min(ends) :]
     return value[::-1] if operator == "%" else value
 
 
-def _replace(value: str, tokens: list[str], replacement: str, *, everywhere: bool) -> str:
+def _replace(value: str, parts: list[str], replacement: str, *, everywhere: bool) -> str:
     """`value` with the first match, or every one, replaced; each match as long as it can be."""
     result: list[str] = []
-    at = 0
+    at = length = 0
     while at <= len(value):
-        end = max(_match_ends(tokens, value, at), default=-1)
+        end = max(_match_ends(parts, value, at), default=-1)
         if end > at or (end == at and not everywhere):
             result.append(replacement)
+            length += len(replacement)
+            _check_length(length)
             at = end
             if not everywhere:
                 break
@@ -301,30 +313,30 @@ def _replace(value: str, tokens: list[str], replacement: str, *, everywhere: boo
 
 
 def _parse_pattern(pattern: str) -> list[str]:
-    """A shell pattern as tokens: "*", "?", and literals as backslash + character (POSIX 2.14 without brackets)."""
-    tokens: list[str] = []
+    """A shell pattern as parts: "*", "?", and literals as backslash + character (POSIX 2.14 without brackets)."""
+    parts: list[str] = []
     characters = iter(pattern)
     for character in characters:
         if character == "\\":
             escaped = next(characters, "")
             if escaped not in ("}", "/", "*", "?", "\\"):
                 raise DockerfileError(f"invalid escape '\\{escaped}' in the pattern {pattern!r}")
-            tokens.append("\\" + escaped)
+            parts.append("\\" + escaped)
         else:
-            tokens.append(character if character in "*?" else "\\" + character)
-    return tokens
+            parts.append(character if character in "*?" else "\\" + character)
+    return parts
 
 
-def _match_ends(tokens: list[str], value: str, start: int) -> set[int]:
+def _match_ends(parts: list[str], value: str, start: int) -> set[int]:
     """Where a match that begins at `start` can end: all positions at once, so no pattern can make it backtrack."""
     ends = {start}
-    for token in tokens:
-        if token == "*":
+    for part in parts:
+        if part == "*":
             ends = set(range(min(ends), len(value) + 1))
-        elif token == "?":
+        elif part == "?":
             ends = {end + 1 for end in ends if end < len(value)}
         else:
-            ends = {end + 1 for end in ends if value[end : end + 1] == token[1]}
+            ends = {end + 1 for end in ends if value[end : end + 1] == part[1]}
         if not ends:
             break
     return ends

@@ -108,9 +108,20 @@ def test_substitutions_nest_only_so_deep() -> None:
         expand_word("${a:-" * 5_000, {})
 
 
-@given(st.text(alphabet=st.sampled_from(list("ab$ {}:-+?#%/*\\'\"`\n@1ü"))), st.dictionaries(st.sampled_from("ab"), st.text()))
+@given(
+    st.text(alphabet=st.sampled_from(list("ab$ {}:-+?#%/*\\'\"`\n@1ü"))),
+    st.dictionaries(st.sampled_from("ab"), st.text()),
+)
 def test_any_text_expands_or_is_refused(text: str, env: dict[str, str]) -> None:
     try:
         expand(text, env)
     except DockerfileError:
         pass
+
+
+def test_variables_that_double_themselves_stay_bounded() -> None:
+    value = "x" * 1_000_000
+    with pytest.raises(DockerfileError, match="at most"):
+        expand_word("$v$v", {"v": value})
+    with pytest.raises(DockerfileError, match="at most"):
+        expand_word("${v//x/yy}", {"v": value})
