@@ -1,0 +1,295 @@
+"""Stands beside running tries: feeds them, keeps their logs, answers them, bounds their time, tells how they ended.
+
+One thread watches all of them (`watch`). What may block, starting and removing containers or asking the store, is done
+by a few threads beside it. The way of a try:
+
+    run → begin (folder, log, channel; Started; start) → watch → conclude (outcome kept, Finished; cleaned up)
+"""
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from airdock.clock import Clock, SystemClock
+from airdock.errors import (
+    AirdockError,
+    CommandNotFoundError,
+    ImageError,
+    IsolationError,
+    NotExecutableError,
+    RunnerError,
+)
+from airdock.model.events import Finished, Started
+from airdock.model.keys import TryKey
+from airdock.model.outcome import Ending, Failed, Lost, Outcome, Succeeded, Times
+from airdock.model.usage import Usage
+from airdock.model.workload import Workload
+from airdock.runner.attempt import Attempt
+from airdock.runner.base import Emit, Launch, Starter
+from airdock.runner.endings import decide
+from airdock.runner.logs import LogFile, log_path
+from airdock.runner.loop import Loop
+from airdock.runner.requests import answer
+from airdock.runner.spool import Record, Spool, remove_folder
+from airdock.runner.task_api import TaskApi
+from airdock.runner.watch import Watch, Watching
+
+__all__ = ["Supervisor"]
+
+_log = logging.getLogger(__name__)
+
+_HOPELESS: Final = (CommandNotFoundError, NotExecutableError, IsolationError, ImageError)
+"""What goes wrong in the same way each time it is tried."""
+
+
+class Supervisor:
+    """Runs workloads on this machine; `executors.base.Supervise` says what is promised.
+
+    `home` is AIRDOCK_HOME, `runner` the packed runner. `grace_s` lies between SIGTERM and SIGKILL. `renew` keeps the
+    lease of a try with whoever gave it and raises AirdockError where it can't; it is called three times per lease, and
+    a try whose lease wasn't renewed is killed before the lease ends. Without it there is no lease to keep: whoever
+    gave the try lives in this process.
+    """
+
+    def __init__(
+        self,
+        *,
+        starter: Starter,
+        tasks: TaskApi,
+        home: Path,
+        runner: Path,
+        clock: Clock | None = None,
+        node: str = "",
+        grace_s: float = 10.0,
+        renew: Callable[[TryKey], None] | None = None,
+        threads: int = 4,
+    ) -> None:
+        self._starter = starter
+        self._tasks = tasks
+        self._spool = Spool(home / "run")
+        self._logs = home / "logs"
+        self._runner = runner
+        self._clock = clock or SystemClock()
+        self._node = node or os.uname().nodename
+        self._loop = Loop("airdock-supervisor")
+        self._begins = ThreadPoolExecutor(threads, thread_name_prefix="airdock-begin")
+        self._ends = ThreadPoolExecutor(threads, thread_name_prefix="airdock-end")
+        self._answers = ThreadPoolExecutor(threads, thread_name_prefix="airdock-answer")
+        self._watching = Watching(
+            loop=self._loop,
+            starter=starter,
+            grace_s=grace_s,
+            ask=lambda attempt, request, reply: self._submit(self._answers, self._answer, attempt, request, reply),
+            renew=(lambda attempt: renew(attempt.key)) if renew else None,
+            run=lambda work: self._submit(self._answers, work),
+            ended=lambda attempt: self._submit(self._ends, self._finish, attempt),
+        )
+        self._attempts: dict[TryKey, Attempt] = {}
+        self._changed = threading.Condition()
+        self._is_open = False
+
+    def start(self) -> None:
+        self._spool.open()
+        self._loop.start()
+        self._is_open = True
+
+    def stop(self) -> None:
+        with self._changed:
+            self._is_open = False
+            attempts = list(self._attempts.values())
+        for attempt in attempts:
+            self._end(attempt, "the supervisor was stopped")
+
+    def join(self) -> None:
+        """Wait until every try has been told and cleaned up, then for the threads: begins, ends, answers, loop."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_open and not self._attempts)
+        for pool in (self._begins, self._ends, self._answers):
+            pool.shutdown()
+        self._loop.stop()
+        self._loop.join()
+
+    def run(self, workload: Workload, *, run_info: Mapping[str, Any], emit: Emit) -> None:
+        times = Times(queued=self._clock.now())
+        attempt = Attempt(workload=workload, run_info=run_info, emit=emit, clock=self._clock, times=times)
+        with self._changed:
+            if workload.key in self._attempts:
+                raise RunnerError("expected a try that doesn't run yet", where=workload.key.task.label)
+            is_open = self._is_open
+            if is_open:
+                self._attempts[workload.key] = attempt
+        if is_open:
+            self._submit(self._begins, self._begin, attempt)
+        else:
+            emit(Finished(key=workload.key, outcome=self._outcome(attempt, Lost(reason="the supervisor was stopped"))))
+
+    def cancel(self, key: TryKey) -> None:
+        if attempt := self._attempts.get(key):
+            self._end(attempt, "cancelled")
+
+    def ack(self, key: TryKey) -> None:
+        self._spool.drop(key)
+
+    def recover(self, *, emit: Emit) -> None:
+        self._spool.open()
+        with self._spool.recovering():
+            for folder, record in self._spool.abandoned():
+                self._starter.clear(folder.name)
+                if record is not None and not self._spool.holds(record.key):
+                    self._spool.put(record.key, self._lost(record))
+                remove_folder(folder)
+            kept = list(self._spool.unacknowledged())
+        for key, outcome in kept:
+            emit(Finished(key=key, outcome=outcome))
+
+    def _lost(self, record: Record) -> Outcome:
+        return Outcome(
+            ending=Lost(reason="the process that ran it died"),
+            times=record.times,
+            node=self._node,
+            digest=record.digest,
+            isolation=record.isolation,
+        )
+
+    def _end(self, attempt: Attempt, reason: str) -> None:
+        def end() -> None:
+            if attempt.watch is not None:
+                attempt.watch.end(Lost(reason=reason))
+            elif attempt.seen.stop is None:  # not started yet: whoever starts it looks here
+                attempt.seen.stop = Lost(reason=reason)
+
+        self._loop.post(end)
+
+    def _begin(self, attempt: Attempt) -> None:
+        attempt.mark(started=self._clock.now())
+        try:
+            self._start(attempt)
+        except (AirdockError, OSError) as error:
+            self._conclude(attempt, attempt.seen.stop or _not_started(error), None)
+            return
+        if attempt.is_command:
+            attempt.mark(user_code=self._clock.now())
+        self._loop.post(functools.partial(self._watch, attempt))
+
+    def _start(self, attempt: Attempt) -> None:
+        if attempt.seen.stop is not None:
+            raise RunnerError("ended before it was started")
+        attempt.folder = self._spool.begin(
+            Record(
+                key=attempt.key,
+                digest=attempt.workload.digest,
+                isolation=self._starter.isolation,
+                times=attempt.times,
+            )
+        )
+        attempt.log = LogFile(log_path(self._logs, attempt.key), self._clock)
+        stdout, stderr = attempt.open(self._runner)
+        try:
+            assert attempt.times.started is not None
+            attempt.emit(Started(key=attempt.key, at=attempt.times.started))
+            attempt.running = self._starter.start(
+                Launch(
+                    id=attempt.folder.name,
+                    workload=attempt.workload,
+                    folder=attempt.folder,
+                    stdout=stdout,
+                    stderr=stderr,
+                )
+            )
+        finally:
+            os.close(stdout)
+            os.close(stderr)
+
+    def _watch(self, attempt: Attempt) -> None:
+        attempt.watch = Watch(attempt, self._watching)
+        attempt.watch.begin()
+
+    def _answer(self, attempt: Attempt, request: Mapping[str, Any], reply: Callable[[Mapping[str, Any]], None]) -> None:
+        reply(answer(self._tasks, attempt.key, request))
+
+    def _finish(self, attempt: Attempt) -> None:
+        """Tell how a try ended that was started."""
+        assert attempt.running is not None
+        ended = attempt.running.end()
+        attempt.drain()
+        attempt.close()
+        ending = decide(attempt.workload, attempt.seen, ended)
+        if attempt.is_command:
+            attempt.mark(user_ended=attempt.times.ended)
+        if attempt.pushes_last_line and isinstance(ending, Succeeded):
+            ending = self._push(attempt, ending)
+        self._conclude(attempt, ending, ended.usage)
+
+    def _push(self, attempt: Attempt, ending: Succeeded) -> Ending:
+        assert attempt.stdout is not None
+        value = attempt.stdout.last_line.decode("utf-8", "replace")
+        try:
+            self._tasks.xcom_put(attempt.key, xcom_key="return_value", value=value)
+        except AirdockError as error:
+            return Failed(reason=f"its last line could not be kept as XCom: {error.message}")
+        return ending
+
+    def _conclude(self, attempt: Attempt, ending: Ending, usage: Usage | None) -> None:
+        """Keep the outcome, tell it, then clean up; nothing of this try is expected after that. Idempotent."""
+        if attempt.key not in self._attempts:
+            return
+        if attempt.times.ended is None:
+            attempt.mark(ended=self._clock.now())
+        outcome = self._outcome(attempt, ending, usage)
+        if attempt.log is not None:
+            if isinstance(ending, Failed | Lost) and attempt.seen.result is not ending:
+                attempt.log.note(ending.reason)
+            attempt.log.close()
+        attempt.close()
+        self._spool.put(attempt.key, outcome)
+        with self._changed:
+            del self._attempts[attempt.key]
+        attempt.emit(Finished(key=attempt.key, outcome=outcome))
+        self._clean_up(attempt)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _clean_up(self, attempt: Attempt) -> None:
+        if attempt.running is not None:
+            attempt.running.remove()
+        if attempt.folder is not None:
+            remove_folder(attempt.folder)
+
+    def _outcome(self, attempt: Attempt, ending: Ending, usage: Usage | None = None) -> Outcome:
+        return Outcome(
+            ending=ending,
+            times=attempt.times,
+            node=self._node,
+            digest=attempt.workload.digest,
+            isolation=self._starter.isolation,
+            usage=usage,
+        )
+
+    def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., None], *arguments: Any) -> None:
+        def guarded() -> None:
+            try:
+                work(*arguments)
+            except Exception as error:
+                _log.exception("the supervisor could not go on")
+                if arguments and isinstance(arguments[0], Attempt):
+                    self._give_up(arguments[0], error)
+
+        pool.submit(guarded)
+
+    def _give_up(self, attempt: Attempt, error: Exception) -> None:
+        """What nobody thought of must not leave a try untold."""
+        self._conclude(attempt, Failed(reason=f"the supervisor met {type(error).__name__}: {error}"), None)
+
+
+def _not_started(error: AirdockError | OSError) -> Failed:
+    if isinstance(error, OSError):
+        return Failed(reason=f"could not be started: {error}")
+    reason = f"could not be started: {error.message}"
+    return Failed(
+        reason=f"{reason} ({error.hint})" if error.hint else reason, retryable=not isinstance(error, _HOPELESS)
+    )
