@@ -6,10 +6,11 @@ import traceback
 from typing import Final
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from airdock.errors import AirdockError, StepFailedError
 
-__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "tell"]
+__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "render_usage", "tell"]
 
 FAULT: Final = 70
 """EX_SOFTWARE of sysexits.h: a mistake in Airdock, not in what was asked."""
@@ -29,6 +30,15 @@ def render_error(error: AirdockError) -> str:
     if error.hint:
         lines.append(f"  do: {_hang(error.hint, ' ' * 6)}")
     return "\n".join(lines)
+
+
+def render_usage(error: click.ClickException) -> str:
+    """A command line that can't be understood, and where to read how it should be."""
+    if isinstance(error, NoArgsIsHelpError):
+        return error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    advice = f"\n  do: {context.command_path} --help" if context else ""
+    return f"error: {_hang(error.format_message(), ' ' * 7)}{advice}"
 
 
 def render_fault(error: BaseException) -> str:

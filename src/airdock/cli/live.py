@@ -15,11 +15,14 @@ from airdock.cli.units import render_memory, render_seconds
 from airdock.cli.words import Marks, Tail, build_end, colour, did, stands, word
 from airdock.model.progress import BuildFinished, Progress, TaskChanged
 from airdock.model.states import TaskState, is_finished
+from airdock.model.usage import Usage
 
 __all__ = ["LiveView", "frame"]
 
 _TURNS_PER_S: Final = 10
 _FEW_ROWS: Final = 6
+_NAME_CELLS: Final = 36
+_STATE_CELLS: Final = 40
 
 _BUSY: Final = frozenset({TaskState.RUNNING, TaskState.QUEUED, TaskState.RESTARTING})
 _BAD: Final = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
@@ -85,13 +88,13 @@ def _head(board: Board, now: float) -> Text:
 
 
 def _grid() -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    """Five columns; the last takes what is left and gives way first."""
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
     table.add_column(width=1)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=44)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=None)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_NAME_CELLS)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_STATE_CELLS)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", style="bright_black")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     return table
 
 
@@ -116,10 +119,11 @@ def _build_row(build: Build, now: float, marks: Marks) -> tuple[RenderableType, 
         text = f"{step.number}/{step.total} {' '.join(step.text.split())}" if step else "building"
         said = f"{text}  {build.output}" if build.output else text
         cached = f"{build.cached} cached" if build.cached else ""
-        return Text(_turn(marks, now), "cyan"), Text(build.label), Text(said), render_seconds(now - build.since), cached
-    if build.finished.error:
-        return Text(marks.bad, "red"), Text(build.label), Text(build_end(build), "red")
-    return Text(marks.good, "green"), Text(build.label), Text(build_end(build), "bright_black")
+        seconds = render_seconds(now - build.since)
+        return Text(_turn(marks, now), "cyan"), Text(build.label), cached, seconds, Text(said)
+    end = build.finished
+    mark, shade = (Text(marks.bad, "red"), "red") if end.error else (Text(marks.good, "green"), "bright_black")
+    return mark, Text(build.label), "", "", Text(build_end(build), shade)
 
 
 def _tasks(board: Board, now: float, marks: Marks, room: int) -> Table:
@@ -127,7 +131,7 @@ def _tasks(board: Board, now: float, marks: Marks, room: int) -> Table:
     rows = board.groups()
     shown = rows if len(rows) <= room else sorted(rows, key=_urgency)[: room - 1]
     for tasks in shown:
-        table.add_row(*(_task_row(board, tasks[0], now, marks) if len(tasks) == 1 else _many(tasks, now, marks)))
+        table.add_row(*(_task_row(board, tasks[0], now, marks) if len(tasks) == 1 else _many(board, tasks, now, marks)))
     if hidden := len(rows) - len(shown):
         table.add_row("", f"and {hidden} more tasks", style="bright_black")
     return table
@@ -167,13 +171,17 @@ def _task_row(board: Board, task: Task, now: float, marks: Marks) -> tuple[Rende
         Text(task.key.label),
         Text(stands(task), colour(task.state) or ""),
         seconds,
-        render_memory(usage.memory_peak_bytes) if usage else "",
-        Text(board.image_of(task)),
+        _use(usage, board.image_of(task)),
     )
 
 
-def _many(tasks: list[Task], now: float, marks: Marks) -> tuple[RenderableType, ...]:
+def _many(board: Board, tasks: list[Task], now: float, marks: Marks) -> tuple[RenderableType, ...]:
     counted, most = counts(tasks), peak(tasks)
     said = Text(", ").join(Text(f"{count} {word(state)}", colour(state) or "") for state, count in counted.items())
     name = f"{tasks[0].key.task_id} [{len(tasks)}]"
-    return _mark(set(counted), now, marks), Text(name), said, "", render_memory(most.memory_peak_bytes) if most else ""
+    return _mark(set(counted), now, marks), Text(name), said, "", _use(most, board.image_of(tasks[0]))
+
+
+def _use(usage: Usage | None, image: str) -> Text:
+    memory = f"{render_memory(usage.memory_peak_bytes):>8}  " if usage else ""
+    return Text(f"{memory}{image}", "bright_black")

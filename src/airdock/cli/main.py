@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import click
 
 from airdock import __version__
-from airdock.cli.errors import FAULT, INTERRUPTED, PIPE_CLOSED, render_error, render_fault, tell
+from airdock.cli.errors import FAULT, INTERRUPTED, PIPE_CLOSED, render_error, render_fault, render_usage, tell
 from airdock.cli.lazy import LazyGroup
 from airdock.cli.session import Session
 from airdock.errors import AirdockError
@@ -71,7 +71,7 @@ def _run(argv: list[str] | None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
+        tell(render_usage(error))
         return session.failure_code or error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

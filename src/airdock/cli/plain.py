@@ -1,6 +1,7 @@
 """A run as lines of plain text, for pipes, files and terminals that can't move their cursor."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -23,32 +24,31 @@ class PlainView:
 
     draws = False
 
-    def __init__(self, *, tail: Tail | None = None, color: bool | None = None, output: bool = False) -> None:
+    def __init__(
+        self, *, tail: Tail | None = None, color: bool | None = None, output: bool = False, err: bool = False
+    ) -> None:
+        """`output` shows what build steps print too; `err` writes to stderr."""
         self._tail = tail
-        self._color = color
         self._output = output
-        """Whether what build steps print is shown too."""
+        self._echo = partial(click.echo, color=color, err=err)
 
     def show(self, event: Progress, board: Board, now: float) -> None:
         for line in self._lines(event, board):
-            click.echo(f"{now:7.1f} s  {line}" if not line.startswith(" ") else f"{'':9}  {line}", color=self._color)
+            self._echo(f"{now:7.1f} s  {line}" if not line.startswith(" ") else f"{'':9}  {line}")
 
     def draw(self, board: Board, now: float) -> None:
         """Lines stay as they are."""
 
     def close(self, summary: Summary | None) -> None:
         if summary is not None:
-            click.echo(f"\n{summary.render()}", color=self._color)
+            self._echo(f"\n{summary.render()}")
 
     def _lines(self, event: Progress, board: Board) -> Iterator[str]:
         match event:
             case BuildStarted():
                 yield f"image  {event.label}  building"
-            case BuildStep(seconds=None) | BuildStep(cached=True):
-                cached = "  cached" if event.cached else ""
-                yield f"image  {_label(board, event.build)}  {event.number}/{event.total} {_step(event.text)}{cached}"
-            case BuildStep(seconds=float(seconds)):
-                yield f"image  {_label(board, event.build)}  {event.number}/{event.total} {render_seconds(seconds)}"
+            case BuildStep():
+                yield f"image  {board.builds[event.build].label}  {event.number}/{event.total} {_step(event)}"
             case BuildOutput():
                 if self._output:
                     yield f"       | {event.line}"
@@ -78,9 +78,7 @@ def failure(task: Task, tail: Tail) -> Iterator[str]:
         yield f"log: {path}"
 
 
-def _label(board: Board, build: str) -> str:
-    return board.builds[build].label
-
-
-def _step(text: str) -> str:
-    return fit(" ".join(text.split()), _STEP_CELLS)
+def _step(event: BuildStep) -> str:
+    if event.seconds is not None and not event.cached:
+        return f"done in {render_seconds(event.seconds)}"
+    return fit(" ".join(event.text.split()), _STEP_CELLS) + ("  cached" if event.cached else "")

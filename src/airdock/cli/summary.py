@@ -17,6 +17,7 @@ from airdock.model.states import RunState, TaskState
 __all__ = ["Summary"]
 
 _REASON_CELLS = 100
+_LABEL_CELLS = 40
 
 _COLUMNS = (
     Column("TASK"),
@@ -123,10 +124,8 @@ def _seconds(values: Sequence[float]) -> str:
 
 
 def _image(board: Board, tasks: Sequence[Task]) -> str:
-    digests = {task.outcome.digest for task in tasks if task.outcome and task.outcome.digest}
-    if len(digests) != 1:
-        return board.image_of(tasks[0])
-    return f"{fit(board.image_of(tasks[0]), 40)} {render_short(digests.pop())}".strip()
+    digest = next((task.outcome.digest for task in tasks if task.outcome), "")
+    return f"{fit(board.image_of(tasks[0]), _LABEL_CELLS)} {render_short(digest)}".strip()
 
 
 def _images(board: Board) -> Iterator[str]:
@@ -149,8 +148,8 @@ def _task_dict(board: Board, task: Task) -> dict[str, Any]:
         "try_number": task.try_number,
         "state": task.state.value,
         "reason": reason(task),
-        "user_s": user_s(outcome.times) if outcome else None,
-        "overhead_s": overhead_s(outcome.times) if outcome else None,
+        "user_s": _rounded(user_s(outcome.times)) if outcome else None,
+        "overhead_s": _rounded(overhead_s(outcome.times)) if outcome else None,
         "memory_peak_bytes": outcome.usage.memory_peak_bytes if outcome and outcome.usage else None,
         "cpu_s": outcome.usage.cpu_s if outcome and outcome.usage else None,
         "usage_source": outcome.usage.source.value if outcome and outcome.usage else None,
@@ -170,3 +169,7 @@ def _build_dict(build: Build) -> dict[str, Any]:
         "seconds": round(end.seconds, 3),
         "error": end.error,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

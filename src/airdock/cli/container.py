@@ -1,0 +1,1 @@
+"""`airdock container`: Docker's verbs, flags, columns and exit codes for containers."""

@@ -1,0 +1,46 @@
+"""Names that a shell completes: images, containers, runs. A shell that waits is worse than one that knows less."""
+
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import CompletionItem
+
+from airdock.cli.session import Session
+
+__all__ = ["complete_containers", "complete_images", "complete_runs"]
+
+_Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _completing(names: Callable[[Session], Iterable[str]]) -> _Complete:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        session = Session()
+        session.home = ctx.find_root().params.get("home")
+        try:
+            found = sorted(set(names(session)))
+        except Exception:
+            # Whatever is wrong will be said when the command runs; here it would only spoil the prompt.
+            return []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+    return complete
+
+
+def _images(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return [f"{row.repository}:{row.tag}" for row in app.images.list() if row.tag]
+
+
+def _containers(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return [name for state in app.engine.containers() for name in (state.name or state.id[:12],)]
+
+
+def _runs(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return [run.run_id for run in app.orchestrator.runs()]
+
+
+complete_images = _completing(_images)
+complete_containers = _completing(_containers)
+complete_runs = _completing(_runs)

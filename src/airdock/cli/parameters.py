@@ -1,0 +1,54 @@
+"""Values of flags, read as Docker reads them; each raises click.BadParameter, which click completes with the flag."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from airdock.cli.units import parse_size
+from airdock.model.workload import Mount
+
+__all__ = ["load_env_file", "parse_env", "to_mount", "to_size"]
+
+
+def to_size(text: str) -> int:
+    """Bytes of "512m"."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def to_mount(text: str) -> Mount:
+    """SOURCE:TARGET[:ro|rw], a folder or file of this machine at a place in the container."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
+        raise click.BadParameter(f"expected SOURCE:/TARGET or SOURCE:/TARGET:ro, got {text!r}.")
+    if not source.startswith(("/", ".", "~")):
+        raise click.BadParameter(f"expected a path such as ./{source}, got {source!r}; there are no named volumes.")
+    path = Path(source).expanduser().absolute()
+    if not path.exists():
+        raise click.BadParameter(f"expected a file or folder at {path}, found nothing.")
+    return Mount(source=str(path.resolve()), target=os.path.normpath(target), read_only=mode == "ro")
+
+
+def parse_env(items: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE each, or NAME for this machine's own value, left out where it has none."""
+    given: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not name:
+            raise click.BadParameter(f"expected NAME=VALUE or NAME, got {item!r}.")
+        if equals:
+            given[name] = value
+        elif name in os.environ:
+            given[name] = os.environ[name]
+    return given
+
+
+def load_env_file(path: Path) -> dict[str, str]:
+    """NAME=VALUE lines; blank lines and those that begin with # say nothing, quotes mean themselves."""
+    lines = (line.lstrip() for line in path.read_text().splitlines())
+    return parse_env(line for line in lines if line and not line.startswith("#"))
