@@ -1,0 +1,214 @@
+"""The instructions of a Dockerfile as records, and the stages they make up; variables are still as written.
+
+What each means: https://docs.docker.com/reference/dockerfile/. `dockerfile.py` makes them from the text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airdock.builder.flags import FlagValue
+from airdock.builder.parser import Heredoc
+
+__all__ = [
+    "Arg",
+    "Arguments",
+    "Cmd",
+    "Dockerfile",
+    "Entrypoint",
+    "Env",
+    "Expose",
+    "From",
+    "Healthcheck",
+    "Instruction",
+    "Label",
+    "Maintainer",
+    "OnBuild",
+    "Pair",
+    "Run",
+    "Shell",
+    "Stage",
+    "StopSignal",
+    "Transfer",
+    "User",
+    "Volume",
+    "Workdir",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instruction:
+    """What every instruction has: its first line, counted from 1, and its text with continued lines joined."""
+
+    line: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A name and a value as written; None is ARG's missing default. `old_form` is `ENV name value`."""
+
+    name: str
+    value: str | None
+    old_form: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """A command: `words` as they are in exec form, one text for the shell in shell form."""
+
+    words: tuple[str, ...]
+    is_shell: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class From(Instruction):
+    """FROM. `alias` is in lower case, "" where the stage has no name; `comment` is what was written above about it."""
+
+    image: str
+    alias: str = ""
+    platform: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run(Instruction):
+    """RUN. `flags` are those given; `network` is "default", "host" or "none"."""
+
+    command: Arguments
+    heredocs: tuple[Heredoc, ...] = ()
+    flags: Mapping[str, FlagValue]
+    network: str = "default"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer(Instruction):
+    """COPY, or ADD where `is_add`. `documents` are its heredocs, each a file named as the heredoc."""
+
+    is_add: bool
+    sources: tuple[str, ...]
+    documents: tuple[Heredoc, ...] = ()
+    destination: str
+    from_: str = ""
+    chown: str = ""
+    chmod: str = ""
+    excludes: tuple[str, ...] = ()
+    unpack: bool = False
+    flags: Mapping[str, FlagValue]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arg(Instruction):
+    """ARG."""
+
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Env(Instruction):
+    """ENV."""
+
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label(Instruction):
+    """LABEL."""
+
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User(Instruction):
+    """USER."""
+
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workdir(Instruction):
+    """WORKDIR."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expose(Instruction):
+    """EXPOSE."""
+
+    ports: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Volume(Instruction):
+    """VOLUME."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cmd(Instruction):
+    """CMD."""
+
+    command: Arguments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entrypoint(Instruction):
+    """ENTRYPOINT."""
+
+    command: Arguments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shell(Instruction):
+    """SHELL."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopSignal(Instruction):
+    """STOPSIGNAL."""
+
+    signal: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Maintainer(Instruction):
+    """MAINTAINER, which LABEL replaced; still in many files."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Healthcheck(Instruction):
+    """HEALTHCHECK, as the image configuration writes it: `Test`, and durations in nanoseconds."""
+
+    check: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnBuild(Instruction):
+    """ONBUILD: an instruction for the images built upon this one, kept as text."""
+
+    trigger: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """FROM and what follows it."""
+
+    start: From
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dockerfile:
+    """A whole file: the ARGs before the first FROM, the stages, the escape, and the name for messages."""
+
+    arguments: tuple[Arg, ...]
+    stages: tuple[Stage, ...]
+    escape: str
+    name: str
