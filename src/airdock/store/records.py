@@ -81,10 +81,11 @@ class Try:
 class Limits:
     """What a task instance needs to be queued; counts are over queued and running instances. None is no bound.
 
-    `run` bounds the instances of its run, `task` those of its task in all runs, `task_in_run` those in its run. The
-    slots of its pool always count.
+    `run` bounds the instances of its run, `task` those of its task in all runs, `task_in_run` those in its run.
     """
 
+    pool: str = DEFAULT_POOL
+    pool_slots: int = 1
     run: int | None = None
     task: int | None = None
     task_in_run: int | None = None
@@ -96,7 +97,7 @@ class Transition:
 
     `to_try` differs from `try_number` where a new try begins: its XComs are deleted and its row appears when it is
     queued (with `digest` and `executor`) or ends before. `outcome` ends the try `try_number`. `limits` are claimed
-    by going to `queued`. `max_tries` changes what the instance has, where it is given.
+    by going to `queued`, and needed there. `max_tries` changes what the instance has, where it is given.
     """
 
     key: TaskKey

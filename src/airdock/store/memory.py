@@ -1,0 +1,250 @@
+"""The store in this process's memory: for runs that need no record, and for tests of whoever uses a store."""
+
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from airdock.clock import Clock, SystemClock
+from airdock.errors import ConflictError, StoreError, UnknownRunError
+from airdock.model.environment import Environment
+from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.store.base import ACTIVE, RETURN_VALUE, Store
+from airdock.store.changes import Change, Room, apply_change, count_uses, fold, split_claims
+from airdock.store.records import (
+    DEFAULT_POOL,
+    DEFAULT_POOL_SLOTS,
+    Answer,
+    Batch,
+    Instance,
+    Pool,
+    Run,
+    RunTransition,
+    Try,
+    XCom,
+)
+
+__all__ = ["MemoryStore"]
+
+
+class _Tables:
+    """All rows. A commit works on them in place, after everything was checked."""
+
+    def __init__(self) -> None:
+        self.dags: dict[str, Mapping[str, Any]] = {}
+        self.pools: dict[str, int] = {DEFAULT_POOL: DEFAULT_POOL_SLOTS}
+        self.runs: dict[RunKey, Run] = {}
+        self.instances: dict[RunKey, dict[TaskKey, Instance]] = {}
+        self.active: dict[TaskKey, Instance] = {}
+        self.tries: dict[RunKey, dict[TryKey, Try]] = {}
+        self.answers: dict[RunKey, dict[Environment, Answer]] = {}
+        self.xcoms: dict[RunKey, dict[tuple[str, str, int], XCom]] = {}
+
+
+class MemoryStore(Store):
+    """Everything is gone with the process."""
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._tables = _Tables()
+
+    def close(self) -> None: ...
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._tables.dags[digest] = deepcopy(dict(body))
+
+    def load_dag(self, digest: str) -> Mapping[str, Any]:
+        with self._lock:
+            if digest not in self._tables.dags:
+                raise StoreError(f"there is no DAG with digest {digest}")
+            return deepcopy(self._tables.dags[digest])
+
+    def save_pools(self, pools: Collection[Pool]) -> None:
+        with self._lock:
+            self._tables.pools.update({pool.name: pool.slots for pool in pools})
+
+    def list_pools(self) -> list[Pool]:
+        with self._lock:
+            return [Pool(name=name, slots=slots) for name, slots in sorted(self._tables.pools.items())]
+
+    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
+        with self._lock:
+            if run.key in self._tables.runs:
+                raise ConflictError("there is such a run already", where=run.key.run_id)
+            if run.logical_date is not None and any(
+                other.key.dag_id == run.key.dag_id and other.logical_date == run.logical_date
+                for other in self._tables.runs.values()
+            ):
+                raise ConflictError("the DAG has a run for this logical date already", where=str(run.logical_date))
+            self._tables.runs[run.key] = run
+            self._tables.instances[run.key] = {instance.key: instance for instance in instances}
+            self._tables.tries[run.key], self._tables.answers[run.key], self._tables.xcoms[run.key] = {}, {}, {}
+
+    def load_run(self, key: RunKey) -> Run:
+        with self._lock:
+            return self._run(key)
+
+    def _run(self, key: RunKey) -> Run:
+        run = self._tables.runs.get(key)
+        if run is None:
+            raise UnknownRunError(f"there is no run {key.run_id!r} of DAG {key.dag_id!r}")
+        return run
+
+    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+        with self._lock:
+            runs = [
+                run
+                for run in reversed(self._tables.runs.values())
+                if dag_id in (None, run.key.dag_id) and run_id in (None, run.key.run_id)
+            ]
+        return sorted(runs, key=lambda run: run.created, reverse=True)[:limit]
+
+    def list_instances(self, key: RunKey) -> list[Instance]:
+        with self._lock:
+            self._run(key)
+            rows = list(self._tables.instances[key].values())
+        return sorted(rows, key=lambda row: (row.key.task_id, row.key.map_index))
+
+    def list_tries(self, key: RunKey) -> list[Try]:
+        with self._lock:
+            self._run(key)
+            rows = list(self._tables.tries[key].values())
+        return sorted(rows, key=lambda row: (row.key.task_id, row.key.map_index, row.key.try_number))
+
+    def list_answers(self, key: RunKey) -> list[Answer]:
+        with self._lock:
+            self._run(key)
+            return list(self._tables.answers[key].values())
+
+    def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
+        with self._lock:
+            run = self._run(key)
+            live = run.lease_until is not None and run.lease_until > self.now()
+            if run.owner not in ("", owner, displacing) and live:
+                raise ConflictError("somebody else runs this run", where=run.owner)
+            taken = replace(run, owner=owner, lease_until=self.now() + timedelta(seconds=lease_s))
+            self._tables.runs[key] = taken
+            return taken
+
+    def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
+        with self._lock:
+            kept = frozenset(key for key in keys if key in self._tables.runs and self._run(key).owner == owner)
+            until = self.now() + timedelta(seconds=lease_s)
+            self._tables.runs.update({key: replace(self._run(key), lease_until=until) for key in kept})
+            return kept
+
+    def release_run(self, key: RunKey, *, owner: str) -> None:
+        with self._lock:
+            run = self._run(key)
+            if run.owner == owner:
+                self._tables.runs[key] = replace(run, owner="", lease_until=None)
+
+    def commit(self, batch: Batch, *, owner: str) -> frozenset[TaskKey]:
+        with self._lock:
+            self._check_owner(batch, owner)
+            plain, claiming = split_claims(batch.transitions)
+            expanded = self._expand(batch)
+            changes = fold(plain)
+            self._check(changes, expanded)
+            refused = self._room(changes).claim(claiming)
+            claimed = fold(step for step in claiming if step.key not in refused or step.target is not TaskState.QUEUED)
+            self._check(claimed, expanded)
+            runs = [self._changed_run(step) for step in batch.runs]
+            self._apply(batch, expanded, changes | claimed, runs)
+            return refused
+
+    def _check_owner(self, batch: Batch, owner: str) -> None:
+        keys = {step.key.run for step in batch.transitions} | {step.run for step in batch.expansions}
+        for key in keys | {answer.run for answer in batch.answers} | {step.key for step in batch.runs}:
+            if self._run(key).owner != owner:
+                raise ConflictError("the run was taken over", where=self._run(key).owner or "nobody")
+
+    def _expand(self, batch: Batch) -> dict[TaskKey, list[Instance]]:
+        """From the unexpanded instance to those it becomes."""
+        found = {}
+        for each in batch.expansions:
+            key = TaskKey(dag_id=each.run.dag_id, run_id=each.run.run_id, task_id=each.task_id)
+            row = self._tables.instances[each.run].get(key)
+            if row is None or row.state is not TaskState.NONE:
+                raise ConflictError("the task was expanded already, or isn't there", where=key.label)
+            found[key] = [replace(row, key=replace(key, map_index=index)) for index in range(each.length)]
+        return found
+
+    def _check(self, changes: Mapping[TaskKey, Change], expanded: Mapping[TaskKey, list[Instance]]) -> None:
+        fresh = {row.key: row for rows in expanded.values() for row in rows}
+        for key, change in changes.items():
+            row = fresh.get(key) or self._tables.instances[key.run].get(key)
+            if row is None or row.state != change.source or row.try_number != change.source_try:
+                found = "nothing" if row is None else f"{row.state} in try {row.try_number}"
+                expected = f"{change.source} in try {change.source_try}"
+                raise ConflictError(f"expected {expected}, found {found}", where=key.label)
+
+    def _room(self, changes: Mapping[TaskKey, Change]) -> Room:
+        used = [row for key, row in self._tables.active.items() if key not in changes or changes[key].state in ACTIVE]
+        return Room(pools=self._tables.pools, used=count_uses(used))
+
+    def _changed_run(self, step: RunTransition) -> Run:
+        run = self._run(step.key)
+        if run.state is not step.source:
+            raise ConflictError(f"expected the run {step.source}, found it {run.state}", where=step.key.run_id)
+        started = step.at if step.target is RunState.RUNNING and run.started is None else run.started
+        ended = step.at if step.target in RUN_FINISHED else None
+        return replace(run, state=step.target, started=started, ended=ended, reason=step.reason)
+
+    def _apply(
+        self,
+        batch: Batch,
+        expanded: Mapping[TaskKey, list[Instance]],
+        changes: Mapping[TaskKey, Change],
+        runs: Iterable[Run],
+    ) -> None:
+        for answer in batch.answers:
+            self._tables.answers[answer.run][answer.environment] = answer
+        for key, rows in expanded.items():
+            del self._tables.instances[key.run][key]
+            self._tables.instances[key.run].update({row.key: row for row in rows})
+        for change in changes.values():
+            self._change(change)
+        self._tables.runs.update({run.key: run for run in runs})
+
+    def _change(self, change: Change) -> None:
+        rows, tries = self._tables.instances[change.key.run], self._tables.tries[change.key.run]
+        row = rows[change.key] = apply_change(rows[change.key], change)
+        if row.state in ACTIVE:
+            self._tables.active[row.key] = row
+        else:
+            self._tables.active.pop(row.key, None)
+        for key, outcome in change.closed:
+            tries[key] = replace(tries.get(key, Try(key=key)), outcome=outcome)
+        tries.update({each.key: each for each in change.opened})
+        if change.begins_again:
+            xcoms = self._tables.xcoms[change.key.run]
+            for name in [name for name, xcom in xcoms.items() if xcom.key == change.key]:
+                del xcoms[name]
+
+    def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
+        with self._lock:
+            run = key.task.run
+            row = self._tables.instances.get(run, {}).get(key.task)
+            if row is None or row.try_number != key.try_number or row.state not in ACTIVE:
+                raise ConflictError("the try is not active, so it can't push an XCom", where=key.task.label)
+            xcom = XCom(key=key.task, name=name, value=value, length=length)
+            self._tables.xcoms[run][key.task_id, name, key.map_index] = xcom
+
+    def list_xcoms(self, key: RunKey, *, task_id: str, name: str, map_index: int | None = None) -> list[XCom]:
+        with self._lock:
+            self._run(key)
+            found = [xcom for place, xcom in self._tables.xcoms[key].items() if place[:2] == (task_id, name)]
+        chosen = [xcom for xcom in found if map_index in (None, xcom.key.map_index)]
+        return sorted(chosen, key=lambda xcom: xcom.key.map_index)
+
+    def list_lengths(self, key: RunKey, *, task_id: str, name: str = RETURN_VALUE) -> dict[int, int | None]:
+        return {xcom.key.map_index: xcom.length for xcom in self.list_xcoms(key, task_id=task_id, name=name)}

@@ -1,0 +1,233 @@
+"""The store in a SQL database: SQLAlchemy Core over SQLite."""
+
+import json
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, insert, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from airdock.clock import Clock, SystemClock
+from airdock.errors import ConflictError, StoreError, UnknownRunError
+from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.store import rows
+from airdock.store.base import ACTIVE, RETURN_VALUE, Store
+from airdock.store.migrate import HEAD, migrate, read_version
+from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
+from airdock.store.schema import answers, dags, runs, task_instances, tries, xcoms
+from airdock.store.schema import pools as pool_rows
+from airdock.store.sql_commit import commit
+from airdock.store.sqlite import WRITE, open_sqlite
+
+__all__ = ["SqlStore"]
+
+
+class SqlStore(Store):
+    """A file that several processes may use at once.
+
+    SQLite has no server, so the clock of leases is this machine's. `durable` is explained in `store.sqlite`.
+    """
+
+    def __init__(self, *, path: Path, clock: Clock | None = None, durable: bool = False) -> None:
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._engine = open_sqlite(path, durable=durable)
+        self._writer = threading.Lock()  # threads queue up here, where SQLite would have them sleep and try again
+        self._ids: dict[RunKey, int] = {}
+        try:
+            self._migrate()
+        except StoreError:
+            self.close()
+            raise
+
+    def _migrate(self) -> None:
+        with self._read() as connection:
+            if read_version(connection) == HEAD:
+                return
+        with self._write() as connection:
+            migrate(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        writer = self._engine.execution_options(**WRITE)
+        with self._writer, self._translated(), writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error)
+            raise StoreError(f"the metadata database refused: {reason}", where=str(self._path)) from error
+
+    def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
+        row = {"digest": digest, "dag_id": dag_id, "body": rows.dump(dict(body))}
+        with self._write() as connection:
+            connection.execute(upsert(dags).on_conflict_do_nothing(), row)
+
+    def load_dag(self, digest: str) -> Mapping[str, Any]:
+        with self._read() as connection:
+            body = connection.execute(select(dags.c.body).where(dags.c.digest == digest)).scalar()
+        if body is None:
+            raise StoreError(f"there is no DAG with digest {digest}")
+        loaded: dict[str, Any] = json.loads(body)
+        return loaded
+
+    def save_pools(self, pools: Collection[Pool]) -> None:
+        statement = upsert(pool_rows)
+        statement = statement.on_conflict_do_update(set_={"slots": statement.excluded.slots})
+        with self._write() as connection:
+            connection.execute(statement, [{"name": pool.name, "slots": pool.slots} for pool in pools])
+
+    def list_pools(self) -> list[Pool]:
+        with self._read() as connection:
+            found = connection.execute(select(pool_rows).order_by(pool_rows.c.name))
+            return [Pool(name=row.name, slots=row.slots) for row in found]
+
+    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
+        try:
+            with self._write() as connection:
+                number = connection.execute(insert(runs).returning(runs.c.id), rows.run_row(run)).scalar_one()
+                if instances:
+                    found = [rows.instance_row(instance, run=number) for instance in instances]
+                    connection.execute(insert(task_instances), found)
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise ConflictError(
+                    "there is such a run, or one for this logical date, already", where=run.key.run_id
+                ) from error
+            raise
+        self._ids[run.key] = number
+
+    def load_run(self, key: RunKey) -> Run:
+        with self._read() as connection:
+            return self._load_run(connection, key)
+
+    def _load_run(self, connection: Connection, key: RunKey) -> Run:
+        row = connection.execute(select(runs).where(runs.c.id == self._id(connection, key))).one()
+        return rows.run_of(row._mapping)
+
+    def _id(self, connection: Connection, key: RunKey) -> int:
+        number = self._ids.get(key)
+        if number is None:
+            wanted = select(runs.c.id).where(runs.c.dag_id == key.dag_id, runs.c.run_id == key.run_id)
+            number = connection.execute(wanted).scalar()
+            if number is None:
+                raise UnknownRunError(f"there is no run {key.run_id!r} of DAG {key.dag_id!r}")
+            self._ids[key] = number
+        return number
+
+    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+        wanted = select(runs).order_by(runs.c.created.desc(), runs.c.id.desc()).limit(limit)
+        if dag_id is not None:
+            wanted = wanted.where(runs.c.dag_id == dag_id)
+        if run_id is not None:
+            wanted = wanted.where(runs.c.run_id == run_id)
+        with self._read() as connection:
+            return [rows.run_of(row._mapping) for row in connection.execute(wanted)]
+
+    def list_instances(self, key: RunKey) -> list[Instance]:
+        order = (task_instances.c.task_id, task_instances.c.map_index)
+        return [rows.instance_of(row._mapping, run=key) for row in self._rows(task_instances, key, order)]
+
+    def list_tries(self, key: RunKey) -> list[Try]:
+        order = (tries.c.task_id, tries.c.map_index, tries.c.try_number)
+        return [rows.try_of(row._mapping, run=key) for row in self._rows(tries, key, order)]
+
+    def list_answers(self, key: RunKey) -> list[Answer]:
+        return [rows.answer_of(row._mapping, run=key) for row in self._rows(answers, key, (answers.c.at,))]
+
+    def _rows(self, table: Table, key: RunKey, order: Sequence[Column[Any]]) -> Sequence[Row[Any]]:
+        with self._read() as connection:
+            wanted = select(table).where(table.c.run == self._id(connection, key)).order_by(*order)
+            return connection.execute(wanted).all()
+
+    def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
+        now = self.now()
+        free = or_(
+            runs.c.owner.in_({"", owner, displacing}),
+            runs.c.lease_until.is_(None),
+            runs.c.lease_until <= rows.micros(now),
+        )
+        until = rows.micros(now + timedelta(seconds=lease_s))
+        with self._write() as connection:
+            mine = update(runs).where(runs.c.id == self._id(connection, key), free)
+            taken = connection.execute(mine.values(owner=owner, lease_until=until)).rowcount
+            run = self._load_run(connection, key)
+        if not taken:
+            raise ConflictError("somebody else runs this run", where=run.owner)
+        return run
+
+    def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
+        until = rows.micros(self.now() + timedelta(seconds=lease_s))
+        with self._write() as connection:
+            mine = [update(runs).where(runs.c.id == self._id(connection, key), runs.c.owner == owner) for key in keys]
+            return frozenset(
+                key
+                for key, statement in zip(keys, mine, strict=True)
+                if connection.execute(statement.values(lease_until=until)).rowcount
+            )
+
+    def release_run(self, key: RunKey, *, owner: str) -> None:
+        with self._write() as connection:
+            mine = update(runs).where(runs.c.id == self._id(connection, key), runs.c.owner == owner)
+            connection.execute(mine.values(owner="", lease_until=None))
+
+    def commit(self, batch: Batch, *, owner: str) -> frozenset[TaskKey]:
+        with self._write() as connection:
+            return commit(connection, batch, owner=owner, number_of=lambda key: self._id(connection, key))
+
+    def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
+        statement = upsert(xcoms)
+        statement = statement.on_conflict_do_update(
+            set_={"value": statement.excluded.value, "length": statement.excluded.length}
+        )
+        with self._write() as connection:
+            place = {
+                "run": self._id(connection, key.task.run),
+                "task_id": key.task_id,
+                "map_index": key.map_index,
+            }
+            active = select(task_instances.c.state).filter_by(**place, try_number=key.try_number)
+            if connection.execute(active).scalar() not in ACTIVE:
+                raise ConflictError("the try is not active, so it can't push an XCom", where=key.task.label)
+            connection.execute(statement, {**place, "name": name, "value": value, "length": length})
+
+    def list_xcoms(self, key: RunKey, *, task_id: str, name: str, map_index: int | None = None) -> list[XCom]:
+        with self._read() as connection:
+            wanted = select(xcoms).filter_by(run=self._id(connection, key), task_id=task_id, name=name)
+            if map_index is not None:
+                wanted = wanted.filter_by(map_index=map_index)
+            found = connection.execute(wanted.order_by(xcoms.c.map_index)).all()
+        return [
+            XCom(
+                key=TaskKey(dag_id=key.dag_id, run_id=key.run_id, task_id=task_id, map_index=row.map_index),
+                name=name,
+                value=row.value,
+                length=row.length,
+            )
+            for row in found
+        ]
+
+    def list_lengths(self, key: RunKey, *, task_id: str, name: str = RETURN_VALUE) -> dict[int, int | None]:
+        with self._read() as connection:
+            place = {"run": self._id(connection, key), "task_id": task_id, "name": name}
+            found = connection.execute(select(xcoms.c.map_index, xcoms.c.length).filter_by(**place))
+            return {row.map_index: row.length for row in found}
