@@ -77,6 +77,9 @@ class Starter(Protocol):
         """Where the task finds things: "workspace"."""
         ...
 
-    def clear(self, id: str) -> None:
-        """End and remove what a dead owner left of this try; comes back once all its processes are gone."""
+    def clear(self, folder: Path) -> None:
+        """End and remove what a dead owner left of the try with this folder; the folder itself stays.
+
+        Comes back once all processes of the try are gone.
+        """
         ...

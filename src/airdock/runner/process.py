@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
+from airdock.files import save_bytes
 from airdock.model.usage import Usage, UsageSource
 from airdock.model.workload import Workload
 from airdock.runner.base import RUNNER_NAME, WORKSPACE, Ended, Launch
 from airdock.runner.channel import SOCKET_NAME
+from airdock.runner.spool import Process
 
 __all__ = ["DIGEST_PREFIX", "ProcessStarter"]
 
@@ -28,6 +30,7 @@ DIGEST_PREFIX: Final = "process:"
 
 _MARK: Final = "AIRDOCK_TRY"
 """The variable by which the processes of a try are known, wherever they went."""
+_PID: Final = "pid"
 
 
 class ProcessStarter:
@@ -68,14 +71,16 @@ class ProcessStarter:
             )
         finally:
             os.close(folder)
+        save_bytes(launch.folder / _PID, str(Process.of(process.pid)).encode(), durable=False)
         return ProcessRunning(launch.id, process)
 
     def paths(self, workload: Workload) -> Mapping[str, str]:
         """The workspace at its own path, since nothing can be bound to another."""
         return {"workspace": next((mount.source for mount in workload.mounts if mount.target == WORKSPACE), "")}
 
-    def clear(self, id: str) -> None:
-        _kill_marked(id)
+    def clear(self, folder: Path) -> None:
+        _kill_marked(folder.name)
+        _wait_for(folder / _PID)
 
     def _interpreter(self, workload: Workload) -> str:
         key = workload.digest.removeprefix(DIGEST_PREFIX)
@@ -187,6 +192,19 @@ def _marked(mark: bytes) -> Iterator[int]:
                 continue
         except OSError:
             pass
+        os.close(descriptor)
+
+
+def _wait_for(pid_file: Path) -> None:
+    """Wait for a process that dies: it can't be found by its mark any more, and still hold files and locks."""
+    try:
+        process = Process.parse(pid_file.read_text())
+        descriptor = os.pidfd_open(process.pid) if process else -1
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    if process and process.is_alive:  # asked after the descriptor was taken, so it belongs to this very process
+        _wait_gone(descriptor)
+    elif descriptor >= 0:
         os.close(descriptor)
 
 

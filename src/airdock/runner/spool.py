@@ -6,6 +6,7 @@ AIRDOCK_HOME/run/
     try.json                      its key, digest, isolation, and times so far
     channel.sock                  where its runner connects
     runner.pyz                    the runner
+    pid                           where it is a plain process: its pid and start time, as <owner> has them
   recover.lock                    held by whoever clears up after the dead
 
 `<key>` follows from the try's key, `<owner>` is the pid and start time of the process that runs it, both hexadecimal.
@@ -27,7 +28,7 @@ from airdock.files import save_json
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Outcome, Times
 
-__all__ = ["Owner", "Record", "Spool", "name_of", "remove_folder"]
+__all__ = ["Process", "Record", "Spool", "name_of", "remove_folder"]
 
 
 def name_of(key: TryKey) -> str:
@@ -37,15 +38,16 @@ def name_of(key: TryKey) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
+class Process:
     """A process, told apart from a later one with its pid by when it was started."""
 
     pid: int
     start_time: int
 
     @classmethod
-    def current(cls) -> Self:
-        return cls(pid=os.getpid(), start_time=_start_time(os.getpid()) or 0)
+    def of(cls, pid: int) -> Self:
+        """The process that has this pid now."""
+        return cls(pid=pid, start_time=_start_time(pid) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -61,6 +63,7 @@ class Owner:
 
     @property
     def is_alive(self) -> bool:
+        """Whether it can still do anything; one that only waits to be reaped can't."""
         return _start_time(self.pid) == self.start_time
 
 
@@ -106,11 +109,11 @@ class Record:
 class Spool:
     """The folders above, below `root`, for one owner."""
 
-    def __init__(self, root: Path, *, owner: Owner | None = None) -> None:
+    def __init__(self, root: Path, *, owner: Process | None = None) -> None:
         self._root = root
         self._outcomes = root / "outcomes"
         self._tries = root / "tries"
-        self._owner = owner or Owner.current()
+        self._owner = owner or Process.of(os.getpid())
         self._count = itertools.count()
 
     def open(self) -> None:
@@ -143,14 +146,14 @@ class Spool:
         """The outcomes that nobody alive has told: those of dead owners, and our own."""
         for path in sorted(self._outcomes.glob("*.json")):
             entry = _load(path)
-            owner = Owner.parse(entry["owner"]) if entry else None
+            owner = Process.parse(entry["owner"]) if entry else None
             if entry and (owner is None or owner == self._owner or not owner.is_alive):
                 yield TryKey.from_dict(entry["key"]), Outcome.from_dict(entry["outcome"])
 
     def abandoned(self) -> Iterator[tuple[Path, Record | None]]:
         """The folders of dead owners' tries, with what is known of each (None: its owner died while it began)."""
         for folder in sorted(self._tries.iterdir()):
-            owner = Owner.parse(folder.name.split("-")[1]) if folder.name.count("-") == 2 else None
+            owner = Process.parse(folder.name.split("-")[1]) if folder.name.count("-") == 2 else None
             if owner is not None and not owner.is_alive:
                 entry = _load(folder / "try.json")
                 yield folder, Record.from_dict(entry) if entry else None

@@ -139,7 +139,7 @@ class Supervisor:
         self._spool.open()
         with self._spool.recovering():
             for folder, record in self._spool.abandoned():
-                self._starter.clear(folder.name)
+                self._starter.clear(folder)
                 if record is not None and not self._spool.holds(record.key):
                     self._spool.put(record.key, self._lost(record))
                 remove_folder(folder)

@@ -1,0 +1,165 @@
+"""A supervisor over plain processes, a runner that does what its payload says, and a place where answers come from."""
+
+import queue
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airdock.errors import StoreError
+from airdock.model.events import Event, Finished
+from airdock.model.keys import RunKey, TryKey
+from airdock.model.outcome import Outcome
+from airdock.model.workload import Mount, Workload
+from airdock.runner.process import ProcessStarter
+from airdock.runner.supervisor import Supervisor
+
+RUNNER = """
+import json, os, socket, struct, sys, time
+
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ["AIRDOCK_CHANNEL"])
+
+def send(**message):
+    body = json.dumps(message).encode()
+    connection.sendall(struct.pack(">I", len(body)) + body)
+
+def receive():
+    size = struct.unpack(">I", exactly(4))[0]
+    return json.loads(exactly(size))
+
+def exactly(size):
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            os._exit(9)
+        data += part
+    return data
+
+def ask(op, **fields):
+    send(type="request", id=1, op=op, **fields)
+    return receive()
+
+def end(kind="succeeded", **fields):
+    send(type="result", ending=dict(fields, kind=kind))
+
+if "shy" not in sys.argv:
+    send(type="hello", version=1, python=list(sys.version_info[:3]), pid=os.getpid())
+    start = receive()
+    exec(start["payload"]["script"])
+"""
+"""A program that speaks the channel and runs what its payload has under "script"."""
+
+
+class Answers:
+    """A `TaskApi` over a dictionary."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], Any] = {}
+
+    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
+        return self.values.get((task_id, xcom_key))
+
+    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
+        if xcom_key == "refused":
+            raise StoreError("the store is shut")
+        self.values[key.task_id, xcom_key] = value
+
+    def images(self, run: RunKey) -> Mapping[str, str]:
+        return {"task": "process:host"}
+
+    def variable(self, name: str) -> str | None:
+        return None
+
+    def connection(self, id: str) -> Mapping[str, Any] | None:
+        return None
+
+
+class Bench:
+    """A supervisor at work: `run` starts a try and waits for its end."""
+
+    def __init__(self, home: Path, runner: Path, **settings: Any) -> None:
+        self.home = home
+        self.answers = Answers()
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.told: list[Event] = []
+        self.supervisor = Supervisor(
+            starter=ProcessStarter(environments=home / "cache" / "process", environ={"PATH": "/usr/bin:/bin"}),
+            tasks=self.answers,
+            home=home,
+            runner=runner,
+            **{"grace_s": 5.0, **settings},
+        )
+        self.supervisor.start()
+
+    def begin(self, workload: Workload) -> None:
+        run_info = {"run_id": workload.key.run_id, "logical_date": None, "conf": {"a": 1}}
+        self.supervisor.run(workload, run_info=run_info, emit=self.events.put)
+
+    def outcome(self) -> Outcome:
+        """The next ending that is told."""
+        while True:
+            event = self.events.get(timeout=60)
+            self.told.append(event)
+            if isinstance(event, Finished):
+                return event.outcome
+
+    def run(self, workload: Workload) -> Outcome:
+        self.begin(workload)
+        return self.outcome()
+
+    def log(self, task_id: str = "task") -> str:
+        """The log's lines without their times."""
+        path = self.home / "logs" / "dag" / "run" / task_id / "1.log"
+        return "\n".join(line.partition(" ")[2] for line in path.read_text().splitlines())
+
+    def close(self) -> None:
+        self.supervisor.stop()
+        self.supervisor.join()
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Path:
+    path = tmp_path / "runner.py"
+    path.write_text(RUNNER)
+    return path
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path, runner: Path) -> Iterator[Callable[..., Bench]]:
+    benches: list[Bench] = []
+
+    def make(*, below: str = "home", **settings: Any) -> Bench:
+        benches.append(Bench(tmp_path / below, runner, **settings))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    return make_bench()
+
+
+@pytest.fixture
+def make_workload(tmp_path: Path) -> Callable[..., Workload]:
+    """A workload that runs `script` through the runner, or `argv` as it is."""
+
+    def make(script: str = "", *, argv: tuple[str, ...] = (), task_id: str = "task", **fields: Any) -> Workload:
+        payload = {"mode": "command"} if argv else {"mode": "bare", "script": script}
+        workspace = tmp_path / "workspace"
+        workspace.mkdir(exist_ok=True)
+        return Workload(
+            key=TryKey(dag_id="dag", run_id="run", task_id=task_id),
+            digest=fields.pop("digest", "process:host"),
+            argv=argv,
+            payload={**payload, **fields.pop("payload", {})},
+            mounts=(Mount(source=str(workspace), target="/workspace", read_only=False),),
+            **fields,
+        )
+
+    return make
