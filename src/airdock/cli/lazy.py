@@ -12,23 +12,25 @@ __all__ = ["LazyGroup"]
 class LazyGroup(click.Group):
     """Commands by the place they are at: name → ("module:attribute", one line of help)."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lazy = dict(lazy)
+    def __init__(self, name: str | None = None, *, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        # Stand-ins, so that click knows the names and their help.
+        kwargs["commands"] = {name: click.Command(name, short_help=about) for name, (_, about) in lazy.items()}
+        super().__init__(name, **kwargs)
+        self._places = {name: place for name, (place, _) in lazy.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table, which is the order of use."""
-        return [*self._lazy, *super().list_commands(ctx)]
+        return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._lazy:
+        if cmd_name not in self._places:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = self._lazy[cmd_name][0].partition(":")
+        module, _, attribute = self._places[cmd_name].partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from the table, without importing any."""
+        """List the commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in self._lazy.items()])
+            formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in self.commands.items()])

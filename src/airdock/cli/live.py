@@ -12,7 +12,7 @@ from airdock.cli.board import Board, Build, Task, counts, peak
 from airdock.cli.plain import failure
 from airdock.cli.summary import Summary
 from airdock.cli.units import render_memory, render_seconds
-from airdock.cli.words import Marks, Tail, build_end, colour, did, stands, word
+from airdock.cli.words import Marks, Tail, build_end, colour, did, printable, stands, word
 from airdock.model.progress import BuildFinished, Progress, TaskChanged
 from airdock.model.states import TaskState, is_finished
 from airdock.model.usage import Usage
@@ -45,7 +45,7 @@ class LiveView:
 
     def show(self, event: Progress, board: Board, now: float) -> None:
         if isinstance(event, BuildFinished) and event.error:
-            self._say(Text(f"{self._marks.bad} {event.label}: {event.error}", style="red"))
+            self._say(Text(f"{self._marks.bad} {event.label}: {build_end(board.builds[event.build])}", style="red"))
         if isinstance(event, TaskChanged) and event.outcome and self._tail:
             task = board.tasks[event.key]
             if lines := list(failure(task, self._tail)):
@@ -71,10 +71,12 @@ class LiveView:
 
 def frame(board: Board, now: float, *, marks: Marks, height: int) -> RenderableType:
     """One picture, at most `height` lines high: what is under way first, what is done counted where room is short."""
-    room = max(height - 4, 2 * _FEW_ROWS)
+    room = max(height - 5, 2 * _FEW_ROWS)
     parts: list[RenderableType] = [_head(board, now)]
     if board.builds:
         parts.append(_builds(board, now, marks, room if not board.tasks else max(room // 3, _FEW_ROWS)))
+    if board.builds and board.tasks:
+        parts.append(Text())
     if board.tasks:
         left = room - (min(len(board.builds), max(room // 3, _FEW_ROWS)) if board.builds else 0)
         parts.append(_tasks(board, now, marks, max(left, _FEW_ROWS)))
@@ -117,7 +119,7 @@ def _build_row(build: Build, now: float, marks: Marks) -> tuple[RenderableType, 
     if build.finished is None:
         step = build.step
         text = f"{step.number}/{step.total} {' '.join(step.text.split())}" if step else "building"
-        said = f"{text}  {build.output}" if build.output else text
+        said = f"{text}  {printable(build.output)}" if build.output else text
         cached = f"{build.cached} cached" if build.cached else ""
         seconds = render_seconds(now - build.since)
         return Text(_turn(marks, now), "cyan"), Text(build.label), cached, seconds, Text(said)

@@ -9,7 +9,7 @@ from airdock.cli.board import Board, Task
 from airdock.cli.summary import Summary
 from airdock.cli.tables import fit
 from airdock.cli.units import render_seconds
-from airdock.cli.words import Tail, build_end, did, paint, stands
+from airdock.cli.words import Tail, build_end, did, paint, printable, stands
 from airdock.model.outcome import Failed, Lost
 from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, BuildStep, Progress, TaskChanged
 from airdock.model.states import TaskState
@@ -51,7 +51,7 @@ class PlainView:
                 yield f"image  {board.builds[event.build].label}  {event.number}/{event.total} {_step(event)}"
             case BuildOutput():
                 if self._output:
-                    yield f"       | {event.line}"
+                    yield f"       | {printable(event.line)}"
             case BuildFinished():
                 yield f"image  {event.label}  {build_end(board.builds[event.build])}"
             case TaskChanged():

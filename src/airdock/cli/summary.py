@@ -11,7 +11,7 @@ import click
 from airdock.cli.board import Board, Build, Task, counts, overhead_s, peak, reason, user_s
 from airdock.cli.tables import Column, fit, render_table
 from airdock.cli.units import render_memory, render_seconds, render_short
-from airdock.cli.words import Tail, build_end, paint, stands, word
+from airdock.cli.words import Tail, build_end, did, paint, stands, word
 from airdock.model.states import RunState, TaskState
 
 __all__ = ["Summary"]
@@ -69,7 +69,7 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "isolation": self.isolation,
             "workspace": str(self.workspace) if self.workspace else None,
-            "logs": str(self.tail.folder / self.dag_id / self.run_id) if self.tail else None,
+            "logs": str(self.tail.of_run(self.dag_id, self.run_id)) if self.tail else None,
             "tasks": [_task_dict(self.board, task) for task in self.board.tasks.values()],
             "images": [_build_dict(build) for build in self.board.builds.values() if build.finished],
         }
@@ -77,7 +77,7 @@ class Summary:
     def _failures(self) -> Iterator[str]:
         for task in self.board.tasks.values():
             if task.state is TaskState.FAILED:
-                yield f"{paint('failed', task.state)}: {task.key.label}: {fit(reason(task), _REASON_CELLS)}"
+                yield f"{paint('failed', task.state)}: {task.key.label}: {fit(did(task), _REASON_CELLS)}"
                 if self.tail and task.try_number and (path := self.tail.path(task.key, task.try_number)).exists():
                     yield f"  log: {path}"
         if self.again and self.state is not RunState.SUCCESS:
@@ -92,7 +92,7 @@ class Summary:
         if self.workspace:
             yield f"workspace: {self.workspace}"
         if self.tail:
-            yield f"logs: {self.tail.folder / self.dag_id / self.run_id}"
+            yield f"logs: {self.tail.of_run(self.dag_id, self.run_id)}"
 
 
 def _row(board: Board, tasks: Sequence[Task]) -> list[str]:

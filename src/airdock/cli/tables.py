@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import click
+
 __all__ = ["Column", "fit", "render_table", "width"]
 
 _GAP = 3
@@ -28,7 +30,8 @@ def render_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, in
 
 
 def width(text: str) -> int:
-    """The cells that `text` takes on a terminal; East Asian wide letters take two."""
+    """The cells that `text` takes on a terminal: wide East Asian letters take two, colours none."""
+    text = click.unstyle(text) if "\x1b" in text else text
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

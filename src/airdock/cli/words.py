@@ -1,5 +1,6 @@
 """The words, marks and colours that the plain and the live view share, so that both say the same."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,10 +9,11 @@ import click
 
 from airdock.cli.board import Build, Task, overhead_s, reason, user_s
 from airdock.cli.units import render_memory, render_seconds, render_short
-from airdock.model.keys import TaskKey
+from airdock.model.keys import TaskKey, TryKey
 from airdock.model.states import TaskState
+from airdock.runner.logs import log_path, tail
 
-__all__ = ["ASCII", "UNICODE", "Marks", "Tail", "build_end", "colour", "did", "paint", "stands", "word"]
+__all__ = ["ASCII", "UNICODE", "Marks", "Tail", "build_end", "colour", "did", "paint", "printable", "stands", "word"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,7 @@ _COLOURS: Final = {
     TaskState.REMOVED: "bright_black",
     TaskState.RUNNING: "cyan",
 }
+_CONTROLS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f]")
 _REASONS: Final = {"image": "its image", "slot": "a free slot", "slots": "a free slot", "pool": "its pool"}
 
 
@@ -49,15 +52,21 @@ class Tail:
 
     def path(self, key: TaskKey, try_number: int) -> Path:
         """The log of one try."""
-        task = self.folder / key.dag_id / key.run_id / key.task_id
-        return (task if key.map_index < 0 else task / str(key.map_index)) / f"{try_number}.log"
+        return log_path(self.folder, key.attempt(try_number))
+
+    def of_run(self, dag_id: str, run_id: str) -> Path:
+        """The folder that has the logs of one run."""
+        return log_path(self.folder, TryKey(dag_id=dag_id, run_id=run_id, task_id="task")).parents[1]
 
     def read(self, key: TaskKey, try_number: int) -> list[str]:
         """The last lines without their time stamps; none where there is no log."""
-        from airdock.runner.logs import tail  # only a failure needs it
+        lines = tail(self.path(key, try_number), self.lines)
+        return [printable(line.partition("Z ")[2] or line) for line in lines]
 
-        path = self.path(key, try_number)
-        return [line.partition("Z ")[2] or line for line in tail(path, self.lines)] if path.exists() else []
+
+def printable(text: str) -> str:
+    """`text` without what moves the cursor or changes colours: a task's output may not paint over the view."""
+    return _CONTROLS.sub("", text.expandtabs(4))
 
 
 def colour(state: TaskState) -> str | None:
@@ -86,7 +95,7 @@ def stands(task: Task) -> str:
 def did(task: Task) -> str:
     """What is to be said of an ended try: times and memory, or why it failed."""
     if why := reason(task):
-        return why
+        return printable(" ".join(why.splitlines()))
     outcome = task.outcome
     if outcome is None:
         return ""
@@ -103,7 +112,7 @@ def build_end(build: Build) -> str:
     end = build.finished
     assert end is not None
     if end.error:
-        return f"failed: {end.error}"
+        return f"failed: {printable(' '.join(end.error.splitlines()))}"
     if end.reused:
         return f"reused {render_short(end.digest)}"
     cached = f", {build.cached} of {build.step.total} steps cached" if build.step and build.cached else ""
