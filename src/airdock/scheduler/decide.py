@@ -1,0 +1,292 @@
+"""What follows from what happened (Airflow 3.3's semantics). Pure: looks up a view, returns actions.
+
+An event costs look-ups in proportion to the out-degree of its task, never to the size of the run; only the beginning
+of a run, and stopping it, look at every instance.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from airdock.dag.serialized import SerializedTask
+from airdock.model.keys import NOT_MAPPED, TaskKey, TryKey
+from airdock.model.outcome import AwaitingInput, Deferred, Failed, Lost, Outcome, Rescheduled, Skipped, Succeeded
+from airdock.model.states import FINISHED, RunState, TaskState
+from airdock.scheduler.events import (
+    Action,
+    Answered,
+    Due,
+    Happening,
+    RunBegan,
+    Settled,
+    Stop,
+    TryEnded,
+    TryStarted,
+    Wake,
+)
+from airdock.scheduler.retries import is_retried, retry_delay
+from airdock.scheduler.rules import Verdict, evaluate
+from airdock.scheduler.view import Member, View
+from airdock.store.base import ACTIVE, RETURN_VALUE
+from airdock.store.records import Answer, Expansion, RunTransition, Transition
+
+__all__ = ["conclude", "decide"]
+
+
+def decide(view: View, event: Happening, now: datetime) -> list[Action]:
+    """The actions that follow from one event. What a try tells late, or twice, has none."""
+    match event:
+        case RunBegan():
+            return [action for task_id in view.tasks() for action in _consider(view, task_id, now)]
+        case TryStarted(key=key, at=at):
+            member = _current(view, key)
+            return (
+                [_move(key.task, member, TaskState.RUNNING, at)] if member and member.state is TaskState.QUEUED else []
+            )
+        case TryEnded(key=key, outcome=outcome):
+            member = _current(view, key)
+            return _end(view, key, member, outcome, now) if member else []
+        case Settled(key=key):
+            return _follow(view, key, now)
+        case Due(key=key):
+            return _wake(view, key, now)
+        case Answered(answer=answer):
+            return _refuse(view, answer, now)
+        case _:
+            assert_never(event)
+
+
+def conclude(view: View, now: datetime) -> RunTransition | None:
+    """The end of the run, if it has come."""
+    standing = view.standing()
+    if standing.unfinished and standing.unfinished > standing.waiting:
+        return None
+    failed = ", ".join(standing.failures)
+    if standing.unfinished:
+        reason = f"{standing.unfinished} task instances wait for what can't happen any more"
+        return _end_run(view, RunState.FAILED, now, reason)
+    if standing.bad_leaves:
+        return _end_run(view, RunState.FAILED, now, f"failed: {failed}" if failed else "failed")
+    return _end_run(view, RunState.SUCCESS, now, "")
+
+
+def _end_run(view: View, state: RunState, now: datetime, reason: str) -> RunTransition:
+    return RunTransition(key=view.run, source=RunState.RUNNING, target=state, at=now, reason=reason)
+
+
+# A try started or ended
+
+
+def _current(view: View, key: TryKey) -> Member | None:
+    """The instance, if this is its try that goes on."""
+    member = view.member(key.task)
+    return member if member and member.try_number == key.try_number and member.state in ACTIVE else None
+
+
+def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetime) -> list[Action]:
+    match outcome.ending:
+        case Succeeded():
+            return [_move(key.task, member, TaskState.SUCCESS, now, outcome=outcome)]
+        case Skipped():
+            return [_move(key.task, member, TaskState.SKIPPED, now, outcome=outcome)]
+        case _ if view.fail_fast and view.standing().failures:
+            return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
+        case Failed(retryable=retryable):
+            return _fail(view, key, member, outcome, retryable, now)
+        case Rescheduled(at=at):
+            state = TaskState.UP_FOR_RESCHEDULE
+            return [_move(key.task, member, state, now, outcome=outcome, until=at), Wake(key=key.task, at=at)]
+        case Lost():
+            return _again(view, key, member, outcome, now)
+        case Deferred() | AwaitingInput():
+            return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
+        case _:
+            assert_never(outcome.ending)
+
+
+def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, retryable: bool, now: datetime) -> list[Action]:
+    task = view.task(key.task_id)
+    if not retryable or not is_retried(task, try_number=key.try_number, max_tries=member.max_tries):
+        return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
+    until = now + retry_delay(task, key, max_tries=member.max_tries, logical_date=view.logical_date)
+    return [
+        _move(key.task, member, TaskState.UP_FOR_RETRY, now, outcome=outcome, until=until),
+        Wake(key=key.task, at=until),
+    ]
+
+
+def _again(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetime) -> list[Action]:
+    """A lost try: the next is a try more than the task has anyway."""
+    return [
+        Transition(
+            key=key.task,
+            source=member.state,
+            target=TaskState.SCHEDULED,
+            try_number=key.try_number,
+            to_try=key.try_number + 1,
+            max_tries=member.max_tries + 1,
+            at=now,
+            outcome=outcome,
+        )
+    ]
+
+
+def _wake(view: View, key: TaskKey, now: datetime) -> list[Action]:
+    member = view.member(key)
+    if member is None or member.state not in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
+        return []
+    is_new = member.state is TaskState.UP_FOR_RETRY
+    return [_move(key, member, TaskState.SCHEDULED, now, to_try=member.try_number + is_new)]
+
+
+# An environment can't be made
+
+
+def _refuse(view: View, answer: Answer, now: datetime) -> list[Action]:
+    if answer.error is None:
+        return []
+    return [
+        _fail_unprepared(key, member.try_number, answer, now)
+        for key in view.in_need(answer.environment)
+        if (member := view.member(key)) is not None
+    ]
+
+
+def _fail_unprepared(key: TaskKey, try_number: int, answer: Answer, now: datetime) -> Transition:
+    error = answer.error or {}
+    ending = Failed(reason=error.get("message", "its environment could not be made"), retryable=False)
+    return Transition(
+        key=key,
+        source=TaskState.SCHEDULED,
+        target=TaskState.FAILED,
+        try_number=try_number,
+        to_try=try_number,
+        at=now,
+        outcome=Outcome(ending=ending),
+    )
+
+
+# A task instance reached its end: what about those after it?
+
+
+def _follow(view: View, key: TaskKey, now: datetime) -> list[Action]:
+    member = view.member(key)
+    if view.fail_fast and member is not None and member.state is TaskState.FAILED:
+        return list(_stop_others(view, now))
+    return [action for below in view.downstream(key.task_id) for action in _consider(view, below, now)]
+
+
+def _stop_others(view: View, now: datetime) -> Iterator[Action]:
+    for key in view.unfinished():
+        member = view.member(key)
+        if member is None or member.state in FINISHED or view.task(key.task_id).is_teardown:
+            continue
+        if member.state in ACTIVE:
+            yield Stop(key=key.attempt(member.try_number))
+        else:
+            yield _move(key, member, TaskState.SKIPPED, now)
+
+
+def _consider(view: View, task_id: str, now: datetime) -> list[Action]:
+    """What becomes of the instances of a task that wait for others."""
+    waiting = view.waiting(task_id)
+    if not waiting:
+        return []
+    task = view.task(task_id)
+    match evaluate(task.trigger_rule, view.upstream(task_id)):
+        case Verdict.WAIT:
+            return []
+        case Verdict.RUN:
+            return _run(view, task, waiting, now)
+        case Verdict.SKIP:
+            return _settle(view, waiting, TaskState.SKIPPED, now)
+        case Verdict.UPSTREAM_FAILED:
+            return _settle(view, waiting, TaskState.UPSTREAM_FAILED, now)
+
+
+def _settle(view: View, keys: Iterable[TaskKey], state: TaskState, now: datetime) -> list[Action]:
+    return [_move(key, view.member(key) or Member(), state, now) for key in keys]
+
+
+def _run(view: View, task: SerializedTask, waiting: Collection[TaskKey], now: datetime) -> list[Action]:
+    whole = next(iter(waiting))
+    if task.is_mapped and whole.map_index == NOT_MAPPED:
+        return _expand(view, task, whole, now)
+    return _begin(view, task, waiting, now)
+
+
+def _begin(view: View, task: SerializedTask, keys: Iterable[TaskKey], now: datetime) -> list[Action]:
+    if task.mode == "none":
+        return _settle(view, keys, TaskState.SUCCESS, now)
+    answer = view.answer(task.environment)
+    actions: list[Action] = []
+    for key in keys:
+        member = view.member(key) or Member()
+        try_number = member.try_number + 1
+        actions.append(_move(key, member, TaskState.SCHEDULED, now, to_try=try_number))
+        if answer is not None and answer.error is not None:
+            actions.append(_fail_unprepared(key, try_number, answer, now))
+    return actions
+
+
+# Dynamic mapping
+
+
+def _expand(view: View, task: SerializedTask, whole: TaskKey, now: datetime) -> list[Action]:
+    parts = (task.expand or {}).values()
+    sources = [(str(part["xcom"]), str(part.get("key", RETURN_VALUE))) for part in parts if "xcom" in part]
+    states = {_state(view, source) for source, _ in sources}
+    if states & {TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED}:
+        return _settle(view, [whole], TaskState.UPSTREAM_FAILED, now)
+    if TaskState.SKIPPED in states:
+        return _settle(view, [whole], TaskState.SKIPPED, now)
+    if None in states:
+        return []
+    lengths = [int(part["length"]) for part in parts if "length" in part]
+    pushed = [_pushed_length(view, source, name) for source, name in sources]
+    if None in pushed:
+        return _settle(view, [whole], TaskState.UPSTREAM_FAILED, now)
+    length = math.prod([*lengths, *(each for each in pushed if each is not None)])
+    if length == 0:
+        return _settle(view, [whole], TaskState.SKIPPED, now)
+    keys = [replace(whole, map_index=index) for index in range(length)]
+    return [Expansion(run=view.run, task_id=task.task_id, length=length), *_begin(view, task, keys, now)]
+
+
+def _state(view: View, task_id: str) -> TaskState | None:
+    """How a task that is mapped over ended; None if it goes on. An expanded one has ended well, whatever its parts."""
+    if not view.is_settled(task_id):
+        return None
+    member = view.member(TaskKey(dag_id=view.run.dag_id, run_id=view.run.run_id, task_id=task_id))
+    return member.state if member else TaskState.SUCCESS
+
+
+def _pushed_length(view: View, task_id: str, name: str) -> int | None:
+    """How long the value is that a task pushed; for an expanded task how many of its instances pushed one."""
+    lengths = view.lengths(task_id, name)
+    member = view.member(TaskKey(dag_id=view.run.dag_id, run_id=view.run.run_id, task_id=task_id))
+    return lengths.get(NOT_MAPPED) if member else len(lengths)
+
+
+def _move(
+    key: TaskKey,
+    member: Member,
+    target: TaskState,
+    at: datetime,
+    *,
+    to_try: int | None = None,
+    until: datetime | None = None,
+    outcome: Outcome | None = None,
+) -> Transition:
+    return Transition(
+        key=key,
+        source=member.state,
+        target=target,
+        try_number=member.try_number,
+        to_try=member.try_number if to_try is None else to_try,
+        at=at,
+        until=until,
+        outcome=outcome,
+    )

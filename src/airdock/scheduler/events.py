@@ -1,0 +1,73 @@
+"""What can happen to a run, and what can be done about it, as frozen values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from airdock.model.keys import TaskKey, TryKey
+from airdock.model.outcome import Outcome
+from airdock.store.records import Answer, Expansion, RunTransition, Transition
+
+__all__ = ["Action", "Answered", "Due", "Happening", "RunBegan", "Settled", "Stop", "TryEnded", "TryStarted", "Wake"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunBegan:
+    """The run is taken up: for the first time, or again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryStarted:
+    """A try's container runs."""
+
+    key: TryKey
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryEnded:
+    """A try is over."""
+
+    key: TryKey
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """A task instance reached a finished state."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """The time has come that a retry or a rescheduled sensor waited for."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """An environment was made, or can't be."""
+
+    answer: Answer
+
+
+Happening = RunBegan | TryStarted | TryEnded | Settled | Due | Answered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wake:
+    """Let `Due` happen at this time."""
+
+    key: TaskKey
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """Cancel a try; it ends later."""
+
+    key: TryKey
+
+
+Action = Transition | Expansion | RunTransition | Wake | Stop

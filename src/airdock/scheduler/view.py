@@ -1,0 +1,242 @@
+"""One run as the scheduler sees it: what `decide` may look up, and the implementation that follows the changes."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.model.environment import Environment
+from airdock.model.keys import RunKey, TaskKey
+from airdock.model.states import FINISHED, TaskState
+from airdock.scheduler.rules import Counts
+from airdock.store.records import Answer, Expansion, Instance, Transition
+
+__all__ = ["Lengths", "Member", "RunView", "Standing", "View"]
+
+Lengths = Callable[[str, str], Mapping[int, int | None]]
+"""From task id and XCom name to the lengths that were pushed, by map index."""
+
+_FAILURES_SHOWN = 3
+
+
+@dataclass(slots=True)
+class Member:
+    """A task instance in the view. `queued` is when its latest try was queued."""
+
+    state: TaskState = TaskState.NONE
+    try_number: int = 0
+    max_tries: int = 0
+    until: datetime | None = None
+    queued: datetime | None = None
+    executor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How a run stands: instances that aren't finished, those of them that wait for others, bad leaves, failures."""
+
+    unfinished: int
+    waiting: int
+    bad_leaves: int
+    failures: tuple[str, ...]
+
+
+class View(Protocol):
+    """What `decide` may ask. Each is one look-up, whatever the size of the run, but for `tasks` and `unfinished`."""
+
+    run: RunKey
+    logical_date: datetime | None
+    fail_fast: bool
+
+    def tasks(self) -> Iterable[str]:
+        """Every task id. Only for the beginning of a run."""
+
+    def unfinished(self) -> Iterable[TaskKey]:
+        """Every instance that isn't finished. Only for stopping a run."""
+
+    def task(self, task_id: str) -> SerializedTask: ...
+
+    def downstream(self, task_id: str) -> Sequence[str]: ...
+
+    def member(self, key: TaskKey) -> Member | None:
+        """The instance, if there is one. Not to be changed."""
+
+    def waiting(self, task_id: str) -> Collection[TaskKey]:
+        """The instances of a task that are in state `none`."""
+
+    def is_settled(self, task_id: str) -> bool:
+        """Whether every instance of a task is finished."""
+
+    def upstream(self, task_id: str) -> Counts:
+        """How the direct upstream instances stand. Not to be changed."""
+
+    def lengths(self, task_id: str, name: str) -> Mapping[int, int | None]:
+        """The lengths of the XComs that a task's instances pushed under this name, by map index."""
+
+    def answer(self, environment: Environment) -> Answer | None: ...
+
+    def in_need(self, environment: Environment) -> Collection[TaskKey]:
+        """The scheduled instances that wait for this environment."""
+
+    def standing(self) -> Standing: ...
+
+
+class RunView:
+    """A `View` in memory, loaded once and then kept up with each change; a change costs its task's out-degree."""
+
+    def __init__(
+        self,
+        *,
+        run: RunKey,
+        logical_date: datetime | None,
+        dag: SerializedDag,
+        instances: Iterable[Instance],
+        answers: Iterable[Answer] = (),
+        lengths: Lengths = lambda _task_id, _name: {},
+    ) -> None:
+        self.run, self.logical_date, self.fail_fast = run, logical_date, dag.fail_fast
+        self._tasks = {task.task_id: task for task in dag.tasks}
+        self._downstream: dict[str, list[str]] = {task_id: [] for task_id in self._tasks}
+        for task in dag.tasks:
+            for upstream in task.upstream:
+                self._downstream[upstream].append(task.task_id)
+        self._leaves = {task_id for task_id in self._tasks if self._is_leaf(task_id)}
+        self._lengths = lengths
+        self._answers = {answer.environment: answer for answer in answers}
+        self._needs: dict[Environment, dict[TaskKey, None]] = {}
+        self._members: dict[TaskKey, Member] = {}
+        self._waiting: dict[str, dict[TaskKey, None]] = {task_id: {} for task_id in self._tasks}
+        self._open = dict.fromkeys(self._tasks, 0)
+        self._upstream = {task_id: Counts() for task_id in self._tasks}
+        self._unfinished = self._waits = self._bad_leaves = 0
+        self._failures: list[str] = []
+        for row in instances:
+            self._load(row)
+
+    def _is_leaf(self, task_id: str) -> bool:
+        """Whether the run's state depends on the task: a teardown's doesn't, and what only teardowns follow does."""
+        below = (self._tasks[each] for each in self._downstream[task_id])
+        return not self._tasks[task_id].is_teardown and all(task.is_teardown for task in below)
+
+    def _load(self, row: Instance) -> None:
+        member = Member(row.state, row.try_number, row.max_tries, row.until, None, row.executor)
+        self._add(row.key, member)
+        if row.state is TaskState.SCHEDULED:
+            self._note_need(row.key)
+        if row.state in FINISHED:
+            self._settle(row.key, row.state)
+
+    def _add(self, key: TaskKey, member: Member) -> None:
+        self._members[key] = member
+        self._unfinished += 1
+        self._open[key.task_id] += 1
+        if member.state is TaskState.NONE:
+            self._waits += 1
+            self._waiting[key.task_id][key] = None
+        is_setup = self._tasks[key.task_id].is_setup
+        for below in self._downstream[key.task_id]:
+            self._upstream[below].add(is_setup=is_setup)
+
+    def _settle(self, key: TaskKey, state: TaskState) -> None:
+        self._unfinished -= 1
+        self._open[key.task_id] -= 1
+        is_setup = self._tasks[key.task_id].is_setup
+        for below in self._downstream[key.task_id]:
+            self._upstream[below].settle(state, is_setup=is_setup)
+        is_bad = state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+        self._bad_leaves += is_bad and key.task_id in self._leaves
+        if state is TaskState.FAILED and len(self._failures) <= _FAILURES_SHOWN:
+            self._failures.append(key.label)
+
+    def _note_need(self, key: TaskKey) -> None:
+        environment = self._tasks[key.task_id].environment
+        if environment not in self._answers:
+            self._needs.setdefault(environment, {})[key] = None
+
+    # What decide asks
+
+    def tasks(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def unfinished(self) -> list[TaskKey]:
+        return [key for key, member in self._members.items() if member.state not in FINISHED]
+
+    def task(self, task_id: str) -> SerializedTask:
+        return self._tasks[task_id]
+
+    def downstream(self, task_id: str) -> Sequence[str]:
+        return self._downstream[task_id]
+
+    def member(self, key: TaskKey) -> Member | None:
+        return self._members.get(key)
+
+    def waiting(self, task_id: str) -> Collection[TaskKey]:
+        return self._waiting[task_id]
+
+    def is_settled(self, task_id: str) -> bool:
+        return self._open[task_id] == 0
+
+    def upstream(self, task_id: str) -> Counts:
+        return self._upstream[task_id]
+
+    def lengths(self, task_id: str, name: str) -> Mapping[int, int | None]:
+        return self._lengths(task_id, name)
+
+    def answer(self, environment: Environment) -> Answer | None:
+        return self._answers.get(environment)
+
+    def in_need(self, environment: Environment) -> Collection[TaskKey]:
+        return self._needs.get(environment, {})
+
+    def standing(self) -> Standing:
+        return Standing(
+            unfinished=self._unfinished,
+            waiting=self._waits,
+            bad_leaves=self._bad_leaves,
+            failures=tuple(self._failures),
+        )
+
+    # What the loop asks and tells
+
+    def members(self, *states: TaskState) -> list[tuple[TaskKey, Member]]:
+        """The instances in these states; looks at all of them."""
+        return [(key, member) for key, member in self._members.items() if member.state in states]
+
+    def put_answer(self, answer: Answer) -> list[TaskKey]:
+        """An environment was answered; returns the scheduled instances that waited for it."""
+        self._answers[answer.environment] = answer
+        return list(self._needs.pop(answer.environment, {}))
+
+    def expand(self, expansion: Expansion) -> None:
+        """The unexpanded instance becomes `length` instances."""
+        whole = TaskKey(dag_id=self.run.dag_id, run_id=self.run.run_id, task_id=expansion.task_id)
+        max_tries = self._members.pop(whole).max_tries
+        del self._waiting[whole.task_id][whole]
+        self._unfinished -= 1
+        self._open[whole.task_id] -= 1
+        self._waits -= 1
+        is_setup = self._tasks[whole.task_id].is_setup
+        for below in self._downstream[whole.task_id]:
+            self._upstream[below].add(is_setup=is_setup, by=-1)
+        for index in range(expansion.length):
+            key = TaskKey(dag_id=whole.dag_id, run_id=whole.run_id, task_id=whole.task_id, map_index=index)
+            self._add(key, Member(max_tries=max_tries))
+
+    def move(self, step: Transition) -> None:
+        """A task instance goes from one state to another."""
+        member = self._members[step.key]
+        if step.source is TaskState.NONE:
+            self._waits -= 1
+            del self._waiting[step.key.task_id][step.key]
+        if step.source is TaskState.SCHEDULED:
+            self._needs.get(self._tasks[step.key.task_id].environment, {}).pop(step.key, None)
+        member.state, member.try_number, member.until = step.target, step.to_try, step.until
+        if step.max_tries is not None:
+            member.max_tries = step.max_tries
+        if step.target is TaskState.SCHEDULED:
+            self._note_need(step.key)
+        elif step.target is TaskState.QUEUED:
+            member.queued, member.executor = step.at, step.executor
+        elif step.target in FINISHED:
+            self._settle(step.key, step.target)
