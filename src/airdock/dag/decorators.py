@@ -1,0 +1,136 @@
+"""`@task`: a function whose call inside of a DAG makes a task."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack, overload
+
+from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments
+from airdock.dag.context import is_running
+from airdock.dag.function import FunctionOperator, infers_multiple_outputs
+from airdock.dag.mapping import OperatorPartial
+from airdock.dag.names import calling_place, check_keywords, nearest
+from airdock.dag.operator import BaseOperator
+from airdock.dag.scope import current_dag
+from airdock.dag.xcom_arg import XComArg
+from airdock.errors import DagError
+
+__all__ = ["DecoratedOperator", "TaskDecorator", "TaskFunction", "task"]
+
+
+class DecoratedOperator(FunctionOperator):
+    """The task that calling a `@task` function makes."""
+
+    operator_kind = "@task"
+
+
+class TaskFunction:
+    """A function under `@task`. Calling it gives a result that other tasks take; within a running task it just runs."""
+
+    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], where: str) -> None:
+        if not callable(function) or isinstance(function, type):
+            raise DagError(f"expected a function below @task, found {type(function).__name__}", where=where)
+        self.function = function
+        self.where = where
+        self.arguments = {"task_id": getattr(function, "__name__", "task"), **arguments}
+        if self.arguments.get("multiple_outputs") is None:
+            self.arguments["multiple_outputs"] = infers_multiple_outputs(function)
+        if function.__doc__ and not self.arguments.get("doc_md"):
+            self.arguments["doc_md"] = function.__doc__
+        for name in ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__"):
+            setattr(self, name, getattr(function, name, function if name == "__wrapped__" else ""))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_running():
+            return self.function(*args, **kwargs)
+        return XComArg(self._make({"op_args": args, "op_kwargs": kwargs}))
+
+    def override(self, **arguments: Any) -> "TaskFunction":
+        """The same function with other task arguments."""
+        where = calling_place()
+        _check(arguments, where)
+        return TaskFunction(self.function, {**self.arguments, **arguments}, where)
+
+    def partial(self, **kwargs: Any) -> "PartialFunction":
+        """The arguments that all instances of the mapped task share."""
+        return PartialFunction(self, kwargs)
+
+    def expand(self, **kwargs: Any) -> XComArg:
+        """One instance for each combination of the lists or dicts given; the last keyword varies fastest."""
+        return self.partial().expand(**kwargs)
+
+    def expand_kwargs(self, kwargs: Any) -> XComArg:
+        """One instance for each dict of the list given."""
+        return self.partial().expand_kwargs(kwargs)
+
+    def _make(self, inputs: Mapping[str, Any]) -> BaseOperator:
+        made: BaseOperator = DecoratedOperator(python_callable=self.function, **inputs, **self.task_arguments())
+        return made
+
+    def task_arguments(self) -> dict[str, Any]:
+        """The task's own arguments; an id that is taken gets a number, as in Airflow."""
+        dag = self.arguments.get("dag") or current_dag()
+        if dag is None:
+            raise DagError(
+                f"@task function {self.function.__name__!r} was called outside of a DAG",
+                where=calling_place(),
+                hint="call it inside of `with DAG(…):` or of a @dag function",
+            )
+        task_id, number = self.arguments["task_id"], 0
+        while dag.has_task(task_id):
+            number += 1
+            task_id = f"{self.arguments['task_id']}__{number}"
+        return {**self.arguments, "task_id": task_id}
+
+
+class PartialFunction:
+    """A `@task` function of which some arguments are given."""
+
+    def __init__(self, function: TaskFunction, kwargs: Mapping[str, Any]) -> None:
+        self.function = function
+        self.kwargs = dict(kwargs)
+
+    def expand(self, **kwargs: Any) -> XComArg:
+        """One instance for each combination of the lists or dicts given; the last keyword varies fastest."""
+        return XComArg(self._partial().map_function(kwargs))
+
+    def expand_kwargs(self, kwargs: Any) -> XComArg:
+        """One instance for each dict of the list given."""
+        return XComArg(self._partial().map_function_kwargs(kwargs))
+
+    def _partial(self) -> OperatorPartial:
+        arguments = {**self.function.task_arguments(), "python_callable": self.function.function}
+        return OperatorPartial(DecoratedOperator, {**arguments, "op_kwargs": self.kwargs}, calling_place())
+
+
+class TaskDecorator:
+    """`@task`, `@task(…)` and `@task.python`."""
+
+    @overload
+    def __call__(self, function: Callable[..., Any], /) -> TaskFunction: ...
+    @overload
+    def __call__(
+        self, *, task_id: str = ..., **arguments: Unpack[TaskArguments]
+    ) -> Callable[[Callable[..., Any]], TaskFunction]: ...
+
+    def __call__(self, function: Any = None, /, **arguments: Any) -> Any:
+        where = calling_place()
+        _check(arguments, where)
+        if function is None:
+            return lambda each: TaskFunction(each, arguments, where)
+        return TaskFunction(function, arguments, where)
+
+    @property
+    def python(self) -> "TaskDecorator":
+        """The same under Airflow's longer name."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"Airdock has no @task.{name} yet; it has @task and @task.python. {nearest(name, ('python',))}".rstrip()
+        )
+
+
+def _check(arguments: Mapping[str, Any], where: str) -> None:
+    check_keywords(arguments, {*TASK_DEFAULTS, "task_id", "dag", "default_args"}, "@task", where)
+
+
+task = TaskDecorator()

@@ -1,0 +1,101 @@
+"""Who runs after whom: `>>`, `<<`, `set_upstream`, `set_downstream`, `chain`, `cross_downstream`."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airdock.errors import DagError
+
+if TYPE_CHECKING:
+    from airdock.dag.node import Node
+
+__all__ = ["Linked", "chain", "chain_linear", "cross_downstream"]
+
+
+class Linked:
+    """What can stand on either side of `>>`: tasks, and the results of tasks."""
+
+    @property
+    def nodes(self) -> "tuple[Node, ...]":
+        """The tasks that are meant."""
+        raise NotImplementedError
+
+    def set_downstream(self, others: Any, edge_modifier: object = None) -> None:
+        """Make the others run after this."""
+        for other in _flat(others):
+            _connect(self.nodes, other.nodes)
+
+    def set_upstream(self, others: Any, edge_modifier: object = None) -> None:
+        """Make the others run before this."""
+        for other in _flat(others):
+            _connect(other.nodes, self.nodes)
+
+    def __rshift__(self, other: Any) -> Any:
+        self.set_downstream(other)
+        return other
+
+    def __lshift__(self, other: Any) -> Any:
+        self.set_upstream(other)
+        return other
+
+    def __rrshift__(self, other: Any) -> "Linked":
+        self.set_upstream(other)
+        return self
+
+    def __rlshift__(self, other: Any) -> "Linked":
+        self.set_downstream(other)
+        return self
+
+
+def chain(*tasks: Linked | Sequence[Linked]) -> None:
+    """Run the arguments one after the other; neighbouring lists of the same length are joined pair by pair."""
+    for before, after in zip(tasks, tasks[1:], strict=False):
+        if isinstance(before, Linked):
+            before.set_downstream(after)
+        elif isinstance(after, Linked):
+            after.set_upstream(before)
+        else:
+            _chain_pairs(before, after)
+
+
+def chain_linear(*tasks: Linked | Sequence[Linked]) -> None:
+    """Run the arguments one after the other; everything in a list waits for everything in the list before it."""
+    if len(tasks) < 2:
+        raise DagError(f"expected at least 2 arguments of chain_linear(), found {len(tasks)}")
+    for before, after in zip(tasks, tasks[1:], strict=False):
+        for one in _flat(before):
+            one.set_downstream(after)
+
+
+def cross_downstream(from_tasks: Sequence[Linked], to_tasks: Any) -> None:
+    """Make all of `to_tasks` run after all of `from_tasks`."""
+    for task in from_tasks:
+        task.set_downstream(to_tasks)
+
+
+def _chain_pairs(before: Sequence[Linked], after: Sequence[Linked]) -> None:
+    if len(before) != len(after):
+        raise DagError(
+            f"expected lists of the same length next to each other in chain(), found {len(before)} and {len(after)}",
+            hint="use chain_linear(), or cross_downstream() for every pair",
+        )
+    for one, other in zip(before, after, strict=True):
+        one.set_downstream(other)
+
+
+def _flat(value: Any) -> Iterable[Linked]:
+    if isinstance(value, Linked):
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _flat(each)
+    else:
+        raise DagError(
+            f"expected a task, the result of one, or a list of them around '>>', found {type(value).__name__}",
+            hint="call the @task function: `a() >> b()`" if callable(value) else "",
+        )
+
+
+def _connect(upstream: "tuple[Node, ...]", downstream: "tuple[Node, ...]") -> None:
+    for before in upstream:
+        for after in downstream:
+            after.add_upstream(before)

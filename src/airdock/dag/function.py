@@ -1,0 +1,73 @@
+"""A task that calls a Python function, on the host image or in any other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from airdock.dag.arguments import TaskArguments
+from airdock.dag.operator import BaseOperator, Work
+from airdock.errors import DagError
+
+if TYPE_CHECKING:
+    from airdock.dag.dag import DAG
+    from airdock.dag.mapping import MappedOperator
+
+__all__ = ["FunctionOperator", "infers_multiple_outputs"]
+
+
+class FunctionOperator(BaseOperator):
+    """Calls `python_callable(*op_args, **op_kwargs)` and the keys of the context that it names.
+
+    On the host image the DAG file is imported and the function called. Everywhere else its source travels: see
+    `portable`.
+    """
+
+    template_fields: Sequence[str] = ("op_args", "op_kwargs")
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Sequence[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        task_id: str,
+        dag: "DAG | None" = None,
+        **arguments: Unpack[TaskArguments],
+    ) -> None:
+        super().__init__(task_id=task_id, dag=dag, **arguments)
+        if not callable(python_callable):
+            raise DagError(
+                f"expected python_callable to be a function, found {type(python_callable).__name__}",
+                where=f"{self.where} (task {task_id!r})",
+                hint="give the function itself, without calling it",
+            )
+        self.python_callable = python_callable
+        self.op_args = list(op_args or ())
+        self.op_kwargs = dict(op_kwargs or {})
+
+    def execute(self, context: Any) -> Any:
+        keywords = context.keywords_for(self.python_callable, self.op_args, self.op_kwargs)
+        return self.python_callable(*self.op_args, **keywords)
+
+    def work(self) -> Work:
+        if self.runs_on_host:
+            return super().work()
+        from airdock.dag.bare import make_payload  # only a DAG that is serialised needs it
+
+        return Work(mode="bare", payload=make_payload(self, self.op_args, self.op_kwargs))
+
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        if mapped.settings.runs_on_host:
+            return super().mapped_work(mapped)
+        from airdock.dag.bare import make_mapped_payload  # only a DAG that is serialised needs it
+
+        return Work(mode="bare", payload=make_mapped_payload(mapped))
+
+
+def infers_multiple_outputs(function: Callable[..., Any]) -> bool:
+    """Whether the function says that it returns a mapping, each key of which is then an XCom of its own."""
+    annotation = getattr(function, "__annotations__", {}).get("return")
+    if isinstance(annotation, str):
+        return annotation.partition("[")[0].rpartition(".")[2] in ("dict", "Dict", "Mapping", "MutableMapping")
+    kind = getattr(annotation, "__origin__", annotation)
+    return isinstance(kind, type) and issubclass(kind, Mapping)

@@ -1,0 +1,198 @@
+"""The base of every kind of task."""
+
+from abc import ABCMeta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
+
+from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments, check_task_arguments
+from airdock.dag.names import calling_place, check_id, check_keywords
+from airdock.dag.node import Node
+from airdock.dag.scope import current_dag
+from airdock.dag.xcom_arg import XComArg, find_references, resolve
+from airdock.errors import DagError
+
+if TYPE_CHECKING:
+    from airdock.dag.dag import DAG
+    from airdock.dag.mapping import MappedOperator, OperatorPartial
+
+__all__ = ["NEEDS", "BaseOperator", "Work", "accepted_arguments", "link_inputs", "merge_defaults", "named_arguments"]
+
+NEEDS = ("image", "dockerfile", "requirements", "python", "memory", "cpus")
+"""The keywords that say what a task needs. They are kept apart from the attributes, whose names are the subclass's."""
+
+
+class Work(TypedDict, total=False):
+    """What there is to run for a task: see `SerializedTask`."""
+
+    mode: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    payload: dict[str, Any]
+
+
+class OperatorMeta(ABCMeta):
+    """Fills in `default_args` before a task is made, and finds the tasks whose results it takes afterwards."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        where = calling_place()
+        if args:
+            raise DagError(f"{cls.__name__} takes keyword arguments only, found {args[0]!r}", where=where)
+        if kwargs.get("dag") is None:
+            kwargs["dag"] = current_dag()
+        defaults = merge_defaults(kwargs["dag"], kwargs.pop("default_args", None))
+        accepted = accepted_arguments(cls)
+        kwargs.update({name: value for name, value in defaults.items() if name in accepted and name not in kwargs})
+        task: BaseOperator = super().__call__(**kwargs)
+        task.init_arguments = kwargs
+        link_inputs(task)
+        return task
+
+
+class BaseOperator(Node, metaclass=OperatorMeta):
+    """A task. Subclasses say in `execute` what it does, and in `template_fields` which attributes are templates."""
+
+    template_fields: Sequence[str] = ()
+    template_ext: Sequence[str] = ()
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
+    ui_color: str = "#fff"
+    ui_fgcolor: str = "#000"
+    operator_kind: str = ""
+    """What the task is shown as, where that isn't the name of its class."""
+
+    retries: int
+    retry_delay: timedelta
+    retry_exponential_backoff: float
+    max_retry_delay: timedelta | None
+    execution_timeout: timedelta | None
+    trigger_rule: str
+    priority_weight: int
+    weight_rule: str
+    pool: str
+    pool_slots: int
+    queue: str
+    executor: str | None
+    params: Mapping[str, Any]
+    do_xcom_push: bool
+    multiple_outputs: bool
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    doc_md: str | None
+    is_setup: bool = False
+    is_teardown: bool = False
+    init_arguments: Mapping[str, Any]
+
+    def __init__(self, *, task_id: str, dag: "DAG | None" = None, **arguments: Unpack[TaskArguments]) -> None:
+        self.where = calling_place()
+        check_id(task_id, "task_id", self.where)
+        check_keywords(arguments, TASK_DEFAULTS, type(self).__name__, f"{self.where} (task {task_id!r})")
+        self.task_id = task_id
+        self._upstream = {}
+        self._downstream = {}
+        values: dict[str, Any] = {**TASK_DEFAULTS, **arguments}
+        check_task_arguments(values, f"{self.where} (task {task_id!r})")
+        self.needs = {name: values.pop(name) for name in NEEDS}
+        values["params"] = dict(values["params"] or {})
+        for name, value in values.items():
+            if name not in ("pre_execute", "post_execute") or value is not None:
+                setattr(self, name, value)
+        if dag is not None:
+            dag.add_task(self)
+
+    @property
+    def settings(self) -> "BaseOperator":
+        return self
+
+    @property
+    def output(self) -> XComArg:
+        """What the task will return."""
+        return XComArg(self)
+
+    @property
+    def task_type(self) -> str:
+        return type(self).__name__
+
+    @property
+    def runs_on_host(self) -> bool:
+        """Whether the task names no image, Dockerfile, requirements or Python of its own."""
+        return all(self.needs[name] is None for name in ("image", "dockerfile", "requirements", "python"))
+
+    @classmethod
+    def partial(cls, *, task_id: str, **arguments: Any) -> "OperatorPartial":
+        """The arguments that all instances of a mapped task share; `.expand` gives those that differ."""
+        from airdock.dag.mapping import OperatorPartial  # mapping is over operators, so it can't come first
+
+        return OperatorPartial(cls, {"task_id": task_id, **arguments}, calling_place())
+
+    def inputs(self) -> Mapping[str, Any]:
+        return {name: getattr(self, name, None) for name in self.template_fields}
+
+    def pre_execute(self, context: Any) -> None:
+        """Called right before `execute`."""
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Called right after `execute`, with what it returned."""
+
+    def execute(self, context: Any) -> Any:
+        """Do the task's work; what it returns is its XCom."""
+        raise NotImplementedError(f"{type(self).__name__} has no execute()")
+
+    def on_kill(self) -> None:
+        """Clean up what the process won't take with it when the task is stopped from outside."""
+
+    def render_template_fields(self, context: Mapping[str, Any], jinja_env: Any = None) -> None:
+        """Replace results of other tasks, parameters and templates in `template_fields` by their values."""
+        from airdock.dag.templates import Templates  # only a task that runs needs it
+
+        templates = Templates.of(self, context, jinja_env)
+        for name in self.template_fields:
+            setattr(self, name, templates.render(resolve(getattr(self, name, None), context)))
+
+    def work(self) -> Work:
+        """What there is to run. Where a task isn't a plain function, it runs on the host image, beside Airdock."""
+        if not self.runs_on_host:
+            raise DagError(
+                f"task {self.task_id!r}: a {self.task_type} runs beside Airdock on the host image, "
+                "and can't have an image, Dockerfile, requirements or Python of its own",
+                where=self.where,
+                hint="@task, PythonOperator, BashOperator and ContainerOperator can",
+            )
+        return Work(mode="sdk", payload={})
+
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        """What there is to run for the instances of a mapped task of this class."""
+        if not mapped.settings.runs_on_host:
+            raise DagError(
+                f"task {mapped.task_id!r}: a mapped {cls.__name__} can't have an image, Dockerfile, requirements "
+                "or Python of its own yet",
+                where=mapped.where,
+                hint="map a @task function, which can",
+            )
+        return Work(mode="sdk", payload={})
+
+
+def merge_defaults(dag: "DAG | None", own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The `default_args` that hold for a task: the DAG's, under its own."""
+    return {**(dag.default_args if dag is not None else {}), **(own or {})}
+
+
+def accepted_arguments(kind: type) -> set[str]:
+    """Every keyword that the constructors of this class and its bases name."""
+    return set(TASK_DEFAULTS) | {name for base in kind.__mro__ for name in named_arguments(base)}
+
+
+def link_inputs(task: Node) -> None:
+    """Let the task wait for the tasks whose results are among its arguments."""
+    for value in task.inputs().values():
+        for reference in find_references(value):
+            if reference.operator is task:
+                raise DagError(f"task {task.task_id!r} takes its own result as an argument", where=task.where)
+            if task.has_dag() or reference.operator.has_dag():
+                task.add_upstream(reference.operator)
+
+
+def named_arguments(kind: type) -> set[str]:
+    """The keywords that the constructor of this class itself names."""
+    code = getattr(kind.__dict__.get("__init__"), "__code__", None)
+    return set(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]) if code else set()

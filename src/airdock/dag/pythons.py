@@ -1,0 +1,25 @@
+"""Which Python versions a DAG file may ask for on this machine."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+__all__ = ["PYTHONS_VARIABLE", "find_pythons"]
+
+PYTHONS_VARIABLE: Final = "AIRDOCK_PYTHONS"
+"""Set by whoever loads the file: versions, comma-separated. In its container the machine's Pythons can't be seen."""
+
+_NAME: Final = re.compile(r"python(3\.\d+)")
+
+
+def find_pythons() -> tuple[str, ...]:
+    """Versions like "3.9", oldest first, for which `@task(python=…)` finds an interpreter."""
+    told = os.environ.get(PYTHONS_VARIABLE)
+    if told is not None:
+        versions = {each.strip() for each in told.split(",") if each.strip()}
+    else:
+        folders = [Path(each) for each in os.environ.get("PATH", "").split(os.pathsep) if each]
+        names = (each.name for folder in folders if folder.is_dir() for each in folder.glob("python3.*"))
+        versions = {match[1] for name in names if (match := _NAME.fullmatch(name))}
+    return tuple(sorted(versions, key=lambda version: [int(part) for part in version.split(".")]))

@@ -1,0 +1,143 @@
+"""From the DAG as it is written to its serialised form, with every check that needs the whole of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from airdock.dag.arguments import seconds
+from airdock.dag.dag import DAG
+from airdock.dag.graph import topological_order, total_weights
+from airdock.dag.needs import read_environment, read_resources
+from airdock.dag.node import Node
+from airdock.dag.operator import BaseOperator, link_inputs
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.errors import DagError
+
+__all__ = ["serialize_dag"]
+
+_DAY_S: Final = 86_400.0
+
+
+def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
+    """The DAG for scheduler and runner. `loader` is what the runner needs to import the file again (sdk mode).
+
+    Raises CycleError, DagError, NotPortableError.
+    """
+    for task in dag.tasks:
+        link_inputs(task)
+    if not dag.tasks:
+        raise DagError(f"DAG {dag.dag_id!r} has no tasks", where=dag.where, hint="make tasks inside of its block")
+    upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+    order = topological_order(upstream)
+    settings = {task.task_id: task.settings for task in dag.tasks}
+    weights = total_weights(
+        upstream,
+        {task_id: each.priority_weight for task_id, each in settings.items()},
+        {task_id: each.weight_rule for task_id, each in settings.items()},
+    )
+    _check_fail_fast(dag)
+    return SerializedDag(
+        dag_id=dag.dag_id,
+        fileloc=dag.fileloc,
+        tasks=tuple(_serialize_task(dag, dag.task_dict[task_id], weights[task_id], loader) for task_id in order),
+        max_active_tasks=_at_least_one(dag, "max_active_tasks"),
+        fail_fast=bool(dag.fail_fast),
+        params=_json_params(dag.params, dag.where, f"DAG {dag.dag_id!r}"),
+        doc=dag.doc_md or dag.description or "",
+        source_digest="sha256:" + hashlib.sha256(Path(dag.fileloc).read_bytes()).hexdigest(),
+        schedule=None if dag.schedule is None else str(dag.schedule),
+        tags=tuple(sorted(map(str, dag.tags or ()))),
+    )
+
+
+def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]) -> SerializedTask:
+    settings = task.settings
+    where = f"{task.where} (task {task.task_id!r})"
+    work = task.work()  # type: ignore[attr-defined]  # both kinds of node have it, the base of `>>` doesn't
+    return SerializedTask(
+        task_id=task.task_id,
+        operator=_kind(task),
+        upstream=tuple(task._upstream),
+        trigger_rule=str(settings.trigger_rule),
+        retries=settings.retries,
+        retry_delay_s=settings.retry_delay.total_seconds(),
+        retry_exponential_backoff=settings.retry_exponential_backoff,
+        max_retry_delay_s=_DAY_S if settings.max_retry_delay is None else settings.max_retry_delay.total_seconds(),
+        execution_timeout_s=_timeout(settings, where),
+        pool=settings.pool,
+        pool_slots=settings.pool_slots,
+        priority_weight=weight,
+        environment=read_environment(settings.needs, dag_file=Path(dag.fileloc), where=where),
+        resources=read_resources(settings.needs, where=where),
+        mode=work["mode"],
+        argv=tuple(work.get("argv", ())),
+        env=work.get("env", {}),
+        payload=_payload(dag, task, work, loader),
+        expand=getattr(task, "expansion", lambda: None)(),
+        executor=settings.executor,
+        queue=settings.queue,
+        max_active_tis_per_dag=settings.max_active_tis_per_dag,
+        max_active_tis_per_dagrun=settings.max_active_tis_per_dagrun,
+        is_setup=settings.is_setup,
+        is_teardown=settings.is_teardown,
+        do_xcom_push=bool(settings.do_xcom_push),
+    )
+
+
+def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str, Any]) -> dict[str, Any]:
+    """What the runner gets: the common part, and that of its mode."""
+    settings = task.settings
+    common = {
+        "mode": work["mode"],
+        "dag_id": dag.dag_id,
+        "task_id": task.task_id,
+        "params": _json_params({**dag.params, **settings.params}, task.where, f"task {task.task_id!r}"),
+        "execution_timeout_s": _timeout(settings, task.where),
+        "do_xcom_push": bool(settings.do_xcom_push),
+        "multiple_outputs": bool(settings.multiple_outputs),
+    }
+    mode = {"sdk": dict(loader)}.get(work["mode"], {})
+    return {**common, **mode, **work.get("payload", {})}
+
+
+def _kind(task: Node) -> str:
+    kind: type[BaseOperator] = getattr(task, "kind", type(task))
+    return kind.operator_kind or kind.__name__
+
+
+def _timeout(settings: BaseOperator, where: str) -> float | None:
+    if settings.execution_timeout is None:
+        return None
+    return seconds("execution_timeout", settings.execution_timeout, where)
+
+
+def _json_params(params: Mapping[str, Any], where: str, whose: str) -> dict[str, Any]:
+    from airdock.dag.param import values_of
+
+    values = values_of(params)
+    for name, value in values.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DagError(f"expected param {name!r} of {whose} to be JSON: {error}", where=where) from error
+    return values
+
+
+def _at_least_one(dag: DAG, name: str) -> int:
+    value = getattr(dag, name)
+    if not isinstance(value, int) or value < 1:
+        raise DagError(f"expected {name} of DAG {dag.dag_id!r} to be 1 or more, found {value!r}", where=dag.where)
+    return value
+
+
+def _check_fail_fast(dag: DAG) -> None:
+    """A DAG that stops at the first failure has no use for rules that wait for failures; Airflow refuses them too."""
+    for task in dag.tasks:
+        rule = task.settings.trigger_rule
+        if dag.fail_fast and rule not in ("all_success", "all_done_setup_success"):
+            raise DagError(
+                f"expected trigger_rule all_success in a fail_fast DAG, found {str(rule)!r} at task {task.task_id!r}",
+                where=task.where,
+            )

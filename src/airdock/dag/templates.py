@@ -1,0 +1,133 @@
+"""Jinja templates in a task's arguments. Jinja is imported only where there is something to render."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from airdock.errors import DagError
+
+if TYPE_CHECKING:
+    from airdock.dag.operator import BaseOperator
+
+__all__ = ["Templates", "has_template", "refuse_templates"]
+
+_MARKS: Final = ("{{", "{%", "{#")
+
+
+class Templates:
+    """Renders values for one task in one run; `extensions` are endings of names whose files are read instead."""
+
+    def __init__(
+        self,
+        context: Mapping[str, Any],
+        *,
+        folders: tuple[str, ...] = (),
+        extensions: tuple[str, ...] = (),
+        options: Mapping[str, Any] | None = None,
+        macros: Mapping[str, Any] | None = None,
+        environment: Any = None,
+    ) -> None:
+        self.context = context
+        self.macros = dict(macros or {})
+        self.folders = folders
+        self.extensions = extensions
+        self.options = dict(options or {})
+        self._environment = environment
+
+    @classmethod
+    def of(cls, task: "BaseOperator", context: Mapping[str, Any], environment: Any = None) -> "Templates":
+        """As the task and its DAG say."""
+        dag = task.dag
+        native = getattr(task, "render_template_as_native_obj", None)
+        search = dag.template_searchpath or ()
+        return cls(
+            context,
+            folders=(str(Path(dag.fileloc).parent), *([search] if isinstance(search, str) else map(str, search))),
+            extensions=tuple(task.template_ext),
+            options={
+                "native": dag.render_template_as_native_obj if native is None else native,
+                "undefined": dag.template_undefined,
+                "filters": dag.user_defined_filters,
+                **(dag.jinja_environment_kwargs or {}),
+            },
+            macros=dag.user_defined_macros,
+            environment=environment,
+        )
+
+    def render(self, value: Any) -> Any:
+        """The value with every text in it rendered; what has no text comes back as it is."""
+        if isinstance(value, str):
+            return self._text(value)
+        if type(value) is dict:
+            return {key: self.render(each) for key, each in value.items()}
+        if type(value) in (list, tuple, set):
+            return type(value)(self.render(each) for each in value)
+        return value
+
+    def _text(self, value: str) -> Any:
+        if self.extensions and value.endswith(self.extensions):
+            return self._jinja().get_template(value).render(self._variables())
+        if not has_template(value):
+            return value
+        return self._jinja().from_string(value).render(self._variables())
+
+    def _variables(self) -> dict[str, Any]:
+        complete = getattr(self.context, "complete", None)
+        return {**(complete() if complete is not None else self.context), **self.macros}
+
+    def _jinja(self) -> Any:
+        if self._environment is None:
+            self._environment = _make_environment(self.folders, self.options)
+        return self._environment
+
+
+def has_template(value: Any) -> bool:
+    """Whether there is a Jinja expression, statement or comment anywhere in the value."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _MARKS)
+    if isinstance(value, Mapping):
+        return any(has_template(each) for each in value.values())
+    return isinstance(value, list | tuple | set) and any(has_template(each) for each in value)
+
+
+def refuse_templates(value: Any, name: str, where: str) -> None:
+    """DagError where a template stands in something that runs without Airdock beside it, so that nobody renders it."""
+    if has_template(value):
+        raise DagError(
+            f"templates aren't rendered in {name} of a task with an image, Dockerfile, requirements or Python "
+            f"of its own yet, found {value!r}",
+            where=where,
+            hint="run it on the host image, or write a @task function that takes what it needs from its context",
+        )
+
+
+def _make_environment(folders: tuple[str, ...], options: Mapping[str, Any]) -> Any:
+    import jinja2
+    import jinja2.nativetypes
+
+    given = {name: value for name, value in options.items() if name not in ("native", "undefined", "filters")}
+    kind = jinja2.nativetypes.NativeEnvironment if options.get("native") else jinja2.Environment
+    environment = kind(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=options.get("undefined") or jinja2.StrictUndefined,
+        extensions=["jinja2.ext.do"],
+        autoescape=False,  # noqa: S701  commands and arguments aren't HTML
+        **given,
+    )
+    environment.filters.update(_FILTERS)
+    environment.filters.update(options.get("filters") or {})
+    return environment
+
+
+_FILTERS: Final = {
+    "ds": lambda value: _date(value).strftime("%Y-%m-%d"),
+    "ds_nodash": lambda value: _date(value).strftime("%Y%m%d"),
+    "ts": lambda value: _date(value).isoformat(),
+    "ts_nodash": lambda value: _date(value).strftime("%Y%m%dT%H%M%S"),
+    "ts_nodash_with_tz": lambda value: _date(value).isoformat().replace("-", "").replace(":", ""),
+}
+
+
+def _date(value: datetime) -> datetime:
+    return value

@@ -1,0 +1,39 @@
+"""What DAG files import: Airflow's authoring API under Airdock's name."""
+
+from airdock.dag.context import Context, get_current_context
+from airdock.dag.dag import DAG, dag
+from airdock.dag.decorators import task
+from airdock.dag.edges import chain, chain_linear, cross_downstream
+from airdock.dag.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
+from airdock.dag.operator import BaseOperator
+from airdock.dag.param import Param
+from airdock.dag.pythons import find_pythons
+from airdock.dag.trigger_rule import TriggerRule
+from airdock.dag.xcom_arg import XComArg
+
+__all__ = [
+    "DAG",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseOperator",
+    "Context",
+    "Param",
+    "TriggerRule",
+    "XComArg",
+    "chain",
+    "chain_linear",
+    "cross_downstream",
+    "dag",
+    "find_pythons",
+    "get_current_context",
+    "task",
+]
