@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import ALGORITHMS, Digest
 from airdock.oci.document import take, take_media_type, take_object, take_string_map, take_strings
 
-__all__ = ["Descriptor", "Platform"]
+__all__ = ["Descriptor", "Platform", "host_platform"]
 
 _OWN = ("mediaType", "digest", "size", "annotations", "platform")
 _ANY_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!:)[^\s]+")
 _LARGEST = 2**63 - 1
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,16 @@ class Platform:
             variant=take(value, "variant", str, "", "platform"),
             extra={key: found for key, found in value.items() if key not in ("os", "architecture", "variant")},
         )
+
+
+def host_platform() -> Platform:
+    """What this machine runs, in Go's words, as the spec wants them."""
+    machine = os.uname().machine
+    return Platform(
+        os="linux",
+        architecture=_ARCHITECTURES.get(machine, machine),
+        variant={"aarch64": "v8", "armv7l": "v7"}.get(machine, ""),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

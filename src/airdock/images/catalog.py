@@ -1,0 +1,167 @@
+"""Looking images up: by name, digest or the beginning of an id; and listing them."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from airdock.errors import AirdockError, ImageError, UnknownImageError
+from airdock.images.blobs import LARGEST_DOCUMENT, Blobs
+from airdock.images.diffs import Diffs
+from airdock.images.image import Image, ImageRow
+from airdock.images.index import Names, name_of, reference_of
+from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Descriptor, host_platform
+from airdock.oci.digest import Digest
+from airdock.oci.document import load_object
+from airdock.oci.manifest import Index, Manifest
+from airdock.oci.media_types import INDEX, MANIFEST, to_oci
+from airdock.oci.reference import Reference, parse_any_reference, parse_reference, render_reference
+
+__all__ = ["Catalog"]
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{2,64})")
+
+
+class Catalog:
+    """Reads names, manifests and configurations of one store; changes nothing."""
+
+    def __init__(self, *, blobs: Blobs, names: Names, diffs: Diffs) -> None:
+        self._blobs = blobs
+        self._names = names
+        self._diffs = diffs
+
+    def find(self, name: str) -> Descriptor:
+        """The entry that a name, a digest or the beginning of an id means; a name beats an id."""
+        entries = self._names.load()
+        found = _by_name(entries, name) or self._by_id(entries, name)
+        if found is not None:
+            return found
+        known = sorted({reference.familiar for entry in entries if (reference := reference_of(entry))})
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"the nearest are {', '.join(nearest)}" if nearest else "build it, or look it up: airdock image ls"
+        raise UnknownImageError(f"expected an image of this machine, found none named {name!r}", hint=hint)
+
+    def descriptor(self, digest: Digest) -> Descriptor:
+        """The nameless entry of the image with this manifest digest."""
+        for entry in self._names.load():
+            if entry.digest == digest:
+                return Descriptor(media_type=entry.media_type, digest=digest, size=entry.size, extra=entry.extra)
+        content = self._blobs.read(digest, at_most=LARGEST_DOCUMENT)
+        media_type = load_object(content, f"manifest {digest}").get("mediaType", MANIFEST)
+        return Descriptor(media_type=media_type, digest=digest, size=len(content))
+
+    def has(self, digest: Digest) -> bool:
+        """Whether an image has this manifest digest."""
+        return any(entry.digest == digest for entry in self._names.load())
+
+    def load(self, entry: Descriptor) -> Image:
+        """The image that an entry names; of an index the one for this machine."""
+        document = self._read(entry.digest)
+        if to_oci(entry.media_type) == INDEX:
+            return self.load(_choose(Index.from_json(document), entry.digest))
+        manifest = Manifest.from_json(document, where=f"manifest {entry.digest}")
+        config = ImageConfig.from_json(self._read(manifest.config.digest), where=f"config {manifest.config.digest}")
+        if len(config.diff_ids) != len(manifest.layers):
+            message = f"expected as many diff_ids as layers, found {len(config.diff_ids)} and {len(manifest.layers)}"
+            raise ImageError(message, where=f"image {entry.digest}")
+        return Image(digest=entry.digest, manifest=manifest, config=config)
+
+    def layer(self, diff_id: Digest) -> Descriptor:
+        """The blob of a layer, committed here or part of any image."""
+        known = self._diffs.load(diff_id)
+        if known is not None:
+            return known.descriptor
+        for image in self._images().values():
+            for layer in image.layers:
+                if layer.diff_id == diff_id:
+                    return layer.descriptor
+        raise UnknownImageError(
+            f"expected layer {diff_id} in the store, found none", hint="build or pull its image again"
+        )
+
+    def rows(self) -> list[ImageRow]:
+        """A row per name and per nameless image, the newest first; images that can't be read are left out."""
+        images = self._images()
+        sizes = {digest: {layer.diff_id: self._size(layer.diff_id, layer.descriptor) for layer in image.layers}
+                 for digest, image in images.items()}  # fmt: skip
+        rows = []
+        for entry in self._names.load():
+            if entry.digest not in images:
+                continue
+            others = {diff_id for digest, layers in sizes.items() if digest != entry.digest for diff_id in layers}
+            rows.append(_row(entry, images[entry.digest], sizes[entry.digest], others))
+        return sorted(rows, key=lambda row: (_age(row.created), row.repository, row.tag))
+
+    def _images(self) -> Mapping[Digest, Image]:
+        found = {}
+        for entry in self._names.load():
+            try:
+                found[entry.digest] = self.load(entry)
+            except ImageError:
+                continue  # another tool's artifact, or damaged: `find` says what is wrong with it
+        return found
+
+    def _read(self, digest: Digest) -> dict[str, object]:
+        return load_object(self._blobs.read(digest, at_most=LARGEST_DOCUMENT), f"blob {digest}")
+
+    def _size(self, diff_id: Digest, descriptor: Descriptor) -> int:
+        known = self._diffs.load(diff_id)
+        return known.tar_size if known is not None else descriptor.size
+
+    def _by_id(self, entries: tuple[Descriptor, ...], name: str) -> Descriptor | None:
+        match = _ID.fullmatch(name)
+        if match is None:
+            return None
+        found = {entry.digest: entry for entry in entries if entry.digest.hex.startswith(match[1])}
+        for digest, image in self._images().items():
+            if image.image_id.hex.startswith(match[1]):
+                found.setdefault(digest, next(entry for entry in entries if entry.digest == digest))
+        if len(found) > 1:
+            raise ImageError(f"expected an id of one image, found {len(found)} that begin with {match[1]}")
+        return next(iter(found.values()), None)
+
+
+def _by_name(entries: tuple[Descriptor, ...], name: str) -> Descriptor | None:
+    for entry in entries:
+        if entry.annotations and name_of(entry) == name:
+            return entry
+    try:
+        reference = parse_any_reference(name)
+    except AirdockError:
+        return None
+    if not isinstance(reference, Reference):
+        return next((entry for entry in entries if entry.digest == reference), None)
+    if reference.digest is not None:
+        return next((entry for entry in entries if entry.digest == reference.digest), None)
+    full = render_reference(reference.with_default_tag())
+    return next((entry for entry in entries if name_of(entry) in (full, parse_reference(full).familiar)), None)
+
+
+def _choose(index: Index, digest: Digest) -> Descriptor:
+    host = host_platform()
+    for entry in index.manifests:
+        platform = entry.platform
+        if platform is None or (platform.os, platform.architecture) == (host.os, host.architecture):
+            return entry
+    raise ImageError(f"expected an image for {host.os}/{host.architecture} in {digest}, found none")
+
+
+def _row(entry: Descriptor, image: Image, sizes: Mapping[Digest, int], others: set[Digest]) -> ImageRow:
+    reference = reference_of(entry)
+    shared = sum(size for diff_id, size in sizes.items() if diff_id in others)
+    total = sum(sizes[diff_id] for diff_id in image.config.diff_ids)
+    return ImageRow(
+        repository=reference.familiar_name if reference is not None else name_of(entry) or "",
+        tag=(reference.tag or "") if reference is not None else "",
+        digest=entry.digest,
+        image_id=image.image_id,
+        created=datetime.fromisoformat(image.config.created) if image.config.created else None,
+        size=total,
+        shared_size=shared,
+        unique_size=total - shared,
+    )
+
+
+def _age(created: datetime | None) -> float:
+    return -created.timestamp() if created is not None else 0.0

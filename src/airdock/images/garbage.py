@@ -1,0 +1,119 @@
+"""What images need, and what goes when one of them does."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from airdock.errors import ImageError
+from airdock.files import TEMPORARY_PREFIX
+from airdock.images.blobs import LARGEST_DOCUMENT, Blobs
+from airdock.images.calls import Calls
+from airdock.images.diffs import Diffs
+from airdock.images.index import Names, name_of
+from airdock.images.layers import layer_folder, set_aside
+from airdock.images.leases import Leases
+from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Descriptor
+from airdock.oci.digest import Digest
+from airdock.oci.document import load_object
+from airdock.oci.manifest import Index, Manifest
+from airdock.oci.media_types import INDEX, to_oci
+
+__all__ = ["Garbage", "Needs", "find_needs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Blobs (documents included) and unpacked layers."""
+
+    blobs: frozenset[Digest] = field(default_factory=frozenset)
+    diff_ids: frozenset[Digest] = field(default_factory=frozenset)
+
+    def __or__(self, other: Self) -> "Needs":
+        return Needs(self.blobs | other.blobs, self.diff_ids | other.diff_ids)
+
+    def __sub__(self, other: Self) -> "Needs":
+        return Needs(self.blobs - other.blobs, self.diff_ids - other.diff_ids)
+
+
+def find_needs(blobs: Blobs, entries: Iterable[Descriptor]) -> Needs:
+    """All that these entries reach. What can't be read needs nothing but itself."""
+    needs = Needs()
+    for entry in entries:
+        needs |= Needs(frozenset([entry.digest])) | _needs_of(blobs, entry)
+    return needs
+
+
+def _needs_of(blobs: Blobs, entry: Descriptor) -> Needs:
+    try:
+        document = load_object(blobs.read(entry.digest, at_most=LARGEST_DOCUMENT), str(entry.digest))
+        if to_oci(entry.media_type) == INDEX:
+            return find_needs(blobs, Index.from_json(document).manifests)
+        manifest = Manifest.from_json(document)
+        found = Needs(frozenset(part.digest for part in (manifest.config, *manifest.layers)))
+        config = load_object(blobs.read(manifest.config.digest, at_most=LARGEST_DOCUMENT), "config")
+        return found | Needs(diff_ids=frozenset(ImageConfig.from_json(config).diff_ids))
+    except ImageError:
+        return Needs()
+
+
+class Garbage:
+    """Takes away what nobody needs. All methods but `sweep` are called under the store's lock."""
+
+    def __init__(self, *, blobs: Blobs, names: Names, diffs: Diffs, leases: Leases, layers: Path, calls: Calls) -> None:
+        self._blobs = blobs
+        self._names = names
+        self._diffs = diffs
+        self._leases = leases
+        self._layers = layers
+        self._calls = calls
+
+    def forget(self, entry: Descriptor, names: Sequence[str], *, force: bool) -> None:
+        """Drop an image and what only it needs; one in use is refused, or with `force` only loses its names."""
+        others = [other for other in self._names.load() if other.digest != entry.digest]
+        spare = find_needs(self._blobs, [entry]) - find_needs(self._blobs, others)
+        leased = self._leases.held()
+        users = sorted({leased[diff_id] for diff_id in spare.diff_ids if diff_id in leased})
+        if not users:
+            self._names.drop_image(entry.digest)
+            self._drop(spare)
+            return
+        if not force:
+            raise ImageError(
+                f"expected an image that nobody uses, found it in use by {', '.join(users)}",
+                hint="stop that first, or force it: the image then stays without a name",
+            )
+        for name in names:
+            self._names.drop_name(name)
+
+    def prune(self) -> Sequence[Digest]:
+        """Drop nameless images, and all that no image and no lease needs; gives the images' digests."""
+        leased = frozenset(self._leases.held())
+        nameless = [entry for entry in self._names.load() if name_of(entry) is None]
+        gone = [entry.digest for entry in nameless if not find_needs(self._blobs, [entry]).diff_ids & leased]
+        for digest in gone:
+            self._names.drop_image(digest)
+        known = [diff for diff_id in leased if (diff := self._diffs.load(diff_id))]
+        in_use = Needs(frozenset(diff.descriptor.digest for diff in known), leased)
+        self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
+        return gone
+
+    def sweep(self) -> None:
+        """Remove trees that were set aside and what writers left that died; others may sweep at the same time."""
+        for tree in sorted(self._layers.glob(f"*/{TEMPORARY_PREFIX}*")):
+            self._calls.call("airdock.images.unpack:remove_tree", {"path": str(tree)})
+        self._blobs.sweep()
+
+    def _everything(self) -> Needs:
+        unpacked = {Digest(f"sha256:{path.name}") for path in self._layers.glob("*/[0-9a-f]*")}
+        return Needs(self._blobs.all(), self._diffs.all() | unpacked)
+
+    def _drop(self, spare: Needs) -> None:
+        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees."""
+        for digest in spare.blobs:
+            self._blobs.remove(digest)
+        for diff_id in spare.diff_ids:
+            self._diffs.remove(diff_id)
+            for mapping in self._layers.iterdir():
+                set_aside(layer_folder(self._layers, mapping.name, diff_id.hex))

@@ -1,0 +1,78 @@
+"""Unpacked layers, each in a folder of its own that whoever uses the image shares.
+
+layers/                      0700: set-user-id files of images are nobody else's business
+  <mapping>/
+    .tmp-XXXXXXXX/           a layer on its way out
+    <diff id's hex>/
+      lock                   held by the one who unpacks
+      .tmp-diff/             being unpacked; a leftover belongs to whoever holds the lock next
+      diff/                  the layer, in overlayfs's form
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airdock.files import TEMPORARY_PREFIX
+from airdock.images.locks import take_lock
+from airdock.images.trees import remove_tree
+
+__all__ = ["claim_layer", "find_layer", "layer_folder", "set_aside"]
+
+
+def layer_folder(layers: Path, mapping: str, encoded: str) -> Path:
+    """Where the layer with this diff id lives."""
+    return layers / mapping / encoded
+
+
+def find_layer(layers: Path, mapping: str, encoded: str) -> Path | None:
+    """The unpacked layer when it's there."""
+    diff = layer_folder(layers, mapping, encoded) / "diff"
+    return diff if diff.is_dir() else None
+
+
+@contextmanager
+def claim_layer(folder: Path) -> Iterator[Path | None]:
+    """Be the one who makes the layer in `folder`: gives the path to unpack to, None when the layer is there already.
+
+    What stands at the path when the block ends well becomes the layer; nothing does after an exception.
+    """
+    lock = _lock(folder)
+    try:
+        if (folder / "diff").is_dir():
+            yield None
+            return
+        temporary = folder / f"{TEMPORARY_PREFIX}diff"
+        remove_tree(temporary)
+        try:
+            yield temporary
+            temporary.rename(folder / "diff")
+        except BaseException:
+            remove_tree(temporary)
+            raise
+    finally:
+        os.close(lock)
+
+
+def set_aside(folder: Path) -> None:
+    """Take the layer in `folder` out of everybody's sight; one that is being unpacked stays, and absence is fine."""
+    lock = take_lock(folder / "lock", wait=False) if folder.is_dir() else None
+    if lock is None:
+        return
+    try:
+        folder.rename(folder.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock = take_lock(folder / "lock")
+        except FileNotFoundError:
+            continue  # the folder was set aside between the two steps
+        assert lock is not None
+        return lock

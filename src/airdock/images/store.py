@@ -1,0 +1,330 @@
+"""The images of one account: an OCI layout that other tools can read, with unpacked layers beside it.
+
+images/
+  lock              held for every change of names, leases and garbage
+  oci-layout
+  index.json        names
+  blobs/sha256/     manifests, configurations, compressed layers
+  diffs/            diff id → compressed layer
+  layers/           unpacked layers
+  leases/           who needs which layers
+"""
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from airdock.errors import AirdockError, ImageError, InvalidReferenceError
+from airdock.images.background import Background
+from airdock.images.blobs import LARGEST_DOCUMENT, Blobs, BlobWriter
+from airdock.images.calls import Calls
+from airdock.images.catalog import Catalog
+from airdock.images.compress import CHUNK, Compressor, Packed
+from airdock.images.diffs import Diff, Diffs
+from airdock.images.garbage import Garbage
+from airdock.images.image import Image, ImageRow, Layer
+from airdock.images.index import Names, name_of
+from airdock.images.layers import find_layer
+from airdock.images.leases import Leases
+from airdock.images.locks import hold_lock
+from airdock.images.tar import END
+from airdock.images.unpack import MAX_BYTES, MAX_ENTRIES
+from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Descriptor, host_platform
+from airdock.oci.digest import Digest
+from airdock.oci.document import load_object
+from airdock.oci.manifest import Manifest
+from airdock.oci.media_types import CONFIG, LAYER_COMPRESSION, LAYER_GZIP, LAYER_TAR, MANIFEST, to_oci
+from airdock.oci.reference import Reference, parse_reference, render_reference
+
+__all__ = ["ImageStore"]
+
+
+class ImageStore:
+    """Images, their blobs, their unpacked layers. Safe for several threads and processes at once.
+
+    What is committed stays, image or not, until an image has it and is removed, or until `prune` after this process.
+    `max_bytes` and `max_entries` bound one layer's tar.
+    """
+
+    def __init__(self, *, root: Path, calls: Calls, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
+        self.root = root
+        self._calls = calls
+        self._limits = {"max_bytes": max_bytes, "max_entries": max_entries}
+        self._blobs = Blobs(root=root / "blobs")
+        self._names = Names(root=root)
+        self._diffs = Diffs(folder=root / "diffs")
+        self._leases = Leases(folder=root / "leases")
+        self._catalog = Catalog(blobs=self._blobs, names=self._names, diffs=self._diffs)
+        self._layers = root / "layers"
+        self._garbage = Garbage(
+            blobs=self._blobs,
+            names=self._names,
+            diffs=self._diffs,
+            leases=self._leases,
+            layers=self._layers,
+            calls=calls,
+        )
+        self._own = f"process {os.getpid()} ({secrets.token_hex(4)})"
+
+    def close(self) -> None:
+        """Give up what this store keeps for its process."""
+        self._leases.close()
+
+    # blobs
+
+    def has_blob(self, digest: Digest, *, size: int | None = None) -> bool:
+        """Whether the blob is there, and of that size where one is given."""
+        return self._blobs.has(digest, size=size)
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Where the blob is, or would be."""
+        return self._blobs.path(digest)
+
+    def open_blob(self, digest: Digest, verify: bool = True) -> IO[bytes]:
+        """Read a blob; closing reads the rest and raises `DigestError` when the bytes aren't what they should be."""
+        return self._blobs.open(digest, verify=verify)
+
+    def read_json(self, digest: Digest) -> dict[str, Any]:
+        """A document, its digest checked."""
+        return load_object(self._blobs.read(digest, at_most=LARGEST_DOCUMENT), f"blob {digest}")
+
+    def open_writer(self) -> BlobWriter:
+        """Write a blob: a context manager with `write` and `commit(expected)`."""
+        self._prepare()
+        return self._blobs.open_writer()
+
+    # images
+
+    def put_image(self, config: ImageConfig, layers: Sequence[Layer]) -> Image:
+        """Store configuration and manifest over committed layers, the lowest first; the image has no name yet."""
+        stack = tuple(layers) or (self._commit_empty(),)  # a manifest has one layer at least, says the spec
+        full = replace(config, diff_ids=tuple(layer.diff_id for layer in stack))
+        with self._locked():
+            for layer in stack:
+                if not self._blobs.has(layer.descriptor.digest):
+                    raise ImageError(f"expected layer {layer.diff_id} in the store, found none", hint="commit it first")
+            content = full.to_bytes()
+            described = Descriptor(media_type=CONFIG, digest=self._blobs.put(content), size=len(content))
+            manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in stack))
+            document = manifest.to_bytes()
+            digest = self._blobs.put(document)
+            self._names.add(Descriptor(media_type=MANIFEST, digest=digest, size=len(document)))
+            self._leases.drop(full.diff_ids, self._own)
+        return Image(digest=digest, manifest=manifest, config=full)
+
+    def import_tar(self, tar: Path | BinaryIO, config: ImageConfig | None = None) -> Image:
+        """A root filesystem's tar, uncompressed, becomes an image of one layer; it has no name yet."""
+        platform = host_platform()
+        described = config or ImageConfig(architecture=platform.architecture, variant=platform.variant)
+        return self.put_image(described, [self.commit_tar(tar)])
+
+    def tag(self, reference: Reference | str, digest: Digest) -> None:
+        """Give the image with this manifest digest a name, taking it from another image where need be."""
+        name = self._render(reference)
+        with self._locked():
+            self._names.set(name, self._catalog.descriptor(digest))
+
+    def untag(self, reference: Reference | str) -> None:
+        """Take a name away; the image stays. `UnknownImageError` when nothing has that name."""
+        with self._locked():
+            name = self._render(reference)
+            if all(name_of(entry) != name for entry in self._names.load()):
+                self._catalog.find(name)
+            self._names.drop_name(name)
+
+    def find(self, name: str) -> Image:
+        """The image of a `name[:tag]`, a digest, or the beginning of an id that only one image has.
+
+        Raises `UnknownImageError` with the nearest names, `ImageError` for an id that several images begin with.
+        """
+        return self._catalog.load(self._catalog.find(name))
+
+    def list(self) -> Sequence[ImageRow]:
+        """All images, the newest first: a row per name, and one for an image without a name."""
+        return self._catalog.rows()
+
+    def remove(self, name: str, *, force: bool = False) -> Sequence[str]:
+        """Take a name away, and with the last one the image and what no other image needs; says what went.
+
+        An image whose layers are in use isn't removed: `ImageError` names who uses it. With `force` it loses its names
+        and stays without one. An id that has several names needs `force` too.
+        """
+        with self._locked():
+            entry = self._catalog.find(name)
+            names = [
+                found for other in self._names.load() if other.digest == entry.digest and (found := name_of(other))
+            ]
+            asked = self._asked(name, names)
+            if asked is not None and len(names) > 1:
+                self._names.drop_name(asked)
+                return [f"Untagged: {_familiar(asked)}"]
+            if len(names) > 1 and not force:
+                shown = ", ".join(map(_familiar, names))
+                raise ImageError(f"expected an image with one name, found {shown}", hint="remove by name, or force it")
+            self._garbage.forget(entry, names, force=force)
+        self._garbage.sweep()
+        deleted = [] if self._catalog.has(entry.digest) else [f"Deleted: {entry.digest}"]
+        return [*(f"Untagged: {_familiar(found)}" for found in names), *deleted]
+
+    def prune(self) -> Sequence[str]:
+        """Remove images without a name, and everything that no image and nobody at work needs; says what went."""
+        with self._locked():
+            gone = self._garbage.prune()
+        self._garbage.sweep()
+        return [f"Deleted: {digest}" for digest in gone]
+
+    # layers
+
+    def layer_path(self, diff_id: Digest) -> Path:
+        """The layer's unpacked folder, unpacked first where need be, once whoever asks at the same time."""
+        found = find_layer(self._layers, self._calls.mapping, diff_id.hex)
+        if found is not None:
+            return found
+        descriptor = self._catalog.layer(diff_id)
+        return self._unpack(diff_id, self.blob_path(descriptor.digest), descriptor.media_type, descriptor.digest)
+
+    def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
+        """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""
+        self._prepare()
+        if not isinstance(tar, Path):
+            layer = self._pack(tar)
+            if unpack:
+                self.layer_path(layer.diff_id)
+            return layer
+        with tar.open("rb") as file:
+            diff_id = Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+        known = self._keep(diff_id)
+        background = Background(lambda: known or self._pack_file(tar))
+        try:
+            if unpack and find_layer(self._layers, self._calls.mapping, diff_id.hex) is None:
+                self._unpack(diff_id, tar, LAYER_TAR, diff_id)
+        finally:
+            background.join()
+        return background.result()
+
+    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = ()) -> Layer:
+        """An unmounted overlay's upper folder becomes a layer, and moves into place as its unpacked folder.
+
+        `ignore` are paths in the container that stay out: mount points, stubs. What is left of `upper` afterwards is
+        the caller's to remove.
+        """
+        with self.open_writer() as writer:
+            arguments = {"upper": str(upper), "output": str(writer.path), "ignore": [*ignore], **self._where()}
+            packed = self._calls.call(
+                "airdock.images.pack:commit_upper", {**arguments, "id_shift": self._calls.id_shift}
+            )
+            unpacked = packed.pop("unpacked")
+            layer = self._adopt(writer, Packed(**packed))
+        if not unpacked:
+            self.layer_path(layer.diff_id)
+        return layer
+
+    def keep(self, layer: Layer) -> bool:
+        """Whether a layer committed earlier is still here; then it stays until this process ends or an image has it."""
+        return self._keep(layer.diff_id) == layer
+
+    def lease(self, diff_ids: Iterable[Digest], owner: str) -> None:
+        """Keep layers for an owner (a container's id) until `release` or the end of this process.
+
+        Take the lease before `layer_path`, so that nobody removes the layer in between.
+        """
+        with self._locked():
+            self._leases.add(diff_ids, owner)
+
+    def release(self, owner: str) -> None:
+        """Give up an owner's lease; one that isn't there is fine."""
+        self._leases.release(owner)
+
+    # inside
+
+    def _prepare(self) -> None:
+        if not (self.root / "index.json").exists():
+            with self._locked():
+                pass
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with hold_lock(self.root / "lock"):
+            if not self._layers.exists():
+                self._layers.mkdir(mode=0o700)
+                self._blobs.path(Digest("sha256:0")).parent.mkdir(parents=True, exist_ok=True)
+                self._names.prepare()
+            yield
+
+    def _render(self, reference: Reference | str) -> str:
+        parsed = parse_reference(reference) if isinstance(reference, str) else reference
+        if parsed.digest is not None:
+            raise ImageError(f"expected a name to give, found a digest in {parsed}")
+        return render_reference(parsed.with_default_tag())
+
+    def _asked(self, name: str, names: Sequence[str]) -> str | None:
+        """Which of an image's names was asked for, None when it was found by digest or id."""
+        try:
+            full = render_reference(parse_reference(name).with_default_tag())
+        except AirdockError:
+            full = name
+        return next((known for known in names if known in (full, name)), None)
+
+    def _where(self) -> dict[str, str]:
+        return {"layers": str(self._layers), "mapping": self._calls.mapping}
+
+    def _unpack(self, diff_id: Digest, blob: Path, media_type: str, digest: Digest) -> Path:
+        self._prepare()
+        compression = LAYER_COMPRESSION.get(to_oci(media_type))
+        if compression is None:
+            raise ImageError(f"expected a layer that is a tar, found {media_type}")
+        arguments = {"blob": str(blob), "compression": compression, "digest": digest, "diff_id": diff_id}
+        return Path(self._calls.call("airdock.images.unpack:unpack", {**arguments, **self._where(), **self._limits}))
+
+    def _pack_file(self, tar: Path) -> Layer:
+        with tar.open("rb") as file:
+            return self._pack(file)
+
+    def _pack(self, tar: BinaryIO) -> Layer:
+        with self.open_writer() as writer:
+            with writer.path.open("r+b") as output, Compressor(output) as compressor:
+                while piece := tar.read(CHUNK):
+                    compressor.write(piece)
+                packed = compressor.finish()
+            return self._adopt(writer, packed)
+
+    def _adopt(self, writer: BlobWriter, packed: Packed) -> Layer:
+        diff_id, digest = Digest.parse(packed.diff_id), Digest.parse(packed.digest)
+        descriptor = Descriptor(media_type=LAYER_GZIP, digest=digest, size=packed.size)
+        with self._locked():
+            known = self._keep_unlocked(diff_id)
+            if known is not None:
+                return known
+            writer.adopt(digest, packed.size)
+            self._diffs.save(diff_id, Diff(descriptor, packed.tar_size))
+            self._leases.add([diff_id], self._own)
+        return Layer(descriptor=descriptor, diff_id=diff_id)
+
+    def _keep(self, diff_id: Digest) -> Layer | None:
+        with self._locked():
+            return self._keep_unlocked(diff_id)
+
+    def _keep_unlocked(self, diff_id: Digest) -> Layer | None:
+        known = self._diffs.load(diff_id)
+        if known is None or not self._blobs.has(known.descriptor.digest, size=known.descriptor.size):
+            return None
+        self._leases.add([diff_id], self._own)
+        return Layer(descriptor=known.descriptor, diff_id=diff_id)
+
+    def _commit_empty(self) -> Layer:
+        return self.commit_tar(io.BytesIO(END))
+
+
+def _familiar(name: str) -> str:
+    try:
+        return parse_reference(name).familiar
+    except InvalidReferenceError:
+        return name

@@ -1,0 +1,358 @@
+"""A layer's tar becomes a folder in overlayfs's form; nothing is ever written outside that folder.
+
+Every path is walked by descriptor, one part at a time, never through a symbolic link. Refused: names that are
+absolute or have `..`, ways through links or files, hard links to what the layer doesn't have, device nodes outside
+`dev/` (below it they're left out: a container has a `/dev` of its own), sparse files, more entries or bytes than the
+limits. Runs with the standard library alone, in a child that has the account's id mapping.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from airdock.errors import ImageError, UnsafeArchiveError
+from airdock.images.compress import CHUNK, LayerSource
+from airdock.images.layers import claim_layer, layer_folder
+from airdock.images.tar import (
+    BLOCK_DEVICE,
+    CHARACTER_DEVICE,
+    DIRECTORY,
+    FIFO,
+    HARD_LINK,
+    REGULAR,
+    SYMLINK,
+    Entry,
+    Source,
+    padding,
+    read_entries,
+)
+from airdock.images.trees import FOLDER, remove_at
+from airdock.images.trees import remove_tree as _remove_tree
+from airdock.images.xattrs import CAPABILITY, is_kept, opaque_name
+from airdock.oci.digest import Digest
+
+__all__ = ["MAX_BYTES", "MAX_ENTRIES", "Unpacker", "remove_tree", "unpack"]
+
+MAX_BYTES = 64 << 30
+"""The largest tar that is unpacked, unless the store is told otherwise."""
+MAX_ENTRIES = 4_000_000
+
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+_LONGEST_PATH = 4096
+_LONGEST_PART = 255
+_DEEPEST = 256  # one descriptor is held per level
+
+
+def unpack(
+    *,
+    layers: str,
+    mapping: str,
+    blob: str,
+    compression: str,
+    digest: str,
+    diff_id: str,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
+) -> str:
+    """Unpack a blob below `layers` unless it is there, and give the folder's path. Both digests are checked.
+
+    Raises `UnsafeArchiveError`, `DigestError`, or `ImageError` where the disk or the id mapping doesn't take it.
+    """
+    parsed = Digest.parse(diff_id)
+    folder = layer_folder(Path(layers), mapping, parsed.hex)
+    with claim_layer(folder) as target:
+        if target is not None:
+            with open(blob, "rb", buffering=0) as file:
+                source = LayerSource(file, compression, digest=Digest.parse(digest), diff_id=parsed, limit=max_bytes)
+                try:
+                    _unpack_to(target, source, mapping=mapping, max_entries=max_entries)
+                except OSError as error:
+                    raise _explain(error, diff_id) from error
+                finally:
+                    source.abort()
+    return str(folder / "diff")
+
+
+def remove_tree(*, path: str) -> None:
+    """Remove a tree whose owners may be other ids of the account; absence is fine."""
+    _remove_tree(path)
+
+
+def _unpack_to(target: Path, source: LayerSource, *, mapping: str, max_entries: int) -> None:
+    target.mkdir(mode=0o755)
+    target.chmod(0o755)
+    with Unpacker(target, mapping=mapping, max_entries=max_entries) as unpacker:
+        unpacker.unpack(source)
+    source.close()
+
+
+class Unpacker:
+    """Writes entries below one folder."""
+
+    def __init__(self, target: Path, *, mapping: str, max_entries: int = MAX_ENTRIES) -> None:
+        self._mapping = mapping
+        self._max_entries = max_entries
+        self._opaque = opaque_name(mapping)
+        self._trail: list[tuple[bytes, int]] = []
+        self._top = os.open(target, FOLDER)
+        self._folders: dict[tuple[bytes, ...], Entry] = {}
+        self._whiteouts: set[tuple[bytes, ...]] = set()
+
+    def __enter__(self) -> "Unpacker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shorten(0)
+        os.close(self._top)
+
+    def unpack(self, source: Source) -> None:
+        """Write all entries of a tar."""
+        for count, entry in enumerate(read_entries(source)):
+            if count == self._max_entries:
+                raise UnsafeArchiveError(f"expected at most {self._max_entries} entries, found more")
+            try:
+                self._place(entry, source)
+            except UnsafeArchiveError as error:
+                raise UnsafeArchiveError(error.message, where=os.fsdecode(entry.name), hint=error.hint) from error
+        self._finish_folders()
+
+    def _place(self, entry: Entry, source: Source) -> None:
+        path = split_path(entry.name)
+        if not path or not self._is_wanted(path, entry):
+            _skip(source, entry.size)
+            return
+        folder = self._enter(path[:-1])
+        name = path[-1]
+        if name.startswith(WHITEOUT):
+            self._hide(folder, path)
+            _skip(source, entry.size)
+        elif entry.kind == DIRECTORY:
+            self._make_folder(folder, path, entry)
+        else:
+            self._make_file(folder, path, entry, source)
+
+    def _is_wanted(self, path: tuple[bytes, ...], entry: Entry) -> bool:
+        if entry.kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
+            if path[0] != b"dev":
+                raise UnsafeArchiveError("expected files, folders, links and pipes, found a device node")
+            return False
+        if entry.kind not in (REGULAR, HARD_LINK, SYMLINK, DIRECTORY, FIFO):
+            raise UnsafeArchiveError(f"expected files, folders, links and pipes, found an entry of type {entry.kind!r}")
+        return not path[-1].startswith(WHITEOUT + WHITEOUT) or path[-1] == OPAQUE  # others are aufs's bookkeeping
+
+    def _enter(self, path: tuple[bytes, ...]) -> int:
+        """The open folder at `path`, made where it's missing."""
+        same = 0
+        for (name, _), wanted in zip(self._trail, path, strict=False):
+            if name != wanted:
+                break
+            same += 1
+        self._shorten(same)
+        for depth in range(same, len(path)):
+            descriptor = self._open_folder(self._here(), path[depth], path[: depth + 1])
+            self._trail.append((path[depth], descriptor))
+        return self._here()
+
+    def _here(self) -> int:
+        return self._trail[-1][1] if self._trail else self._top
+
+    def _shorten(self, length: int) -> None:
+        while len(self._trail) > length:
+            os.close(self._trail.pop()[1])
+
+    def _open_folder(self, parent: int, name: bytes, path: tuple[bytes, ...]) -> int:
+        try:
+            return open_part(parent, name)
+        except FileNotFoundError:
+            self._make_folder(parent, path, Entry(name=b"/".join(path), kind=DIRECTORY, mode=0o755))
+            return open_part(parent, name)
+
+    def _make_folder(self, parent: int, path: tuple[bytes, ...], entry: Entry) -> None:
+        name = path[-1]
+        was_hidden = path in self._whiteouts
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+                self._clear(parent, path)
+                os.mkdir(name, 0o700, dir_fd=parent)
+        descriptor = open_part(parent, name)
+        try:
+            self._own(descriptor, entry)
+            self._put_xattrs(descriptor, entry)
+            if was_hidden:
+                os.setxattr(descriptor, self._opaque, b"y")
+        finally:
+            os.close(descriptor)
+        self._folders[path] = entry
+
+    def _make_file(self, parent: int, path: tuple[bytes, ...], entry: Entry, source: Source) -> None:
+        if entry.kind == HARD_LINK:
+            self._link(parent, path, entry)
+            return
+        create = {REGULAR: self._write, SYMLINK: self._symlink, FIFO: self._pipe}[entry.kind]
+        try:
+            create(parent, path[-1], entry, source)
+        except FileExistsError:
+            self._clear(parent, path)
+            create(parent, path[-1], entry, source)
+
+    def _write(self, parent: int, name: bytes, entry: Entry, source: Source) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=parent)
+        try:
+            _copy(source, descriptor, entry.size)
+            self._own(descriptor, entry)
+            os.fchmod(descriptor, entry.mode & 0o7777)
+            self._put_xattrs(descriptor, entry)
+            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(descriptor)
+
+    def _symlink(self, parent: int, name: bytes, entry: Entry, source: Source) -> None:
+        if not entry.link:
+            raise UnsafeArchiveError("expected a symbolic link to say where it leads, found nothing")
+        os.symlink(entry.link, name, dir_fd=parent)
+        if self._mapping != "one":
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def _pipe(self, parent: int, name: bytes, entry: Entry, source: Source) -> None:
+        os.mkfifo(name, 0o600, dir_fd=parent)
+        if self._mapping != "one":
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, entry.mode & 0o7777, dir_fd=parent)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent)
+
+    def _link(self, parent: int, path: tuple[bytes, ...], entry: Entry) -> None:
+        target = split_path(entry.link)
+        if not target:
+            raise UnsafeArchiveError("expected a hard link to a file, found one to the root")
+        if target == path:
+            return
+        descriptor = os.dup(self._top)
+        try:
+            for part in target[:-1]:
+                descriptor, old = open_part(descriptor, part), descriptor
+                os.close(old)
+            if stat.S_ISDIR(os.lstat(target[-1], dir_fd=descriptor).st_mode):
+                raise UnsafeArchiveError("expected a hard link to a file, found one to a folder")
+            self._clear(parent, path)
+            os.link(target[-1], path[-1], src_dir_fd=descriptor, dst_dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError as error:
+            shown = os.fsdecode(entry.link)
+            raise UnsafeArchiveError(f"expected a hard link to a file of this layer, found {shown!r}") from error
+        finally:
+            os.close(descriptor)
+
+    def _hide(self, parent: int, path: tuple[bytes, ...]) -> None:
+        """A whiteout hides what lower layers have; what this layer has under the same name stays."""
+        if path[-1] == OPAQUE:
+            os.setxattr(parent, self._opaque, b"y")
+            return
+        name = path[-1][len(WHITEOUT) :]
+        hidden = (*path[:-1], *split_path(name))
+        if len(hidden) != len(path):
+            raise UnsafeArchiveError("expected a whiteout to name what it hides, found none")
+        try:
+            os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=parent)
+            self._whiteouts.add(hidden)
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+                descriptor = open_part(parent, name)
+                os.setxattr(descriptor, self._opaque, b"y")
+                os.close(descriptor)
+
+    def _clear(self, parent: int, path: tuple[bytes, ...]) -> None:
+        """Make room for an entry that comes a second time: the later one counts."""
+        if any(known[: len(path)] == path for known in self._folders):
+            self._folders = {known: entry for known, entry in self._folders.items() if known[: len(path)] != path}
+            self._whiteouts = {known for known in self._whiteouts if known[: len(path)] != path}
+        self._whiteouts.discard(path)
+        remove_at(parent, path[-1])
+
+    def _own(self, descriptor: int, entry: Entry) -> None:
+        if self._mapping != "one":
+            os.fchown(descriptor, entry.uid, entry.gid)
+
+    def _put_xattrs(self, descriptor: int, entry: Entry) -> None:
+        for key, value in entry.xattrs.items():
+            name = os.fsdecode(key)
+            if not is_kept(name):
+                continue
+            try:
+                os.setxattr(descriptor, name, value)
+            except OSError as error:
+                # An account without ranges may not grant capabilities, some filesystems keep no user attributes.
+                if error.errno != errno.ENOTSUP and not (name == CAPABILITY and self._mapping == "one"):
+                    raise
+
+    def _finish_folders(self) -> None:
+        """Modes and times of folders come last, the deepest first, since writing into them changes both."""
+        for path in sorted(self._folders, key=len, reverse=True):
+            entry = self._folders[path]
+            parent = self._enter(path[:-1])
+            descriptor = open_part(parent, path[-1])
+            try:
+                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+                os.fchmod(descriptor, entry.mode & 0o7777)
+            finally:
+                os.close(descriptor)
+
+
+def split_path(name: bytes) -> tuple[bytes, ...]:
+    """The parts of an entry's name, `.` and doubled slashes dropped; empty for the root itself."""
+    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
+    if parts and name.startswith(b"/"):
+        raise UnsafeArchiveError("expected a relative path, found an absolute one")
+    if b".." in parts:
+        raise UnsafeArchiveError("expected a path inside the layer, found '..'")
+    if len(name) > _LONGEST_PATH or len(parts) > _DEEPEST or any(len(part) > _LONGEST_PART for part in parts):
+        raise UnsafeArchiveError(f"expected a path of at most {_LONGEST_PATH} bytes and {_DEEPEST} folders")
+    return parts
+
+
+def open_part(parent: int, name: bytes) -> int:
+    """Open one folder of a path; `UnsafeArchiveError` where a link or a file stands in the way."""
+    try:
+        return os.open(name, FOLDER, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise UnsafeArchiveError(f"expected a folder at {os.fsdecode(name)!r}, found a link or a file") from error
+
+
+def _copy(source: Source, descriptor: int, size: int) -> None:
+    left = size
+    while left:
+        piece = source.read(min(left, CHUNK))
+        if not piece:
+            raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
+        left -= len(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    if fill := len(padding(size)):
+        source.read(fill)
+
+
+def _skip(source: Source, size: int) -> None:
+    left = size + len(padding(size))
+    while left:
+        piece = source.read(min(left, CHUNK))
+        if not piece:
+            raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
+        left -= len(piece)
+
+
+def _explain(error: OSError, diff_id: str) -> ImageError:
+    hints = {
+        errno.EINVAL: "the image has owners that this account's id ranges don't cover: widen them in /etc/subuid "
+        "and /etc/subgid",
+        errno.ENOSPC: "make room on the disk, or set AIRDOCK_HOME to another one",
+        errno.ENOTSUP: "AIRDOCK_HOME has to be on a filesystem with extended attributes",
+    }
+    message = f"expected to unpack layer {diff_id}, found {error.strerror or error}"
+    return ImageError(message, where=os.fsdecode(error.filename or ""), hint=hints.get(error.errno or 0, ""))
