@@ -10,7 +10,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from airdock.errors import AirdockError, StepFailedError
 
-__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "render_usage", "tell"]
+__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "render_usage", "tell", "tell_before"]
 
 FAULT: Final = 70
 """EX_SOFTWARE of sysexits.h: a mistake in Airdock, not in what was asked."""
@@ -62,6 +62,13 @@ def tell(text: str) -> None:
     except BrokenPipeError:
         # Nobody listens any more; the exit code still tells.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the interpreter ends
+
+
+def tell_before(earlier: AirdockError | None, error: AirdockError) -> AirdockError:
+    """Of several failures all but the last are told here; the last is for the caller to raise."""
+    if earlier is not None:
+        tell(render_error(earlier))
+    return error
 
 
 def _hang(text: str, indent: str) -> str:

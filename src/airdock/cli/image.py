@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from airdock.cli.errors import tell_before
 from airdock.cli.feed import Feed
 from airdock.cli.names import complete_images
 from airdock.cli.parameters import parse_env
@@ -17,11 +18,11 @@ from airdock.cli.template import render_rows
 from airdock.cli.units import render_age, render_short, render_size
 from airdock.cli.views import make_view
 from airdock.clock import SystemClock
-from airdock.errors import BuildError
+from airdock.errors import AirdockError, BuildError, ImageError
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest
-    from airdock.images.store import Image, ImageRow
+    from airdock.images.image import Image, ImageRow
 
 __all__ = ["image"]
 
@@ -154,18 +155,36 @@ def inspect(session: Session, images: tuple[str, ...]) -> None:
 
 @image.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", shell_complete=complete_images)
+@click.option("-f", "--force", is_flag=True, help="With all its names, and its name also where it's in use.")
 @pass_session
-def rm(session: Session, images: tuple[str, ...]) -> None:
+def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
     """Remove images: their names, and what no other image needs.
 
     \b
-    Example:
-      airdock image rm chart:old 3f2a1b9c8d7e
+    Examples:
+      airdock image rm chart:old
+      airdock image rm -f 3f2a1b9c8d7e
     """
+    failed: AirdockError | None = None
     with session.app() as app:
         for name in images:
-            for line in app.images.remove(name):
-                click.echo(line)
+            try:
+                lines = app.images.remove(name, force=force)
+            except ImageError as error:
+                failed = tell_before(failed, error)
+                continue
+            click.echo("\n".join(lines))
+    if failed:
+        raise failed
+
+
+@image.command()
+@pass_session
+def prune(session: Session) -> None:
+    """Remove images without a name, and layers that no image needs."""
+    with session.app() as app:
+        for line in app.images.prune():
+            click.echo(line)
 
 
 def _ignore(event: object) -> None:
