@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from airdock.images.store import Image, Layer
+from airdock.images.image import Image, Layer
 from airdock.model.workload import Mount
 from airdock.oci.digest import Digest
 
@@ -43,10 +43,10 @@ class Command:
     """One RUN.
 
     `layers` are the diff ids of the root folder, lowest first. `argv` is complete (the shell is in it). `env` is what
-    the image, its arguments and the request's `transient_env` give together, as `NAME=value`. `cwd` exists. `user` is
-    as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`. `labels` are the
-    base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files that the command
-    wrote may not be later in the layer.
+    the image, its arguments and the request's `transient_env` give together, as `NAME=value`. `cwd` is absolute.
+    `user` is as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`.
+    `labels` are the base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files
+    that the command wrote may not be later in the layer.
     """
 
     layers: tuple[Digest, ...]

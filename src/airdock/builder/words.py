@@ -53,9 +53,15 @@ def expand(
     raw_quotes: bool = False,
     raw_escapes: bool = False,
     keep_unset: bool = False,
+    plain_quotes: bool = False,
 ) -> Expansion:
-    """Expand a text. `raw_quotes` and `raw_escapes` leave those in place, `keep_unset` leaves unset variables."""
+    """Expand a text.
+
+    `raw_quotes` and `raw_escapes` leave those in place once they did their work, `keep_unset` leaves unset variables.
+    `plain_quotes` takes quotes for characters like any other, as heredocs do.
+    """
     lexer = _Lexer(text, env, escape=escape, raw_quotes=raw_quotes, raw_escapes=raw_escapes, keep_unset=keep_unset)
+    lexer.quotes = "" if plain_quotes else lexer.quotes
     try:
         result, words = lexer.read_until("", raw_escapes=raw_escapes)
     except DockerfileError as error:
@@ -101,6 +107,7 @@ class _Lexer:
         self.raw_quotes = raw_quotes
         self.raw_escapes = raw_escapes
         self.keep_unset = keep_unset
+        self.quotes = "'\""
         self.at = 0
         self.depth = 0
         self.matched: set[str] = set()
@@ -132,7 +139,7 @@ class _Lexer:
             if character == "$":
                 value = self.read_variable()
                 words.add(value)
-            elif character in "'\"":
+            elif character in self.quotes:
                 value = self.read_single_quoted() if character == "'" else self.read_double_quoted()
                 words.add_quoted(value)
             else:

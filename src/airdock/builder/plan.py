@@ -1,0 +1,240 @@
+"""Which stages a build needs and what each will do: decided from the text and the bases' configurations alone."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from airdock.builder.dockerfile import parse_instruction
+from airdock.builder.flags import nearest
+from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild, Transfer
+from airdock.builder.interpret import Interpreter
+from airdock.builder.parser import parse
+from airdock.builder.platforms import Platform, parse_platform
+from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS
+from airdock.builder.steps import CopyFiles, Plan, PlannedStage
+from airdock.builder.words import expand_word
+from airdock.errors import DockerfileError
+from airdock.oci.config import ImageConfig
+
+__all__ = ["Selection", "plan", "select"]
+
+_SCRATCH: Final = "scratch"
+_UNDECLARED: Final = frozenset({"SOURCE_DATE_EPOCH"}) | PROXY_ARGUMENTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """The stages that lead to the target, in order: index and base (image, index, or None for scratch) of each.
+
+    `globals` are the arguments before the first FROM, with those of the platform. `images` are all the images that
+    FROM and `COPY --from` name in those stages, each with the first line that does.
+    """
+
+    bases: Mapping[int, int | str | None]
+    globals: Mapping[str, str]
+    images: Mapping[str, int]
+
+
+def select(file: Dockerfile, *, args: Mapping[str, str], target: str | None, platform: Platform) -> Selection:
+    """The stages and images that are needed. Raises `DockerfileError`."""
+    globals_ = _global_arguments(file, args, platform)
+    bases: dict[int, int | str | None] = {}
+    images: dict[str, int] = {}
+    open_ = [_target(file, target)]
+    while open_:
+        index = open_.pop()
+        if index in bases:
+            continue
+        stage = file.stages[index]
+        with _at(file, stage.start):
+            bases[index] = base = _base(file, index, globals_, platform)
+        sources = []
+        for instruction in stage.instructions:
+            with _at(file, instruction):
+                sources += [(source, instruction.line) for source in _sources(file, index, instruction)]
+        for source, line in [(base, stage.start.line), *sources]:
+            if isinstance(source, int):
+                open_.append(source)
+            elif source is not None:
+                images.setdefault(source, line)
+    return Selection(bases=dict(sorted(bases.items())), globals=globals_, images=images)
+
+
+def plan(
+    file: Dockerfile,
+    selection: Selection,
+    *,
+    args: Mapping[str, str],
+    platform: Platform,
+    configs: Mapping[str, ImageConfig],
+) -> Plan:
+    """What each selected stage will do. `configs` holds the configuration of every image that FROM names.
+
+    Pure: equal arguments give equal plans. Raises `DockerfileError` for all that can be known to be wrong now.
+    """
+    done: dict[int, PlannedStage] = {}
+    used = set(_UNDECLARED)
+    used.update(pair.name for arg in file.arguments for pair in arg.pairs)
+    for index, base in selection.bases.items():
+        if isinstance(base, int):
+            config = done[base].config
+        elif base is None:
+            config = _empty_config(platform)
+        else:
+            config = configs[base]
+        done[index], used_here = _plan_stage(file, selection, index=index, config=config, args=args)
+        used |= used_here
+    unused = sorted(set(args) - used)
+    warnings = (f"the build arguments {', '.join(unused)} are not declared by any ARG",) if unused else ()
+    return Plan(stages=tuple(done.values()), escape=file.escape, warnings=warnings)
+
+
+def _plan_stage(
+    file: Dockerfile, selection: Selection, *, index: int, config: ImageConfig, args: Mapping[str, str]
+) -> tuple[PlannedStage, set[str]]:
+    stage = file.stages[index]
+    start = stage.start
+    base = selection.bases[index]
+    triggers: tuple[Instruction, ...] = ()
+    if isinstance(base, str):
+        with _at(file, start):
+            triggers = _triggers(config, start)
+        config = replace(config, on_build=())
+    interpreter = Interpreter(
+        config=config,
+        globals_=selection.globals,
+        given=args,
+        escape=file.escape,
+        find_stage=lambda name: _stage_index(file, name, before=index),
+    )
+    for instruction in (*triggers, *stage.instructions):
+        with _at(file, instruction):
+            interpreter.apply(instruction)
+            _check_images(interpreter, selection)
+    planned = PlannedStage(
+        index=index,
+        name=start.alias or f"stage-{index}",
+        line=start.line,
+        text=start.text,
+        base=base,
+        steps=tuple(interpreter.steps),
+        config=interpreter.config,
+    )
+    return planned, interpreter.used_arguments
+
+
+def _check_images(interpreter: Interpreter, selection: Selection) -> None:
+    """Refuse a source that only a trigger of the base image names: it wasn't looked up."""
+    action = interpreter.steps[-1].action
+    if not isinstance(action, CopyFiles) or action.source is None:
+        return
+    known = selection.bases if isinstance(action.source, int) else selection.images
+    if action.source not in known:
+        raise DockerfileError(f"ONBUILD COPY --from is not supported yet, found {action.source!r}")
+
+
+def _triggers(config: ImageConfig, start: From) -> tuple[Instruction, ...]:
+    """What the base image asks of those built upon it, in its own words."""
+    instructions = []
+    for text in config.on_build:
+        for node in parse(text, name="ONBUILD").nodes:
+            instruction = replace(parse_instruction(node), line=start.line, text=node.text)
+            if isinstance(instruction, From | OnBuild):
+                raise DockerfileError(f"expected the base image to ask for a plain instruction, found {text!r}")
+            instructions.append(instruction)
+    return tuple(instructions)
+
+
+def _empty_config(platform: Platform) -> ImageConfig:
+    return ImageConfig(
+        os=platform.os,
+        architecture=platform.architecture,
+        variant=platform.variant,
+        env=(f"PATH={DEFAULT_PATH}",),
+    )
+
+
+def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform) -> dict[str, str]:
+    values = platform.arguments()
+    values.update({name: args[name] for name in values if name in args})
+    for arg in file.arguments:
+        for pair in arg.pairs:
+            value = args.get(pair.name)
+            if value is None and pair.value is not None:
+                with _at(file, arg):
+                    value = expand_word(pair.value, values, escape=file.escape)
+            if value is not None:
+                values[pair.name] = value
+    return values
+
+
+def _target(file: Dockerfile, target: str | None) -> int:
+    if target is None:
+        return len(file.stages) - 1
+    index = _stage_index(file, target, before=len(file.stages))
+    if index is None:
+        names = [stage.start.alias for stage in file.stages if stage.start.alias]
+        found = f"it has {', '.join(names)}" if names else "none has a name"
+        raise DockerfileError(
+            f"expected a stage {target!r} in the Dockerfile, {found}", where=file.name, hint=nearest(target, names)
+        )
+    return index
+
+
+def _stage_index(file: Dockerfile, name: str, *, before: int) -> int | None:
+    """The stage that a name or a number means, looking at those before `before`; the last of a name counts."""
+    for index in range(min(before, len(file.stages)) - 1, -1, -1):
+        if file.stages[index].start.alias == name.lower():
+            return index
+    if re.fullmatch(r"[0-9]{1,9}", name) and int(name) < before:
+        return int(name)
+    return None
+
+
+def _base(file: Dockerfile, index: int, globals_: Mapping[str, str], platform: Platform) -> int | str | None:
+    start = file.stages[index].start
+    if start.platform:
+        wanted = parse_platform(expand_word(start.platform, globals_, escape=file.escape))
+        if wanted != platform:
+            raise DockerfileError(f"expected the platform {platform}, which this machine has, found {wanted}")
+    name = expand_word(start.image, globals_, escape=file.escape).strip()
+    if not name:
+        raise DockerfileError(
+            f"expected an image, found {start.image!r}, which is empty here",
+            hint="only arguments declared before the first FROM are seen by FROM; give them a default or --build-arg",
+        )
+    if name == _SCRATCH:
+        return None
+    by_name = _stage_index(file, name, before=index)
+    # A number means a stage only for COPY --from; FROM takes it for an image.
+    return name if by_name is None or name.isdecimal() else by_name
+
+
+def _sources(file: Dockerfile, index: int, instruction: Instruction) -> list[int | str]:
+    if not isinstance(instruction, Transfer) or not instruction.from_:
+        return []
+    name = instruction.from_
+    if "$" in name:
+        raise DockerfileError(
+            f"expected --from to name a stage or an image, found the variable {name!r}",
+            hint="give a stage the name: FROM ${IMAGE} AS source",
+        )
+    stage = _stage_index(file, name, before=index)
+    own = file.stages[index].start.alias
+    if stage is None and (name.lower() == own or name.isdecimal()):
+        raise DockerfileError(f"expected --from to name an earlier stage, found {name!r}")
+    return [name if stage is None else stage]
+
+
+@contextmanager
+def _at(file: Dockerfile, instruction: Instruction) -> Iterator[None]:
+    """Give errors that know no place the line of the instruction."""
+    try:
+        yield
+    except DockerfileError as error:
+        if error.where:
+            raise
+        where = f"{file.name}:{instruction.line}"
+        raise DockerfileError(error.message, where=where, hint=error.hint or instruction.text[:200]) from error

@@ -1,0 +1,98 @@
+"""What a build will do, decided before anything is done: stages of steps, everything in them expanded."""
+
+from dataclasses import dataclass
+
+from airdock.oci.config import ImageConfig
+
+__all__ = ["Action", "CopyFiles", "MakeFolder", "Plan", "PlannedStage", "RunCommand", "Script", "Step"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """A heredoc of RUN that names its own interpreter: the command sees it as a file at `path`."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCommand:
+    """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    network: str | None = None
+    script: Script | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyFiles:
+    """Copy `sources` (patterns) and `documents` (name, text) to `destination`.
+
+    They come from the context where `source` is None, else from the stage with that index or the image of that name.
+    `destination` is absolute; a slash at its end says that it is a folder. `chown` is as written, "" for the default:
+    root for the context's files, unchanged for a stage's. `chmod` is octal or symbolic, "" for none.
+    """
+
+    sources: tuple[str, ...]
+    documents: tuple[tuple[str, str], ...] = ()
+    destination: str
+    source: int | str | None = None
+    chown: str = ""
+    chmod: str = ""
+    excludes: tuple[str, ...] = ()
+    unpack: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MakeFolder:
+    """Make the folder that WORKDIR names unless it is there, owned by `user`."""
+
+    path: str
+    user: str
+
+
+Action = RunCommand | CopyFiles | MakeFolder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One instruction: what is to be done (None where it only changes the configuration), and its history line."""
+
+    line: int
+    text: str
+    created_by: str
+    action: Action | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedStage:
+    """One stage that is needed.
+
+    `base` is an image's name, the index of the stage it builds on, or None for scratch. `config` is how the
+    configuration will be once all steps are done, with the base's layers and history still.
+    """
+
+    index: int
+    name: str
+    line: int
+    text: str
+    base: int | str | None
+    steps: tuple[Step, ...]
+    config: ImageConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The stages in the order they're built; the last one is the result. `warnings` are lines for people."""
+
+    stages: tuple[PlannedStage, ...]
+    escape: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many steps will be told: one for each base, and each that may make a layer."""
+        return sum(1 + sum(step.action is not None for step in stage.steps) for stage in self.stages)
