@@ -172,7 +172,7 @@ class DagFunction:
 
         self.called = True
         bound = inspect.signature(self.function).bind_partial(*args, **kwargs)
-        made = DAG(self.dag_id, **{**_documented(self.function), **self.arguments})
+        made = DAG(self.dag_id, **_documented(self.function, self.arguments))
         made.where, made.fileloc = self.where, self.where.rpartition(":")[0]
         parameters = inspect.signature(self.function).parameters
         with made:
@@ -190,5 +190,7 @@ def dag(dag_id: str | Callable[..., Any] = "", **arguments: Unpack[DagArguments]
     return lambda function: DagFunction(function, dag_id or function.__name__, arguments)
 
 
-def _documented(function: Callable[..., Any]) -> DagArguments:
-    return {"doc_md": function.__doc__} if function.__doc__ else {}
+def _documented(function: Callable[..., Any], arguments: DagArguments) -> DagArguments:
+    made = arguments.copy()
+    made.setdefault("doc_md", function.__doc__)
+    return made

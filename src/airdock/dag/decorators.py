@@ -13,7 +13,7 @@ from airdock.dag.scope import current_dag
 from airdock.dag.xcom_arg import XComArg
 from airdock.errors import DagError
 
-__all__ = ["DecoratedOperator", "TaskDecorator", "TaskFunction", "task"]
+__all__ = ["DecoratedOperator", "DecoratorArguments", "TaskDecorator", "TaskFunction", "task"]
 
 
 class DecoratedOperator(FunctionOperator):
@@ -101,15 +101,21 @@ class PartialFunction:
         return OperatorPartial(DecoratedOperator, {**arguments, "op_kwargs": self.kwargs}, calling_place())
 
 
+class DecoratorArguments(TaskArguments, total=False):
+    """What `@task` takes."""
+
+    task_id: str
+    dag: Any
+    default_args: Mapping[str, Any]
+
+
 class TaskDecorator:
     """`@task`, `@task(…)` and `@task.python`."""
 
     @overload
     def __call__(self, function: Callable[..., Any], /) -> TaskFunction: ...
     @overload
-    def __call__(
-        self, *, task_id: str = ..., **arguments: Unpack[TaskArguments]
-    ) -> Callable[[Callable[..., Any]], TaskFunction]: ...
+    def __call__(self, **arguments: Unpack[DecoratorArguments]) -> Callable[[Callable[..., Any]], TaskFunction]: ...
 
     def __call__(self, function: Any = None, /, **arguments: Any) -> Any:
         where = calling_place()

@@ -1,6 +1,7 @@
 """Who runs after whom: `>>`, `<<`, `set_upstream`, `set_downstream`, `chain`, `cross_downstream`."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from airdock.errors import DagError
@@ -48,7 +49,7 @@ class Linked:
 
 def chain(*tasks: Linked | Sequence[Linked]) -> None:
     """Run the arguments one after the other; neighbouring lists of the same length are joined pair by pair."""
-    for before, after in zip(tasks, tasks[1:], strict=False):
+    for before, after in pairwise(tasks):
         if isinstance(before, Linked):
             before.set_downstream(after)
         elif isinstance(after, Linked):
@@ -61,7 +62,7 @@ def chain_linear(*tasks: Linked | Sequence[Linked]) -> None:
     """Run the arguments one after the other; everything in a list waits for everything in the list before it."""
     if len(tasks) < 2:
         raise DagError(f"expected at least 2 arguments of chain_linear(), found {len(tasks)}")
-    for before, after in zip(tasks, tasks[1:], strict=False):
+    for before, after in pairwise(tasks):
         for one in _flat(before):
             one.set_downstream(after)
 

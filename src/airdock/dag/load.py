@@ -43,7 +43,7 @@ def load_dag_file(path: Path) -> list[SerializedDag]:
 
 
 def find_dag_file(path: Path) -> Path:
-    """The file itself, or the only file in the folder that looks like one: its text has "dag" and airdock or airflow."""
+    """The file itself, or the only one in the folder whose text has "dag" and airdock or airflow in it."""
     if path.is_file():
         return path
     if not path.is_dir():

@@ -59,7 +59,7 @@ def parse_memory(value: Any, *, where: str = "") -> int:
 def _image(value: Any, where: str) -> str | None:
     if value is not None and (not isinstance(value, str) or not value.strip()):
         raise DagError(f"expected image to be the name of an image, found {value!r}", where=where)
-    return value  # type: ignore[no-any-return]  # checked above
+    return value
 
 
 def _dockerfile(value: Any, folder: Path, where: str) -> str | None:

@@ -86,7 +86,7 @@ class Node(Linked):
                 dag.add_task(node)
         if self._dag is not other._dag:
             raise DagError(
-                f"{other.task_id!r} of DAG {other.dag_id!r} and {self.task_id!r} of DAG {self.dag_id!r} can't be joined",
+                f"{other.task_id!r} of DAG {other.dag_id!r} can't come before {self.task_id!r} of DAG {self.dag_id!r}",
                 where=self.where,
                 hint="tasks wait only for tasks of their own DAG",
             )

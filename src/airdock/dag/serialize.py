@@ -9,6 +9,7 @@ from typing import Any, Final
 from airdock.dag.arguments import seconds
 from airdock.dag.dag import DAG
 from airdock.dag.graph import topological_order, total_weights
+from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, link_inputs
@@ -75,7 +76,7 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
         argv=tuple(work.get("argv", ())),
         env=work.get("env", {}),
         payload=_payload(dag, task, work, loader),
-        expand=getattr(task, "expansion", lambda: None)(),
+        expand=task.expansion() if isinstance(task, MappedOperator) else None,
         executor=settings.executor,
         queue=settings.queue,
         max_active_tis_per_dag=settings.max_active_tis_per_dag,
@@ -103,7 +104,7 @@ def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str,
 
 
 def _kind(task: Node) -> str:
-    kind: type[BaseOperator] = getattr(task, "kind", type(task))
+    kind: type[BaseOperator] = task.kind if isinstance(task, MappedOperator) else type(task.settings)
     return kind.operator_kind or kind.__name__
 
 

@@ -112,7 +112,7 @@ def _make_environment(folders: tuple[str, ...], options: Mapping[str, Any]) -> A
         loader=jinja2.FileSystemLoader(folders),
         undefined=options.get("undefined") or jinja2.StrictUndefined,
         extensions=["jinja2.ext.do"],
-        autoescape=False,  # noqa: S701  commands and arguments aren't HTML
+        autoescape=False,  # commands and arguments aren't HTML
         **given,
     )
     environment.filters.update(_FILTERS)

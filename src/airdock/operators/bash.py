@@ -104,7 +104,7 @@ class BashOperator(BaseOperator):
             assert process.stdout is not None
             for raw in process.stdout:
                 last = raw.decode(self.output_encoding, "backslashreplace").rstrip("\r\n")
-                print(last, flush=True)
+                print(last, flush=True)  # noqa: T201  a task's prints are its log
         return self._finish(process.returncode, last)
 
     def _finish(self, code: int, last: str) -> Any:

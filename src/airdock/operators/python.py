@@ -53,7 +53,7 @@ class PythonOperator(FunctionOperator):
             context["templates_dict"] = self.templates_dict
         value = super().execute(context)
         if self.show_return_value_in_logs:
-            print(f"Done. Returned value was: {value}")
+            print(f"Done. Returned value was: {value}")  # noqa: T201  a task's prints are its log
         else:
-            print("Done. Returned value not shown")
+            print("Done. Returned value not shown")  # noqa: T201  a task's prints are its log
         return value
