@@ -13,7 +13,6 @@ images/
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,7 +70,12 @@ class ImageStore:
             layers=self._layers,
             calls=calls,
         )
-        self._own = f"process {os.getpid()} ({secrets.token_hex(4)})"
+        self._own = f"process {os.getpid()} ({os.urandom(4).hex()})"
+
+    @property
+    def calls(self) -> Calls:
+        """What does the store's work under the account's id mapping; for others that read unpacked layers."""
+        return self._calls
 
     def close(self) -> None:
         """Give up what this store keeps for its process."""
