@@ -1,0 +1,149 @@
+"""The last steps before a container's command is its own program: give up what it may not have, find it, execute it.
+
+Used by the container's first process and by `exec`. Order matters: the bounding set needs CAP_SETPCAP, so it goes
+before the user changes; capabilities are set after, since changing the user clears them; the filter comes last, as it
+forbids some of what comes before. Source: capabilities(7), Docker's exit codes 126 and 127.
+"""
+
+import errno
+import os
+import resource
+import signal
+import stat
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
+from airdock.runtime.seccomp import install
+from airdock.runtime.syscalls import CAPABILITIES, Syscalls
+from airdock.runtime.users import User
+
+__all__ = ["DEFAULT_PATH", "Privileges", "drop_privileges", "execute", "make_environment", "restore_signals"]
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Privileges:
+    """What a command keeps, worked out once by the launcher: a mask of capabilities, the numbers of those to drop from
+    the bounding set, a seccomp program (empty is none), whether groups can be set, the soft limit of open files."""
+
+    kept: int
+    dropped: tuple[int, ...]
+    filter: bytes
+    can_set_groups: bool
+    open_files: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, capabilities: Collection[str], *, filter: bytes, can_set_groups: bool, open_files: tuple[int, int]
+    ) -> "Privileges":
+        numbers = frozenset(CAPABILITIES.index(name) for name in capabilities if name in CAPABILITIES)
+        return cls(
+            kept=sum(1 << number for number in numbers),
+            dropped=tuple(number for number in range(_last_capability() + 1) if number not in numbers),
+            filter=filter,
+            can_set_groups=can_set_groups,
+            open_files=open_files,
+        )
+
+
+def drop_privileges(syscalls: Syscalls, user: User, privileges: Privileges, before_filter: Callable[[], None]) -> None:
+    """Become the user with what is kept. `before_filter` is called as the user, still free to make any call."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, privileges.open_files)
+    for number in privileges.dropped:
+        syscalls.drop_bounding(number)
+    try:
+        syscalls.set_ids(user.uid, user.gid, user.groups if privileges.can_set_groups else None)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ContainerError(
+            f"the container can't run as uid {user.uid}, gid {user.gid}: these ids don't exist in it",
+            hint="this account has no id ranges: add a line to /etc/subuid and /etc/subgid, or use another user",
+        ) from error
+    kept = privileges.kept if user.uid == 0 else 0
+    syscalls.capset(kept, kept, 0)
+    syscalls.no_new_privileges()
+    before_filter()
+    if privileges.filter:
+        install(privileges.filter)
+
+
+def restore_signals() -> None:
+    """Undo what the interpreter and its ancestors did to signals; a program expects the defaults."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def make_environment(lines: Sequence[str], home: str) -> dict[str, str]:
+    """Of "NAME=value" lines the last of a name counts; HOME and PATH are filled in where they are missing."""
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    return {"PATH": DEFAULT_PATH, "HOME": home, **given}
+
+
+def execute(syscalls: Syscalls, argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """execve(2) along PATH. Raises CommandNotFoundError or NotExecutableError, as what a shell would exit with."""
+    name = argv[0]
+    found: OSError | None = None
+    for path in _candidates(name, environment.get("PATH", DEFAULT_PATH)):
+        try:
+            _refuse_magic_links(syscalls, path)
+            os.execve(path, list(argv), environment)  # noqa: S606 no shell is what is wanted
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                found = found or _worse(error, path)
+            elif os.path.lexists(path) and found is None:
+                found = error
+    raise _failure(name, found)
+
+
+def _candidates(name: str, path: str) -> list[str]:
+    if "/" in name:
+        return [name]
+    return [f"{folder or '.'}/{name}" for folder in path.split(":")] if name else []
+
+
+def _worse(error: OSError, path: str) -> OSError:
+    return OSError(error.errno, error.strerror, path)
+
+
+def _failure(name: str, found: OSError | None) -> ContainerError:
+    if found is None:
+        return CommandNotFoundError(f"expected the command {name!r} in the image, found none", where=name)
+    if found.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return CommandNotFoundError(
+            f"{name!r} is in the image, but the interpreter or loader that it names is not", where=name
+        )
+    return NotExecutableError(f"{name!r} can't be executed: {found.strerror}", where=name)
+
+
+def _refuse_magic_links(syscalls: Syscalls, path: str) -> None:
+    """Never execute the machine's own interpreter, which /proc/self/exe still is: a container could then hold its file.
+
+    An image may lead there by a link or by the first line of a script. Raises OSError.
+    """
+    try:
+        descriptor = syscalls.open_without_magic(path, os.O_RDONLY | os.O_NONBLOCK)
+    except PermissionError:
+        # Executable but not readable: not a script. Still no link may lead into /proc.
+        os.close(syscalls.open_without_magic(path, os.O_PATH))
+        return
+    try:
+        head = os.read(descriptor, 256) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    finally:
+        os.close(descriptor)
+    words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
+    if words:
+        os.close(syscalls.open_without_magic(os.fsdecode(words[0]), os.O_PATH))
+
+
+def _last_capability() -> int:
+    try:
+        with open(_LAST_CAPABILITY, encoding="ascii") as file:
+            return min(int(file.read()), len(CAPABILITIES) - 1)
+    except (OSError, ValueError):
+        return len(CAPABILITIES) - 1

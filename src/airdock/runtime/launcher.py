@@ -1,0 +1,361 @@
+"""The client's side of the launcher: start one, run containers, wait for them, and call functions inside its mapping.
+
+The launcher (`server`) is a child of whoever needs containers. It is forked from a process with one thread, which costs
+a millisecond, and spawned as a fresh interpreter otherwise, as forking a process with threads is a gamble. It dies with
+its owner, whatever kills that, and its containers with it. `run` and `call` may be used from several threads.
+"""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Any, Final, Self
+
+from airdock.errors import ContainerError
+from airdock.model.usage import Usage
+from airdock.runtime.state import ContainerState, process_start, save_state
+from airdock.runtime.wire import FrameReader, load_error, pack, receive_descriptors, send_with_descriptors
+
+__all__ = ["Bundle", "Container", "Ended", "Launcher"]
+
+_SPAWNED: Final = (
+    "import sys, json; given = json.loads(sys.argv[1]); sys.path[:0] = given.pop('path'); "
+    "from airdock.runtime.server import serve; serve(**given)"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """A container to run: `config` as `spec.make_config` makes it, `layers` unpacked folders, lowest first, and
+    `folder` its own, which is made where it's missing. `name`, `image` and `image_digest` are only remembered."""
+
+    id: str
+    config: Mapping[str, Any]
+    layers: tuple[Path, ...]
+    folder: Path
+    name: str = ""
+    image: str = ""
+    image_digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """How a container ended. `exit_code` is 128+n for signal n; `oom` is the kernel's word, not a guess from 137."""
+
+    exit_code: int
+    signal: int | None
+    oom: bool
+    memory_limit_bytes: int | None
+    usage: Usage
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**{**value, "usage": Usage.from_dict(value["usage"])})
+
+
+class Launcher:
+    """Starts on `start`; `stop` kills what still runs, `join` waits until nothing is left of it.
+
+    `userns="host"` gives up user namespaces, for root only and only where the user says so. Facts of the machine
+    (`mapping`, `id_shift`) and its refusals (IsolationError) are known once the launcher is ready; whoever asks first
+    waits for that.
+    """
+
+    def __init__(self, *, folder: Path, userns: str = "auto") -> None:
+        self._folder = folder
+        self._userns = userns
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._pid = 0
+        self._ready: dict[str, Any] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The launcher's pid; 0 before `start` and after `join`."""
+        return self._pid
+
+    @property
+    def mapping(self) -> str:
+        """ "root", "ranges" or "one": see `idmaps`."""
+        return str(self._facts()["mapping"])
+
+    @property
+    def id_shift(self) -> int:
+        """What to subtract from owners found in a container's upper folder."""
+        return int(self._facts()["id_shift"])
+
+    @property
+    def ranges_reason(self) -> str:
+        """Why an ordinary account has one id only, or nothing."""
+        return str(self._facts()["reason"])
+
+    def start(self) -> None:
+        """Start the launcher and come back at once. Harmless when it is started."""
+        with self._lock:
+            if self._control is not None:
+                return
+            own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            arguments = {
+                "owner": os.getpid(),
+                "folder": str(self._folder.absolute() / "mounts"),
+                "userns": self._userns,
+            }
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with theirs:
+                self._pid = _fork(theirs, arguments) if _is_single_threaded() else _spawn(theirs, arguments)
+            self._control = own
+
+    def stop(self) -> None:
+        """Ask the launcher to kill what runs and end. Harmless before `start` and when repeated."""
+        with self._lock:
+            control, self._control = self._control, None
+            self._ready = None
+        if control is not None:
+            # Closing alone would not do: a fork of this process may hold another copy.
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)
+            control.close()
+
+    def join(self) -> None:
+        """Wait until the launcher and all its containers are gone; call `stop` first."""
+        with self._lock:
+            pid, self._pid = self._pid, 0
+        if pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+    def run(self, bundle: Bundle, *, stdin: int, stdout: int, stderr: int) -> "Container":
+        """Start a container; returns once its command was executed. The descriptors stay the caller's.
+
+        Raises CommandNotFoundError (127), NotExecutableError (126), IsolationError, ContainerError; then nothing is
+        left but its folder.
+        """
+        bundle.folder.mkdir(parents=True, exist_ok=True)
+        message = {
+            "op": "run",
+            "bundle": {
+                "id": bundle.id,
+                "config": bundle.config,
+                "layers": [str(path) for path in bundle.layers],
+                "folder": str(bundle.folder.absolute()),
+            },
+        }
+        session = self._open_session(message, [stdin, stdout, stderr])
+        try:
+            reader = FrameReader(session)
+            answer = _wait_for_frame(reader)
+            if "error" in answer:
+                raise load_error(answer["error"])
+            started = answer["started"]
+            state = _state_of(bundle, started, self.mapping)
+            save_state(state)
+            return Container(self, session, reader, state)
+        except BaseException:
+            session.close()
+            raise
+
+    def call(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        """Run "airdock.module:function" where the account has all its ids; JSON in, JSON out; its errors are raised."""
+        return self._ask({"op": "call", "function": function, "arguments": dict(arguments)})
+
+    def remove(self, folder: Path, *, keep_upper: bool = False) -> None:
+        """Remove the folder of a container that has ended, or all of it but `upper`."""
+        self._ask({"op": "remove", "folder": str(folder.absolute()), "keep_upper": keep_upper})
+
+    def _ask(self, message: Mapping[str, Any]) -> Any:
+        with self._open_session(message, []) as session:
+            answer = _wait_for_frame(FrameReader(session))
+        if "error" in answer:
+            raise load_error(answer["error"])
+        return answer["value"]
+
+    def _open_session(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
+        self._facts()
+        control = self._control
+        if control is None:
+            raise ContainerError("the launcher was stopped")
+        own, theirs = socket.socketpair()
+        try:
+            with theirs:
+                send_with_descriptors(control, b"S", [theirs.fileno(), *descriptors], socket.MSG_NOSIGNAL)
+            own.sendall(pack(message))
+        except OSError as error:
+            own.close()
+            raise ContainerError("the launcher has died", where=f"process {self._pid}") from error
+        return own
+
+    def _facts(self) -> dict[str, Any]:
+        """What the launcher found out when it started; waits for it the first time."""
+        if self._ready is None:
+            self.start()
+            with self._lock:
+                if self._ready is None and self._control is not None:
+                    self._ready = _read_ready(self._control)
+        if self._ready is None:
+            raise ContainerError("the launcher was stopped")
+        return self._ready
+
+
+class Container:
+    """A running container, or one that has ended. `remove` it at the end; until then its folder stays."""
+
+    def __init__(self, launcher: Launcher, session: socket.socket, reader: FrameReader, state: ContainerState) -> None:
+        self._launcher = launcher
+        self._session = session
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._ended: Ended | None = None
+        self.state = state
+        self.id = state.id
+        self.pid = state.pid
+        self.mount_points = tuple(path.lstrip("/") for path in state.mount_points)
+        """Paths that were made to mount on, relative to "/": a layer made of `upper` leaves them out."""
+        self.upper = Path(state.folder, "upper")
+        self.terminal = reader.descriptors.pop() if reader.descriptors else -1
+        """The master of the container's terminal, where it has one; the caller closes it."""
+
+    def fileno(self) -> int:
+        """Readable once the container has ended, and from then on."""
+        return self._session.fileno()
+
+    def wait(self, timeout_s: float | None = None) -> Ended | None:
+        """Wait for the end; None when it didn't come in time. Any thread may wait, also at the same time.
+
+        Raises ContainerError when the launcher died: then the container is gone too.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while self._ended is None:
+            if not _is_readable(self._session, deadline):
+                return None
+            with self._lock:
+                if self._ended is None:
+                    self._read_end()
+        return self._ended
+
+    def _read_end(self) -> None:
+        if not _is_readable(self._session, time.monotonic()):
+            return
+        self._reader.receive(socket.MSG_DONTWAIT)
+        message = self._reader.next()
+        if message is not None and "ended" in message:
+            self._ended = Ended.from_dict(message["ended"])
+            self.state = self.state.ended_with(self._ended.exit_code)
+            if os.path.isdir(self.state.folder):
+                save_state(self.state)
+        elif message is not None:
+            raise load_error(message["error"])
+        elif self._reader.closed:
+            raise ContainerError("the launcher has died, and the container with it", where=f"container {self.id[:12]}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command; SIGKILL ends every process of the container. Harmless after the end."""
+        with contextlib.suppress(OSError):
+            self._session.send(pack({"op": "signal", "number": int(number)}), socket.MSG_NOSIGNAL)
+
+    def stop(self, grace_s: float = 10.0, *, number: int = SIGTERM) -> Ended:
+        """Ask the command to end, wait `grace_s` seconds, kill it."""
+        self.signal(number)
+        ended = self.wait(grace_s)
+        if ended is None:
+            self.signal(SIGKILL)
+            ended = self.wait()
+        assert ended is not None
+        return ended
+
+    def remove(self, keep_upper: bool = False) -> None:
+        """Kill it if it runs, and remove its folder; with `keep_upper` that folder stays. Harmless when repeated."""
+        if self._session.fileno() >= 0:
+            try:
+                self.stop(0)
+            except ContainerError:
+                pass  # the launcher died: what is left is the folder
+            self._session.close()
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+        self._launcher.remove(Path(self.state.folder), keep_upper=keep_upper)
+
+
+def _state_of(bundle: Bundle, started: Mapping[str, Any], mapping: str) -> ContainerState:
+    return ContainerState(
+        id=bundle.id,
+        folder=str(bundle.folder.absolute()),
+        name=bundle.name,
+        image=bundle.image,
+        image_digest=bundle.image_digest,
+        command=tuple(bundle.config["process"]["args"]),
+        created=datetime.now(UTC).isoformat(),
+        status="running",
+        pid=started["pid"],
+        pid_start=process_start(started["pid"]),
+        command_pid=started["command_pid"],
+        command_start=process_start(started["command_pid"]),
+        mapping=mapping,
+        config=bundle.config,
+        cgroups=started["cgroups"],
+        mount_points=tuple(started["mount_points"]),
+    )
+
+
+def _is_single_threaded() -> bool:
+    return threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
+
+
+def _fork(control: socket.socket, arguments: Mapping[str, Any]) -> int:
+    # Imported before the fork: the child must not find a file changed, nor pay for it.
+    from airdock.runtime.server import serve
+
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        serve(control.detach(), **arguments)
+    return pid
+
+
+def _spawn(control: socket.socket, arguments: Mapping[str, Any]) -> int:
+    """A fresh interpreter with our module path; posix_spawn(3) is safe beside threads."""
+    descriptor = 3 if control.fileno() != 3 else 4
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    given = json.dumps({**arguments, "control": descriptor, "path": path})
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-I", "-S", "-c", _SPAWNED, given],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, control.fileno(), descriptor)],
+        setpgroup=0,
+    )
+
+
+def _read_ready(control: socket.socket) -> dict[str, Any]:
+    data, _ = receive_descriptors(control, 1 << 18)
+    answer: dict[str, Any] = json.loads(data[4:]) if data else {"error": {"kind": "other", "message": "no answer"}}
+    if "error" in answer:
+        raise load_error(answer["error"])
+    ready: dict[str, Any] = answer["ready"]
+    return ready
+
+
+def _wait_for_frame(reader: FrameReader) -> dict[str, Any]:
+    while True:
+        message = reader.next()
+        if message is not None:
+            return message
+        if reader.closed:
+            raise ContainerError("the launcher died before it answered")
+        reader.receive()
+
+
+def _is_readable(sock: socket.socket, deadline: float | None) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    left_ms = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
+    return bool(poll.poll(left_ms))

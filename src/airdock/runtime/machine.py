@@ -1,0 +1,108 @@
+"""What the launcher makes of its machine when it starts: its namespaces and mapping, mounts, cgroups, privileges."""
+
+import os
+import platform
+import resource
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from airdock.errors import ContainerError, IsolationError
+from airdock.runtime.cgroups import Cgroups
+from airdock.runtime.command import Privileges
+from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, open_shifted_namespace
+from airdock.runtime.mounts import Mounts
+from airdock.runtime.plan import Facts
+from airdock.runtime.seccomp import default_filter
+from airdock.runtime.spec import SECCOMP_ANNOTATION
+from airdock.runtime.syscalls import CLONE_NEWNS, Syscalls
+
+__all__ = ["Machine"]
+
+USERNS: Final = ("auto", "host")
+
+
+class Machine:
+    """Made once per launcher. `enter` changes the process for good: call it in the launcher only.
+
+    `mapping` is as in `idmaps`, `facts` is what a plan needs, `shift` what a container's ids are off by on disk.
+    """
+
+    def __init__(
+        self,
+        syscalls: Syscalls,
+        *,
+        folder: str,
+        userns: str = "auto",
+        subuid: str = "/etc/subuid",
+        subgid: str = "/etc/subgid",
+    ) -> None:
+        if userns not in USERNS:
+            raise ContainerError(f"expected userns to be one of {', '.join(USERNS)}, found {userns!r}")
+        self.syscalls = syscalls
+        self._folder = folder
+        self._userns = userns
+        self._subuid, self._subgid = subuid, subgid
+        self.mapping = "root"
+        self.shift = 0
+        self.facts = Facts(mapping="root")
+        self.mounts: Mounts
+        self.cgroups: Cgroups
+        self._open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._privileges: dict[tuple[Sequence[str], bool], Privileges] = {}
+
+    def enter(self) -> dict[str, Any]:
+        """Go into namespaces of our own and mount what every container needs; gives what clients want to know.
+
+        Raises IsolationError that names what this machine forbids.
+        """
+        self.cgroups = Cgroups.detect()  # by the machine's mounts, which the next step leaves
+        root = os.geteuid() == 0
+        if self._userns == "host" and not root:
+            raise IsolationError(
+                "containers of an ordinary account need a user namespace: expected userns to be 'auto', found 'host'"
+            )
+        os.makedirs(self._folder, exist_ok=True)
+        reason, shifted = "", -1
+        try:
+            if root:
+                self.syscalls.unshare(CLONE_NEWNS)
+                shifted = open_shifted_namespace(self.syscalls) if self._userns == "auto" else -1
+                self.shift = ROOT_SHIFT if self._userns == "auto" else 0
+            else:
+                self.mapping, reason = enter_own_namespace(
+                    self.syscalls, uid=os.geteuid(), gid=os.getegid(), subuid=self._subuid, subgid=self._subgid
+                )
+        except OSError as error:
+            raise _explain(error, "user-namespace") from error
+        self.mounts = Mounts(self.syscalls, folder=self._folder, shifted=shifted, trusted=root)
+        try:
+            self.mounts.enter()
+        except OSError as error:
+            raise _explain(error, "mount") from error
+        self.facts = Facts(
+            mapping=self.mapping if self._userns == "auto" else "host", cgroup2=self.cgroups.version == "v2"
+        )
+        return {"mapping": self.mapping, "id_shift": self.shift, "reason": reason}
+
+    def privileges(self, config: Mapping[str, Any]) -> Privileges:
+        """What a container's command keeps; compiled once for each set of capabilities."""
+        capabilities = tuple(config["process"].get("capabilities", {}).get("bounding", ()))
+        confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
+        key = (capabilities, confined)
+        if key not in self._privileges:
+            program = default_filter(platform.machine(), capabilities) if confined else b""
+            self._privileges[key] = Privileges.of(
+                capabilities,
+                filter=program,
+                can_set_groups=self.mapping != "one",
+                open_files=self._open_files,
+            )
+        return self._privileges[key]
+
+
+def _explain(error: OSError, step: str) -> IsolationError:
+    return IsolationError(
+        f"this machine forbids containers: {error.filename or step}: {error.strerror}",
+        where=step,
+        hint="airdock doctor tells which switch is off",
+    )

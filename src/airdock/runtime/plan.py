@@ -1,0 +1,161 @@
+"""Decides how a container is set up: from an OCI configuration and what is known of the machine to steps. Pure."""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airdock.errors import ContainerError
+from airdock.runtime import syscalls as k
+from airdock.runtime.ops import (
+    AttachRoot,
+    BindTree,
+    DetachOldRoot,
+    HostDevice,
+    HostSys,
+    Link,
+    LoopbackUp,
+    MakeFolder,
+    Mask,
+    MountNew,
+    Op,
+    ReadOnlyPath,
+    ReadOnlyRoot,
+    SetHostname,
+)
+
+__all__ = ["DEVICES", "Facts", "Plan", "Tree", "plan"]
+
+DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS: Final = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+)
+_FLAGS: Final = {
+    "ro": k.MS_RDONLY,
+    "nosuid": k.MS_NOSUID,
+    "nodev": k.MS_NODEV,
+    "noexec": k.MS_NOEXEC,
+    "strictatime": k.MS_STRICTATIME,
+}
+_IGNORED: Final = frozenset({"rw", "bind", "rbind", "private", "rprivate"})
+_NAMESPACES: Final = {
+    "user": k.CLONE_NEWUSER,
+    "mount": k.CLONE_NEWNS,
+    "pid": k.CLONE_NEWPID,
+    "ipc": k.CLONE_NEWIPC,
+    "uts": k.CLONE_NEWUTS,
+    "network": k.CLONE_NEWNET,
+    "cgroup": 0,  # joined later, when the process is in its cgroup
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What a plan needs to know of the machine: `mapping` as in idmaps ("host" is none), `cgroup2` whether it has
+    nothing but the unified hierarchy, `place` where the root is attached, relative to the launcher's folder."""
+
+    mapping: str
+    cgroup2: bool = False
+    place: str = "root"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tree:
+    """A host path to be opened for a bind, before the container is there."""
+
+    source: str
+    read_only: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """`namespaces` are flags for clone(2); `trees` are opened by the launcher; `setup` runs inside, in order."""
+
+    namespaces: int
+    trees: tuple[Tree, ...]
+    setup: tuple[Op, ...]
+
+
+def plan(config: Mapping[str, Any], facts: Facts) -> Plan:
+    """The steps for a container. Raises ContainerError for mounts that can't be planned."""
+    kinds = {entry["type"] for entry in config["linux"]["namespaces"]}
+    flags = 0
+    for kind in kinds:
+        flags |= _NAMESPACES[kind]
+    if facts.mapping == "host":
+        flags &= ~k.CLONE_NEWUSER
+    trees: list[Tree] = []
+    return Plan(namespaces=flags, setup=tuple(_steps(config, facts, kinds, trees)), trees=tuple(trees))
+
+
+def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str], trees: list[Tree]) -> Iterator[Op]:
+    linux, process = config["linux"], config["process"]
+    if hostname := config.get("hostname"):
+        yield SetHostname(name=hostname)
+    if "network" in kinds:
+        yield LoopbackUp()
+    yield AttachRoot(place=facts.place)
+    for mount in config["mounts"]:
+        yield from _mount(mount, facts, trees)
+    yield from (Mask(path=path) for path in linux.get("maskedPaths", ()))
+    yield from (ReadOnlyPath(path=path) for path in linux.get("readonlyPaths", ()))
+    yield DetachOldRoot()
+    if process["cwd"] != "/":
+        yield MakeFolder(path=_absolute(process["cwd"], "working folder"))
+    if config["root"].get("readonly"):
+        yield ReadOnlyRoot()
+
+
+def _mount(mount: Mapping[str, Any], facts: Facts, trees: list[Tree]) -> Iterator[Op]:
+    target = _absolute(mount["destination"], "mount target")
+    kind = mount.get("type", "bind")
+    options = mount.get("options", ())
+    if kind == "bind" and mount["source"] == "/sys" and target == "/sys":
+        yield HostSys(target=target)
+    elif kind == "bind":
+        trees.append(Tree(source=mount["source"], read_only="ro" in options))
+        yield BindTree(index=len(trees) - 1, target=target)
+    elif kind == "cgroup":
+        yield _cgroup(target, options, facts)
+    else:
+        flags, data = _split(options, facts)
+        fallback = HostSys(target=target) if kind == "sysfs" else None
+        yield MountNew(fstype=kind, target=target, flags=flags, data=data, fallback=fallback)
+        if target == "/dev":
+            yield from (HostDevice(name=name) for name in DEVICES)
+            yield from (Link(path=path, target=leads_to) for path, leads_to in _LINKS)
+        elif target == "/dev/pts":
+            yield Link(path="/dev/ptmx", target="pts/ptmx")
+
+
+def _cgroup(target: str, options: tuple[str, ...], facts: Facts) -> Op:
+    """The container's own cgroup where the machine has only the unified hierarchy; else nothing, as an empty folder:
+    the rest of the tree is none of its business."""
+    flags, _ = _split(options, facts)
+    nothing = MountNew(fstype="tmpfs", target=target, flags=flags | k.MS_RDONLY, data="size=0k,nr_inodes=2")
+    if not facts.cgroup2:
+        return nothing
+    return MountNew(fstype="cgroup2", target=target, flags=flags, fallback=nothing)
+
+
+def _split(options: tuple[str, ...], facts: Facts) -> tuple[int, str]:
+    """Options of a mount as mount(2) wants them: flags, and the rest as text."""
+    flags = 0
+    rest = []
+    for option in options:
+        if option in _FLAGS:
+            flags |= _FLAGS[option]
+        elif option == "gid=5" and facts.mapping == "one":
+            continue  # the group "tty" isn't mapped, and devpts would refuse
+        elif option not in _IGNORED:
+            rest.append(option)
+    return flags, ",".join(rest)
+
+
+def _absolute(path: str, what: str) -> str:
+    if not path.startswith("/"):
+        raise ContainerError(f"expected the {what} to be an absolute path, found {path!r}")
+    return "/" + posixpath.normpath(path).lstrip("/")

@@ -1,0 +1,53 @@
+"""Removing what a container left; to be run where the account has all its ids (`Launcher.call`)."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from airdock.errors import ContainerError
+
+__all__ = ["remove_bundle", "remove_tree"]
+
+
+def remove_bundle(folder: str, keep_upper: bool = False) -> None:
+    """Remove a container's folder, or all of it but `upper`. Nothing happens where there is none."""
+    if not os.path.isdir(folder):
+        return
+    if not keep_upper:
+        remove_tree(folder)
+        return
+    for entry in os.listdir(folder):
+        if entry != "upper":
+            remove_tree(os.path.join(folder, entry))
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file or folder and all below it, links not followed, whatever the modes of folders are.
+
+    Raises ContainerError when something stays.
+    """
+    if not os.path.isdir(path) or os.path.islink(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    # An overlay's work/work has mode 000; images have folders without write permission.
+    shutil.rmtree(path, onerror=_open_up)
+    if os.path.lexists(path):
+        raise ContainerError(f"{path} could not be removed", where=path)
+
+
+def _open_up(function: Callable[..., Any], path: str, _error: object) -> None:
+    parent = os.path.dirname(path)
+    for folder in (parent, path):
+        if os.path.isdir(folder) and not os.path.islink(folder):
+            os.chmod(folder, stat.S_IRWXU)
+    if function in (os.unlink, os.rmdir):
+        function(path)
+    else:
+        shutil.rmtree(path, onerror=_raise)
+
+
+def _raise(_function: Callable[..., Any], path: str, error: tuple[type, BaseException, object]) -> None:
+    raise ContainerError(f"{path} could not be removed: {error[1]}", where=path) from error[1]

@@ -1,0 +1,250 @@
+"""The launcher's own process: single-threaded, waits on descriptors, forks containers, never blocks on one of them.
+
+Each request is a session (see `wire`). A running container is a session with three more descriptors: a pidfd that
+becomes readable at its end, `failed` that closes when its command runs, and the control socket of its pid 1.
+"""
+
+import errno
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from airdock.errors import AirdockError, ContainerError
+from airdock.runtime import removal
+from airdock.runtime.calls import answer_call, find_function
+from airdock.runtime.child import close_others
+from airdock.runtime.machine import Machine
+from airdock.runtime.process import ContainerProcess
+from airdock.runtime.syscalls import Syscalls
+from airdock.runtime.wire import FrameReader, dump_error, pack, receive_descriptors, send_with_descriptors
+
+__all__ = ["serve"]
+
+_SIGNALFD_INFO_BYTES: Final = 128
+_SMALL: Final = 64
+
+
+def serve(control: int, *, owner: int, folder: str, userns: str) -> NoReturn:
+    """Be the launcher of process `owner` until it ends or closes the control socket; never returns."""
+    code = 1
+    try:
+        close_others([control])
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+        os.umask(0o022)
+        _quiet_stdin()
+        _Server(socket.socket(fileno=control), owner, folder, userns).run()
+        code = 0
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        os._exit(code)
+
+
+def _quiet_stdin() -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+class _Session:
+    """One request, from its socket's arrival until its last answer."""
+
+    def __init__(self, sock: socket.socket, descriptors: list[int]) -> None:
+        self.sock = sock
+        self.reader = FrameReader(sock)
+        self.descriptors = descriptors
+        self.container: ContainerProcess | None = None
+
+    def send(self, message: Mapping[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+        """Send a small frame; a client that is gone or doesn't read gets nothing."""
+        try:
+            send_with_descriptors(self.sock, pack(message), descriptors, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # the session's own end is seen where it is read
+
+    def close(self) -> None:
+        self.sock.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
+
+
+class _Server:
+    def __init__(self, control: socket.socket, owner: int, folder: str, userns: str) -> None:
+        self._control = control
+        self._owner = os.pidfd_open(owner)
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._sessions: dict[int, _Session] = {}
+        self._calls: dict[int, int] = {}
+        self._stopping = False
+        self._syscalls = Syscalls()
+        self._machine = Machine(self._syscalls, folder=folder, userns=userns)
+
+    def run(self) -> None:
+        try:
+            ready = self._machine.enter()
+        except AirdockError as error:
+            self._control.send(pack({"error": dump_error(error)}))
+            return
+        _raise_open_files()
+        signals = self._syscalls.signalfd(frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}))
+        self._watch(self._control.fileno(), self._accept)
+        self._watch(self._owner, self._stop)
+        self._watch(signals, lambda: self._on_signal(signals))
+        self._control.send(pack({"ready": ready}))
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        while not self._stopping:
+            for descriptor, _ in self._poll.poll():
+                handler = self._handlers.get(descriptor)
+                if handler is not None:
+                    handler()
+        self._end_all()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._poll.register(descriptor, select.EPOLLIN)
+        self._handlers[descriptor] = handler
+
+    def _unwatch(self, descriptor: int) -> None:
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _on_signal(self, descriptor: int) -> None:
+        number = int.from_bytes(os.read(descriptor, _SIGNALFD_INFO_BYTES)[:4], sys.byteorder)
+        if number == signal.SIGTERM:
+            self._stopping = True
+        # SIGCHLD only wakes us: callers' children are waited for here, containers by their pidfd.
+        for pid in list(self._calls):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                del self._calls[pid]
+
+    def _accept(self) -> None:
+        data, descriptors = receive_descriptors(self._control, 16)
+        if not data:
+            self._stopping = True
+            return
+        session = _Session(socket.socket(fileno=descriptors[0]), descriptors[1:])
+        session.sock.setblocking(False)
+        self._sessions[session.sock.fileno()] = session
+        self._watch(session.sock.fileno(), lambda: self._read(session))
+        self._read(session)
+
+    def _read(self, session: _Session) -> None:
+        session.reader.receive(socket.MSG_DONTWAIT)
+        while (message := session.reader.next()) is not None:
+            try:
+                self._handle(session, message)
+            except (AirdockError, OSError) as error:
+                session.send({"error": dump_error(error)})
+                self._drop(session)
+                return
+        if session.reader.closed and session.sock.fileno() >= 0:
+            if session.container is not None:
+                # Nobody is left to wait for it.
+                session.container.kill()
+                self._unwatch(session.sock.fileno())
+            else:
+                self._drop(session)
+
+    def _drop(self, session: _Session) -> None:
+        self._unwatch(session.sock.fileno())
+        self._sessions.pop(session.sock.fileno(), None)
+        session.close()
+
+    def _handle(self, session: _Session, message: Mapping[str, Any]) -> None:
+        operation = message["op"]
+        if operation == "signal":
+            if session.container is not None:
+                session.container.signal(message["number"])
+        elif operation == "run":
+            self._run(session, message["bundle"])
+        elif operation == "call":
+            self._call(session, message["function"], message["arguments"])
+        elif operation == "remove":
+            self._remove(session, message["folder"], message["keep_upper"])
+        else:
+            raise ContainerError(f"expected a request that the launcher knows, found {operation!r}")
+
+    def _call(self, session: _Session, name: str, arguments: Mapping[str, Any]) -> None:
+        function = find_function(name)
+        pid = os.fork()
+        if pid == 0:
+            answer_call(function, arguments, session.sock)
+        self._calls[pid] = pid
+        self._drop(session)
+
+    def _remove(self, session: _Session, folder: str, keep_upper: bool) -> None:
+        if not _is_small(folder):
+            self._call(session, "airdock.runtime.removal:remove_bundle", {"folder": folder, "keep_upper": keep_upper})
+            return
+        removal.remove_bundle(folder, keep_upper)
+        session.send({"value": None})
+        self._drop(session)
+
+    def _run(self, session: _Session, bundle: Mapping[str, Any]) -> None:
+        stdio = (session.descriptors[0], session.descriptors[1], session.descriptors[2])
+        container = ContainerProcess(self._machine, bundle, stdio)
+        session.container = container
+        for descriptor in session.descriptors:
+            os.close(descriptor)
+        session.descriptors = []
+        self._watch(container.failed, lambda: self._on_started(session, container))
+        self._watch(container.pidfd, lambda: self._on_ended(session, container))
+
+    def _on_started(self, session: _Session, container: ContainerProcess) -> None:
+        """Either the command runs, or `failed` says why not."""
+        self._unwatch(container.failed)
+        started = container.read_start()
+        if started is None:
+            return  # told when it is reaped: by then nothing of it is left
+        session.send({"started": started.to_dict()}, (started.terminal,) if started.terminal >= 0 else ())
+        if started.terminal >= 0:
+            os.close(started.terminal)
+
+    def _on_ended(self, session: _Session, container: ContainerProcess) -> None:
+        if container.failed in self._handlers:
+            self._on_started(session, container)
+        self._unwatch(container.pidfd)
+        ended = container.reap()
+        session.send({"error": container.error} if container.error else {"ended": ended})
+        self._drop(session)
+
+    def _end_all(self) -> None:
+        """Kill every container and wait until its processes, mounts and cgroup are gone."""
+        running = [session.container for session in self._sessions.values() if session.container is not None]
+        for container in running:
+            container.kill()
+        for container in running:
+            container.reap()
+
+
+def _raise_open_files() -> None:
+    """Each container takes a handful of descriptors here; its command gets the limit that we had."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in {errno.EPERM, errno.EINVAL}:
+            raise
+
+
+def _is_small(folder: str) -> bool:
+    """Whether removing it takes no longer than a fork would."""
+    count = 0
+    for _, folders, files in os.walk(folder):
+        count += len(folders) + len(files)
+        if count > _SMALL:
+            return False
+    return True

@@ -1,0 +1,206 @@
+"""What a container is to be, as an OCI runtime configuration: a `config.json` that other runtimes understand too.
+
+Two things have no place in the specification and travel as annotations: a user given by name, which only the image's
+own /etc/passwd can tell (`airdock.user`), and whether the default seccomp profile is wanted (`airdock.seccomp`), which
+each runtime compiles for its machine. Ids and cgroup paths are the launcher's business and are left out.
+Source: opencontainers/runtime-spec, config.md and config-linux.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from airdock.model.usage import Resources
+from airdock.model.workload import Mount
+
+__all__ = [
+    "DEFAULT_CAPABILITIES",
+    "MASKED_PATHS",
+    "READ_ONLY_PATHS",
+    "SECCOMP_ANNOTATION",
+    "USER_ANNOTATION",
+    "make_config",
+    "resources_of",
+]
+
+USER_ANNOTATION: Final = "airdock.user"
+SECCOMP_ANNOTATION: Final = "airdock.seccomp"
+CPU_PERIOD_US: Final = 100_000
+SHM_BYTES: Final = 64 << 20
+
+DEFAULT_CAPABILITIES: Final = (
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)
+"""What root keeps inside, all of it within the container's user namespace: Docker's default set."""
+
+MASKED_PATHS: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READ_ONLY_PATHS: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def make_config(
+    *,
+    argv: Sequence[str],
+    env: Sequence[str] | Mapping[str, str] = (),
+    cwd: str = "/",
+    user: tuple[int, int, Sequence[int]] | str = "",
+    hostname: str = "",
+    terminal: bool = False,
+    binds: Sequence[Mount] = (),
+    tmpfs: Sequence[str] = (),
+    network: str = "host",
+    resources: Resources = Resources(),
+    read_only_root: bool = False,
+    seccomp: bool = True,
+    capabilities: Sequence[str] = DEFAULT_CAPABILITIES,
+    shm_bytes: int = SHM_BYTES,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A configuration with Airdock's defaults. `env` is "NAME=value" lines or a mapping; `user` is ids, or Docker's
+    `user[:group]`, each a name or a number; `network` is "host" or "none". Raises ValueError for anything else."""
+    if network not in {"host", "none"}:
+        raise ValueError(f"expected network to be 'host' or 'none', found {network!r}")
+    if not argv:
+        raise ValueError("expected a command, found none")
+    by_name = isinstance(user, str)
+    notes = {
+        **(annotations or {}),
+        SECCOMP_ANNOTATION: "default" if seccomp else "unconfined",
+        **({USER_ANNOTATION: user} if by_name and user else {}),
+    }
+    config: dict[str, Any] = {
+        "ociVersion": "1.1.0",
+        "process": {
+            "terminal": terminal,
+            "user": _user(user),
+            "args": list(argv),
+            "env": [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else list(env),
+            "cwd": cwd or "/",
+            "capabilities": {kind: sorted(capabilities) for kind in ("bounding", "effective", "permitted")},
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "merged", "readonly": read_only_root},
+        "mounts": [*_own_mounts(network, shm_bytes), *(_tmpfs(path) for path in tmpfs), *_binds(binds)],
+        "annotations": notes,
+        "linux": {
+            "namespaces": [{"type": kind} for kind in _namespaces(network)],
+            "maskedPaths": list(MASKED_PATHS),
+            "readonlyPaths": list(READ_ONLY_PATHS),
+        },
+    }
+    if hostname:
+        config["hostname"] = hostname
+    if limits := _limits(resources):
+        config["linux"]["resources"] = limits
+    return config
+
+
+def resources_of(config: Mapping[str, Any]) -> Resources:
+    """The limits that a configuration asks for."""
+    limits = config.get("linux", {}).get("resources", {})
+    cpu = limits.get("cpu", {})
+    return Resources(
+        memory_bytes=limits.get("memory", {}).get("limit"),
+        cpus=cpu["quota"] / cpu["period"] if "quota" in cpu else None,
+        pids=limits.get("pids", {}).get("limit"),
+    )
+
+
+def _user(user: tuple[int, int, Sequence[int]] | str) -> dict[str, Any]:
+    if isinstance(user, str):
+        return {"uid": 0, "gid": 0}
+    uid, gid, groups = user
+    return {"uid": uid, "gid": gid, **({"additionalGids": list(groups)} if groups else {})}
+
+
+def _namespaces(network: str) -> list[str]:
+    return ["user", "mount", "pid", "ipc", "uts", "cgroup", *(["network"] if network == "none" else [])]
+
+
+def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:
+    strict = ["nosuid", "noexec", "nodev"]
+    if network == "host":
+        # A fresh sysfs needs a network namespace of one's own.
+        sysfs = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro", *strict]}
+    else:
+        sysfs = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro", *strict]}
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": strict},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {
+            "destination": "/dev/pts",
+            "type": "devpts",
+            "source": "devpts",
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        },
+        {
+            "destination": "/dev/shm",  # noqa: S108 the container's own, not a shared temporary folder
+            "type": "tmpfs",
+            "source": "shm",
+            "options": [*strict, "mode=1777", f"size={shm_bytes // 1024}k"],
+        },
+        sysfs,
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", *strict]},
+    ]
+
+
+def _tmpfs(path: str) -> dict[str, Any]:
+    return {
+        "destination": path,
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["nosuid", "nodev", "mode=1777"],
+    }
+
+
+def _binds(binds: Sequence[Mount]) -> list[dict[str, Any]]:
+    """Parents before what lies below them, so that neither hides the other."""
+    return [
+        {
+            "destination": bind.target,
+            "type": "bind",
+            "source": bind.source,
+            "options": ["rbind", "ro" if bind.read_only else "rw", "nosuid", "nodev"],
+        }
+        for bind in sorted(binds, key=lambda bind: bind.target.rstrip("/").count("/"))
+    ]
+
+
+def _limits(resources: Resources) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    if resources.memory_bytes is not None:
+        limits["memory"] = {"limit": resources.memory_bytes, "swap": resources.memory_bytes}
+    if resources.cpus is not None:
+        limits["cpu"] = {"period": CPU_PERIOD_US, "quota": round(resources.cpus * CPU_PERIOD_US)}
+    if resources.pids is not None:
+        limits["pids"] = {"limit": resources.pids}
+    return limits
