@@ -14,7 +14,7 @@ import click
 from airdock.cli.attend import attend, open_terminal
 from airdock.cli.errors import tell, tell_before
 from airdock.cli.names import complete_containers, complete_images
-from airdock.cli.parameters import load_env_file, parse_env, to_mount, to_size
+from airdock.cli.parameters import load_env_file, to_env, to_mount, to_size
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.tables import fit
 from airdock.cli.template import render_rows
@@ -60,7 +60,9 @@ def container() -> None:
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
-@click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours.")
+@click.option(
+    "-e", "--env", multiple=True, callback=to_env, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours."
+)
 @click.option(
     "--env-file",
     "env_files",
@@ -115,7 +117,9 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
 @click.argument("argv", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
-@click.option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours.")
+@click.option(
+    "-e", "--env", multiple=True, callback=to_env, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours."
+)
 @click.option("-w", "--workdir", default="", metavar="PATH", help="Where the command starts.")
 @click.option("-u", "--user", default="", metavar="NAME|UID[:GID]", help="As whom it runs.")
 @pass_session
@@ -186,7 +190,7 @@ def _request(*, argv: tuple[str, ...], terminal: bool, **options: Any) -> "RunRe
     env: dict[str, str] = {}
     for path in options.pop("env_files"):
         env |= load_env_file(path)
-    env |= parse_env(options.pop("env"))
+    env |= options.pop("env")
     if terminal:
         env.setdefault("TERM", os.environ.get("TERM", "xterm"))
     entrypoint = options.pop("entrypoint")

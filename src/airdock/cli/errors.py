@@ -52,13 +52,13 @@ def render_fault(error: BaseException) -> str:
     )
 
 
-def tell(text: str) -> None:
-    """Put an error on stderr, its first word in red where colours are on."""
+def tell(text: str, *, color: bool | None = None) -> None:
+    """Put an error on stderr, its first word in red where colours are on (None asks the terminal)."""
     first, colon, rest = text.partition(":")
     if first == "error":
         text = click.style(first + colon, fg="red", bold=True) + rest
     try:
-        click.echo(text, err=True)
+        click.echo(text, err=True, color=color)
     except BrokenPipeError:
         # Nobody listens any more; the exit code still tells.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the interpreter ends

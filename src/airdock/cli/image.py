@@ -12,7 +12,7 @@ import click
 from airdock.cli.errors import tell_before
 from airdock.cli.feed import Feed
 from airdock.cli.names import complete_images
-from airdock.cli.parameters import parse_env
+from airdock.cli.parameters import to_env
 from airdock.cli.session import Session, pass_session
 from airdock.cli.template import render_rows
 from airdock.cli.units import render_age, render_short, render_size
@@ -54,7 +54,14 @@ def image() -> None:
 @click.option(
     "-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile. [default: PATH/Dockerfile; - is stdin]"
 )
-@click.option("--build-arg", "args", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG; may be given again.")
+@click.option(
+    "--build-arg",
+    "args",
+    multiple=True,
+    callback=to_env,
+    metavar="NAME[=VALUE]",
+    help="Set an ARG; may be given again.",
+)
 @click.option("--target", metavar="STAGE", help="Build up to this stage only.")
 @click.option("--no-cache", is_flag=True, help="Run every step, whatever ran before.")
 @click.option("--network", type=click.Choice(["host", "none"]), default="host", show_default=True, help="For RUN.")
@@ -191,7 +198,7 @@ def _ignore(event: object) -> None:
     """For --quiet."""
 
 
-def _request(context: str, *, dockerfile: str | None, args: tuple[str, ...], **more: Any) -> "BuildRequest":
+def _request(context: str, *, dockerfile: str | None, args: Mapping[str, str], **more: Any) -> "BuildRequest":
     from airdock.builder.base import BuildRequest  # the other commands go without it
 
     folder = None if context == "-" else Path(context)
@@ -206,12 +213,11 @@ def _request(context: str, *, dockerfile: str | None, args: tuple[str, ...], **m
     else:
         path = Path(dockerfile) if dockerfile else folder / "Dockerfile"
         text, name = _read(path), str(path)
-    values = parse_env(args)
     return BuildRequest(
         dockerfile=text,
         name=name,
         context=folder and folder.absolute(),
-        args=values,
+        args=args,
         label=(more["tags"] or (name,))[0],
         **more,
     )

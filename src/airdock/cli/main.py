@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -29,8 +29,22 @@ _COMMANDS: Final = {
 }
 
 
+class _PipeClosed(Exception):
+    """Whoever read our output stopped; click would end with 1, as if something had failed."""
+
+
+class _Root(LazyGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _PipeClosed from error
+        return result
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Root,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: airdock doctor, then airdock run FILE",
@@ -47,11 +61,13 @@ _COMMANDS: Final = {
 @click.pass_context
 def airdock(ctx: click.Context, home: str | None, color: str) -> None:
     """Airflow DAGs with every task in its own container: no Docker, no daemon, no root."""
-    ctx.ensure_object(Session).home = home
+    session = ctx.ensure_object(Session)
+    session.home = home
     if color == "always":
-        ctx.color = True
+        session.color = True
     elif color == "never" or os.environ.get("NO_COLOR"):
-        ctx.color = False
+        session.color = False
+    ctx.color = session.color
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -68,22 +84,21 @@ def _run(argv: list[str] | None) -> int:
     session = Session()
     try:
         code = airdock.main(argv, prog_name=PROGRAM, obj=session, standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        tell(render_usage(error))
+        tell(render_usage(error), color=session.color)
         return session.failure_code or error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except AirdockError as error:
-        tell(render_error(error))
+        tell(render_error(error), color=session.color)
         return error.exit_code if error.exit_code > 2 else session.failure_code or error.exit_code
-    except BrokenPipeError:
+    except _PipeClosed:
         # The interpreter flushes stdout once more at its end; give it somewhere that takes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_CLOSED
     except Exception as error:
-        tell(render_fault(error))
+        tell(render_fault(error), color=session.color)
         return session.failure_code or FAULT
 
 

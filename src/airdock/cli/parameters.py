@@ -9,7 +9,7 @@ import click
 from airdock.cli.units import parse_size
 from airdock.model.workload import Mount
 
-__all__ = ["load_env_file", "parse_env", "to_mount", "to_size"]
+__all__ = ["load_env_file", "parse_env", "to_env", "to_mount", "to_size"]
 
 
 def to_size(text: str) -> int:
@@ -46,6 +46,11 @@ def parse_env(items: Iterable[str]) -> dict[str, str]:
         elif name in os.environ:
             given[name] = os.environ[name]
     return given
+
+
+def to_env(ctx: click.Context, param: click.Parameter, items: tuple[str, ...]) -> dict[str, str]:
+    """`parse_env` as the callback of a flag."""
+    return parse_env(items)
 
 
 def load_env_file(path: Path) -> dict[str, str]:

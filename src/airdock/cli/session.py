@@ -17,10 +17,14 @@ __all__ = ["DockerCommand", "Session", "pass_session"]
 
 
 class Session:
-    """One call of the command line. `failure_code` is the exit code of a failure that has none of its own."""
+    """One call of the command line.
+
+    `color` is None where the terminal decides. `failure_code` is the exit code of a failure that has none of its own.
+    """
 
     def __init__(self) -> None:
         self.home: str | None = None
+        self.color: bool | None = None
         self.failure_code: int | None = None
 
     def config(self, flags: Mapping[str, str | None] | None = None) -> Config:
