@@ -164,10 +164,10 @@ class Mounts:
             "upperdir": "bundle/upper",
             "workdir": "bundle/work",
             # An upper folder becomes a layer: no attributes in it that only this overlay understands.
-            "redirect_dir": "off",
             "metacopy": "off",
             "index": "off",
-            **({} if self._trusted else {"userxattr": None}),
+            # With userxattr, redirects are off anyway, and saying so is an error.
+            **({"redirect_dir": "off"} if self._trusted else {"userxattr": None}),
         }
         if self._volatile:
             try:

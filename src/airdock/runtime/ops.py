@@ -80,7 +80,8 @@ class Inside:
             raise ContainerError(
                 f"expected {path} in the image to mount on, found none, and can't make it: {why}"
             ) from error
-        self.mount_points.append(path)
+        if self.syscalls.identity(parent)[0] == self.syscalls.identity("/")[0]:
+            self.mount_points.append(path)
         self.syscalls.set_times(parent, times)
 
 

@@ -198,6 +198,16 @@ _clone = _Function(
 _pidfd_cell = _Int(-1)
 
 
+def _messages(context: int) -> str:
+    """What the kernel has to say about a filesystem that it didn't make: one message a read."""
+    found = []
+    while True:
+        try:
+            found.append(os.read(context, 4096).decode(errors="replace").strip())
+        except OSError:
+            return "; ".join(found)
+
+
 class Syscalls:
     """The real thing. It has no state, and one instance serves a whole process."""
 
@@ -254,6 +264,8 @@ class Syscalls:
                     _fsconfig(context, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0, where=key)
             _fsconfig(context, FSCONFIG_CMD_CREATE, None, None, 0, where=fstype)
             return _fsmount(context, 1, attributes)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{error.filename}: {_messages(context)}") from error
         finally:
             os.close(context)
 
