@@ -7,7 +7,6 @@ directory/
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ def open_atomic(path: Path, *, mode: int = 0o644, durable: bool = True) -> Itera
 
     `durable` flushes to the disk first; leave it off for what can be made again. On an exception nothing appears.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

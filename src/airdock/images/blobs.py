@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Self
@@ -182,7 +181,7 @@ class BlobReader(io.RawIOBase):
 
 def _open_locked(folder: Path) -> tuple[Path, IO[bytes]]:
     while True:
-        path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        path = folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644)
         file = os.fdopen(descriptor, "r+b")
         fcntl.flock(file, fcntl.LOCK_EX)

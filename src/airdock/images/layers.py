@@ -10,7 +10,6 @@ layers/                      0700: set-user-id files of images are nobody else's
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +61,7 @@ def set_aside(folder: Path) -> None:
     if lock is None:
         return
     try:
-        folder.rename(folder.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        folder.rename(folder.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
     finally:
         os.close(lock)
 
