@@ -70,8 +70,8 @@ class Store(ABC):
         """The newest first."""
 
     @abstractmethod
-    def list_instances(self, key: RunKey) -> list[Instance]:
-        """By task id, then by map index."""
+    def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
+        """By task id, then by map index; of one task, where it is given."""
 
     @abstractmethod
     def list_tries(self, key: RunKey) -> list[Try]:

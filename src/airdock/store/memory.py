@@ -107,10 +107,10 @@ class MemoryStore(Store):
             ]
         return sorted(runs, key=lambda run: run.created, reverse=True)[:limit]
 
-    def list_instances(self, key: RunKey) -> list[Instance]:
+    def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
         with self._lock:
             self._run(key)
-            rows = list(self._tables.instances[key].values())
+            rows = [row for row in self._tables.instances[key].values() if task_id in (None, row.key.task_id)]
         return sorted(rows, key=lambda row: (row.key.task_id, row.key.map_index))
 
     def list_tries(self, key: RunKey) -> list[Try]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -143,21 +143,24 @@ class SqlStore(Store):
         with self._read() as connection:
             return [rows.run_of(row._mapping) for row in connection.execute(wanted)]
 
-    def list_instances(self, key: RunKey) -> list[Instance]:
-        order = (task_instances.c.task_id, task_instances.c.map_index)
-        return [rows.instance_of(row._mapping, run=key) for row in self._rows(task_instances, key, order)]
+    def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
+        wanted = select(task_instances).order_by(task_instances.c.task_id, task_instances.c.map_index)
+        if task_id is not None:
+            wanted = wanted.where(task_instances.c.task_id == task_id)
+        return [rows.instance_of(row._mapping, run=key) for row in self._rows(key, wanted)]
 
     def list_tries(self, key: RunKey) -> list[Try]:
-        order = (tries.c.task_id, tries.c.map_index, tries.c.try_number)
-        return [rows.try_of(row._mapping, run=key) for row in self._rows(tries, key, order)]
+        wanted = select(tries).order_by(tries.c.task_id, tries.c.map_index, tries.c.try_number)
+        return [rows.try_of(row._mapping, run=key) for row in self._rows(key, wanted)]
 
     def list_answers(self, key: RunKey) -> list[Answer]:
-        return [rows.answer_of(row._mapping, run=key) for row in self._rows(answers, key, (answers.c.at,))]
+        return [
+            rows.answer_of(row._mapping, run=key) for row in self._rows(key, select(answers).order_by(answers.c.at))
+        ]
 
-    def _rows(self, table: Table, key: RunKey, order: Sequence[Column[Any]]) -> Sequence[Row[Any]]:
+    def _rows(self, key: RunKey, wanted: Select[Any]) -> Sequence[Row[Any]]:
         with self._read() as connection:
-            wanted = select(table).where(table.c.run == self._id(connection, key)).order_by(*order)
-            return connection.execute(wanted).all()
+            return connection.execute(wanted.filter_by(run=self._id(connection, key))).all()
 
     def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
         now = self.now()

@@ -1,0 +1,229 @@
+"""The façade over runs: make one, work on it, take it up again, look at it, and answer its tasks."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from airdock.clock import Clock, SystemClock
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.errors import ConfigError, ConflictError, UnknownRunError
+from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
+from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.scheduler.loop import Scheduler
+from airdock.scheduler.owner import Owner
+from airdock.scheduler.points import Reached, passing
+from airdock.store.base import Store
+from airdock.store.records import Answer, Instance, Run, Try
+
+__all__ = ["Orchestrator", "StoreTaskApi", "make_owner"]
+
+
+def make_owner() -> str:
+    """The name under which this process owns runs."""
+    return str(Owner.current())
+
+
+class Orchestrator:
+    """Runs of DAGs over one store.
+
+    `scheduler` gives what works on runs, and is asked only when something is to be run. `executors` are the names a
+    task may ask for.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        scheduler: Callable[[], Scheduler],
+        executors: Collection[str] = (),
+        clock: Clock | None = None,
+        reached: Reached = lambda _name: None,
+    ) -> None:
+        self._store, self._scheduler, self._executors = store, scheduler, executors
+        self._clock = clock or SystemClock()
+        self._reached = reached
+
+    def create_run(
+        self,
+        dag: SerializedDag,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
+    ) -> RunKey:
+        """Make a run of the DAG, by hand, for now or a logical date.
+
+        ConfigError if a task asks for a pool or executor that isn't there; ConflictError if there is such a run.
+        """
+        now = self._clock.now()
+        date = logical_date or now
+        key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(run_id or f"manual__{date.isoformat()}"))
+        self._check(dag)
+        body = dag.to_dict()
+        digest = "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        run = Run(
+            key=key,
+            state=RunState.QUEUED,
+            dag_digest=digest,
+            created=now,
+            logical_date=date,
+            conf=dict(conf or {}),
+        )
+        with passing(self._reached, "create"):
+            self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
+            self._store.create_run(run, [row for task in dag.tasks for row in _make_instances(key, task)])
+        return key
+
+    def _check(self, dag: SerializedDag) -> None:
+        pools = {pool.name: pool.slots for pool in self._store.list_pools()}
+        for task in dag.tasks:
+            if task.pool not in pools:
+                raise ConfigError(
+                    f"there is no pool {task.pool!r}", where=f"task {task.task_id}", hint=_known("pools", pools)
+                )
+            if 0 <= pools[task.pool] < task.pool_slots:
+                raise ConfigError(
+                    f"expected pool_slots of at most {pools[task.pool]}, the size of pool {task.pool!r}, "
+                    f"found {task.pool_slots}",
+                    where=f"task {task.task_id}",
+                )
+            if task.executor is not None and task.executor not in self._executors:
+                raise ConfigError(
+                    f"there is no executor {task.executor!r}",
+                    where=f"task {task.task_id}",
+                    hint=_known("executors", self._executors),
+                )
+
+    def run(self, key: RunKey) -> RunState:
+        """Work on the run until it ends, or until `cancel`: then it is `running` and can be resumed.
+
+        ConflictError if another process works on it, which is named.
+        """
+        return self._take_up(key, displacing="")
+
+    def resume(self, run: RunKey | str) -> RunState:
+        """Go on with a run whose process died or was told to stop; nothing that succeeded is repeated.
+
+        A run that has ended stays as it is. ConflictError if another process works on it, UnknownRunError.
+        """
+        key = run if isinstance(run, RunKey) else self.find_run(run).key
+        found = self._store.load_run(key)
+        if found.state in RUN_FINISHED:
+            return found.state
+        is_dead = bool(found.owner) and Owner.parse(found.owner).is_dead()
+        return self._take_up(key, displacing=found.owner if is_dead else "")
+
+    def _take_up(self, key: RunKey, *, displacing: str) -> RunState:
+        try:
+            return self._scheduler().run(key, displacing=displacing)
+        except ConflictError as error:
+            owner = self._store.load_run(key).owner
+            if not owner or error.where != owner:
+                raise
+            raise ConflictError(
+                f"{Owner.parse(owner).label} works on this run",
+                where=key.run_id,
+                hint="wait until it is done, or stop it first",
+            ) from error
+
+    def cancel(self) -> None:
+        """Let what runs end, and leave the run to be resumed. From any thread."""
+        self._scheduler().cancel()
+
+    def find_run(self, text: str) -> Run:
+        """By run id, or by `dag_id/run_id` where several DAGs have a run of that id."""
+        dag_id, _, run_id = text.rpartition("/")
+        found = self._store.list_runs(dag_id=dag_id or None, run_id=run_id, limit=2)
+        if not found:
+            newest = ", ".join(run.key.run_id for run in self._store.list_runs(limit=3))
+            raise UnknownRunError(f"there is no run {text!r}", hint=f"the newest are: {newest}" if newest else "")
+        if len(found) > 1:
+            names = " and ".join(f"{run.key.dag_id}/{run.key.run_id}" for run in found)
+            raise UnknownRunError(f"several DAGs have a run {text!r}", hint=f"say which: {names}")
+        return found[0]
+
+    def runs(self, *, dag_id: str | None = None, limit: int = 100) -> list[Run]:
+        """The newest first."""
+        return self._store.list_runs(dag_id=dag_id, limit=limit)
+
+    def states(self, key: RunKey) -> list[Instance]:
+        """How each task instance of the run stands."""
+        return self._store.list_instances(key)
+
+    def tries(self, key: RunKey) -> list[Try]:
+        """Every try of the run, with its outcome."""
+        return self._store.list_tries(key)
+
+    def answers(self, key: RunKey) -> list[Answer]:
+        """The images that the run's environments became, or why they couldn't."""
+        return self._store.list_answers(key)
+
+
+class StoreTaskApi:
+    """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`."""
+
+    def __init__(self, *, store: Store) -> None:
+        self._store = store
+
+    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
+        """The value; for a mapped task without `map_index` the list over those that pushed one; else None."""
+        run = key.task.run
+        found = self._store.list_xcoms(run, task_id=task_id, name=xcom_key, map_index=map_index)
+        if map_index is None and self._is_mapped(run, task_id, [xcom.key for xcom in found]):
+            return [json.loads(xcom.value) for xcom in found]
+        return json.loads(found[0].value) if found else None
+
+    def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
+        keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
+        return any(each.map_index != NOT_MAPPED for each in keys)
+
+    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
+        length = len(value) if isinstance(value, (list, dict)) else None
+        self._store.put_xcom(key, name=xcom_key, value=json.dumps(value), length=length)
+
+    def images(self, run: RunKey) -> Mapping[str, str]:
+        """From task id to the digest its image has in this run, for the tasks whose image is made."""
+        dag = SerializedDag.from_dict(self._store.load_dag(self._store.load_run(run).dag_digest))
+        digests = {answer.environment: answer.digest for answer in self._store.list_answers(run) if answer.digest}
+        with_image = (task for task in dag.tasks if task.mode != "none")
+        return {task.task_id: digests[task.environment] for task in with_image if task.environment in digests}
+
+    def variable(self, name: str) -> str | None:
+        """None: there are no variables in the store."""
+        return None
+
+    def connection(self, id: str) -> Mapping[str, Any] | None:
+        """None: there are no connections in the store."""
+        return None
+
+
+def _make_instances(run: RunKey, task: SerializedTask) -> list[Instance]:
+    """One instance, or as many as a mapped task has whose lengths are all known; nothing to map over is one too."""
+    key = TaskKey(dag_id=run.dag_id, run_id=run.run_id, task_id=task.task_id)
+    parts = (task.expand or {}).values()
+    length = 1
+    for part in parts:
+        length *= int(part["length"]) if "length" in part else 0
+    indexes = range(length) if task.is_mapped and length else [NOT_MAPPED]
+    return [
+        Instance(
+            key=TaskKey(dag_id=key.dag_id, run_id=key.run_id, task_id=key.task_id, map_index=index),
+            state=TaskState.NONE,
+            max_tries=task.retries,
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+        )
+        for index in indexes
+    ]
+
+
+def _check_run_id(run_id: str) -> str:
+    if not run_id or run_id in (".", "..") or "/" in run_id or "\0" in run_id:
+        raise ConfigError(f"expected a run id that can name a folder, found {run_id!r}")
+    return run_id
+
+
+def _known(what: str, names: Collection[str]) -> str:
+    return f"the {what} are: {', '.join(sorted(names))}"

@@ -1,0 +1,136 @@
+"""One run under way: its view, who waits, who runs, and what is due when. Nothing here touches store or executors."""
+
+import heapq
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from airdock.dag.serialized import SerializedDag
+from airdock.model.environment import Environment
+from airdock.model.keys import TaskKey, TryKey
+from airdock.model.outcome import Outcome
+from airdock.model.states import TaskState
+from airdock.scheduler.advance import advance
+from airdock.scheduler.decide import conclude
+from airdock.scheduler.events import Action, Answered, Due, Happening, Wake
+from airdock.scheduler.ready import Ready
+from airdock.scheduler.view import RunView
+from airdock.store.base import ACTIVE
+from airdock.store.records import Run, RunTransition, Transition
+
+__all__ = ["Course"]
+
+_SLEEPING = (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE)
+
+
+class Course:
+    """Keeps view, lanes and timers in step."""
+
+    def __init__(self, *, run: Run, dag: SerializedDag, view: RunView, ready: Ready) -> None:
+        self.run, self.dag, self.view, self.ready = run, dag, view, ready
+        self._timers: list[tuple[datetime, int, TaskKey]] = []
+        self._order = itertools.count()
+        for key, _ in view.members(TaskState.SCHEDULED):
+            if view.answer(view.task(key.task_id).environment) is not None:
+                ready.push(key)
+        for key, _ in view.members(*ACTIVE):
+            ready.hold(key)
+        for key, member in view.members(*_SLEEPING):
+            self._set_timer(key, member.until or run.created)
+
+    def _set_timer(self, key: TaskKey, at: datetime) -> None:
+        heapq.heappush(self._timers, (at, next(self._order), key))
+
+    def active_tries(self) -> list[TryKey]:
+        """The tries that were queued and haven't ended."""
+        members = ((key, self.view.member(key)) for key in self.ready.taken)
+        return [key.attempt(member.try_number) for key, member in members if member]
+
+    def needs(self) -> dict[Environment, str]:
+        """The environments that unfinished tasks need and that weren't answered, each with the first such task."""
+        found: dict[Environment, str] = {}
+        for task in self.dag.tasks:
+            is_open = task.mode != "none" and not self.view.is_settled(task.task_id)
+            if is_open and self.view.answer(task.environment) is None:
+                found.setdefault(task.environment, task.task_id)
+        return found
+
+    def next_due(self) -> datetime | None:
+        return self._timers[0][0] if self._timers else None
+
+    def pop_due(self, now: datetime) -> list[Due]:
+        """What has come due by now."""
+        due = []
+        while self._timers and self._timers[0][0] <= now:
+            due.append(Due(key=heapq.heappop(self._timers)[2]))
+        return due
+
+    def absorb(self, events: Iterable[Happening], now: datetime) -> list[Action]:
+        """Let these happen, with all that follows."""
+        actions: list[Action] = []
+        for event in events:
+            found = advance(self.view, [event], now)
+            for action in found:
+                self._follow(action)
+            if isinstance(event, Answered):
+                for key in self.view.put_answer(event.answer):
+                    self.ready.push(key)
+            actions += found
+        return actions
+
+    def _follow(self, action: Action) -> None:
+        match action:
+            case Wake(key=key, at=at):
+                self._set_timer(key, at)
+            case Transition(key=key, source=source, target=target):
+                if source in ACTIVE and target not in ACTIVE:
+                    self.ready.free(key)
+                if target is TaskState.SCHEDULED:
+                    answer = self.view.answer(self.view.task(key.task_id).environment)
+                    if answer is not None and answer.error is None:
+                        self.ready.push(key)
+
+    def admit(self, now: datetime) -> list[Transition]:
+        """Queue those that have room now."""
+        return [step for key in self.ready.take() if (step := self._queue(key, now))]
+
+    def _queue(self, key: TaskKey, now: datetime) -> Transition | None:
+        task, member = self.view.task(key.task_id), self.view.member(key)
+        answer = self.view.answer(task.environment)
+        if member is None or answer is None or member.state is not TaskState.SCHEDULED:
+            return None  # skipped or failed while it waited
+        step = Transition(
+            key=key,
+            source=TaskState.SCHEDULED,
+            target=TaskState.QUEUED,
+            try_number=member.try_number,
+            to_try=member.try_number,
+            at=now,
+            digest=answer.digest,
+            executor=self.ready.lane(key.task_id).executor,
+            limits=self.ready.limits(key.task_id),
+        )
+        self.view.move(step)
+        self.ready.hold(key)
+        return step
+
+    def undo(self, steps: Sequence[Transition]) -> None:
+        """The store had no room for these."""
+        for step in steps:
+            self.view.move(replace(step, source=TaskState.QUEUED, target=TaskState.SCHEDULED))
+        self.ready.put_back([step.key for step in steps])
+
+    def conclude(self, now: datetime) -> RunTransition | None:
+        return conclude(self.view, now)
+
+    def complete(self, key: TryKey, outcome: Outcome) -> Outcome:
+        """The outcome with what only the scheduler knows: when the try was queued, and its image was ready."""
+        member = self.view.member(key.task)
+        answer = self.view.answer(self.view.task(key.task_id).environment) if member else None
+        times = replace(
+            outcome.times,
+            queued=member.queued if member and member.queued else outcome.times.queued,
+            image_ready=outcome.times.image_ready or (answer.at if answer else None),
+        )
+        return replace(outcome, times=times, digest=outcome.digest or (answer.digest if answer else ""))

@@ -1,0 +1,39 @@
+"""How the scheduler asks for environments: by a request that comes back at once, and an answer that comes later."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from airdock.model.environment import Environment
+
+__all__ = ["Prepare", "PrepareFailed", "Prepared", "Reply"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """The environment is the image with this digest. `reused` says that it was there already."""
+
+    environment: Environment
+    digest: str
+    reused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareFailed:
+    """The environment can't be made; `error` is what `AirdockError.to_dict` gives."""
+
+    environment: Environment
+    error: Mapping[str, str]
+
+
+Reply = Prepared | PrepareFailed
+
+
+class Prepare(Protocol):
+    """Makes environments, equal ones once, different ones side by side."""
+
+    def request(self, environment: Environment, *, where: str, answer: Callable[[Reply], None]) -> None:
+        """Ask for an environment and come back at once; `where` names the task that needs it first.
+
+        `answer` gets exactly one reply, from any thread, maybe before this returns. Asking again is answered again.
+        """

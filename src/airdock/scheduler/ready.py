@@ -1,0 +1,129 @@
+"""Who waits to be queued, and who takes slots, as this scheduler knows it."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.model.keys import TaskKey
+from airdock.scheduler.admit import Free, Lane, admit, explain
+from airdock.store.records import Limits
+
+__all__ = ["Ready"]
+
+
+class Ready:
+    """The lanes of one run, and the slots its instances take. `pools` and `executors` say how many there are."""
+
+    def __init__(
+        self,
+        *,
+        dag: SerializedDag,
+        default_executor: str,
+        pools: Mapping[str, int],
+        executors: Mapping[str, int | None],
+    ) -> None:
+        self.pools = dict(pools)
+        self._dag = dag
+        self._default_executor = default_executor
+        self._executors = executors
+        self._lane_of = {task.task_id: self._make_lane(task) for task in dag.tasks}
+        self._limits_of = {task.task_id: self._make_limits(task) for task in dag.tasks}
+        self._lanes: dict[Lane, deque[TaskKey]] = {}
+        self._taken: set[TaskKey] = set()
+        self._by_pool: Counter[str] = Counter()
+        self._by_executor: Counter[str] = Counter()
+        self._by_task: Counter[str] = Counter()
+
+    def _make_lane(self, task: SerializedTask) -> Lane:
+        limits = (task.max_active_tis_per_dag, task.max_active_tis_per_dagrun)
+        return Lane(
+            priority=task.priority_weight,
+            executor=task.executor or self._default_executor,
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+            task_id=task.task_id if any(limit is not None for limit in limits) else "",
+        )
+
+    def _make_limits(self, task: SerializedTask) -> Limits:
+        return Limits(
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+            run=self._dag.max_active_tasks,
+            task=task.max_active_tis_per_dag,
+            task_in_run=task.max_active_tis_per_dagrun,
+        )
+
+    def lane(self, task_id: str) -> Lane:
+        return self._lane_of[task_id]
+
+    def limits(self, task_id: str) -> Limits:
+        return self._limits_of[task_id]
+
+    def push(self, key: TaskKey) -> None:
+        """The instance waits, behind those that compete alike."""
+        self._lanes.setdefault(self._lane_of[key.task_id], deque()).append(key)
+
+    def put_back(self, keys: Iterable[TaskKey]) -> None:
+        """These were taken but could not be queued: they wait again, before all others."""
+        for key in reversed(list(keys)):
+            self.free(key)
+            self._lanes.setdefault(self._lane_of[key.task_id], deque()).appendleft(key)
+
+    def take(self) -> list[TaskKey]:
+        """Those that are to be queued now, in order. An instance that moved on since may be among them."""
+        waiting = [(lane, len(keys)) for lane, keys in self._lanes.items()]
+        chosen: list[TaskKey] = []
+        for lane, count in admit(waiting, self._free()) if waiting else ():
+            keys = self._lanes[lane]
+            chosen += [keys.popleft() for _ in range(count)]
+            if not keys:
+                del self._lanes[lane]
+        return chosen
+
+    def why(self, task_id: str) -> str:
+        """What an instance of the task waits for."""
+        return explain(self._lane_of[task_id], self._free())
+
+    def hold(self, key: TaskKey) -> None:
+        """The instance takes its slots."""
+        self._taken.add(key)
+        self._count(key, 1)
+
+    def free(self, key: TaskKey) -> None:
+        """The instance gives its slots back, if it has any."""
+        if key in self._taken:
+            self._taken.remove(key)
+            self._count(key, -1)
+
+    def _count(self, key: TaskKey, by: int) -> None:
+        lane = self._lane_of[key.task_id]
+        self._by_pool[lane.pool] += by * lane.pool_slots
+        self._by_executor[lane.executor] += by
+        if lane.task_id:
+            self._by_task[lane.task_id] += by
+
+    @property
+    def taken(self) -> frozenset[TaskKey]:
+        return frozenset(self._taken)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether somebody waits though nothing of this run runs: only others can make room."""
+        return bool(self._lanes) and not self._taken
+
+    def _free(self) -> Free:
+        limited = (lane.task_id for lane in self._lanes if lane.task_id)
+        return Free(
+            run=self._dag.max_active_tasks - len(self._taken),
+            pools={name: None if slots < 0 else slots - self._by_pool[name] for name, slots in self.pools.items()},
+            executors={
+                name: None if slots is None else slots - self._by_executor[name]
+                for name, slots in self._executors.items()
+            },
+            tasks={task_id: self._task_bound(task_id) for task_id in limited},
+        )
+
+    def _task_bound(self, task_id: str) -> int | None:
+        limits = self._limits_of[task_id]
+        bounds = [bound for bound in (limits.task, limits.task_in_run) if bound is not None]
+        return min(bounds) - self._by_task[task_id] if bounds else None
