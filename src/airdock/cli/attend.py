@@ -46,7 +46,7 @@ class Attended(Protocol):
 class Terminal:
     """A container's pseudo terminal: what it prints goes to our stdout, what is typed here goes in.
 
-    `outside` is our end of it, and closed with this.
+    `outside` is our end of it, and stays the caller's to close.
     """
 
     def __init__(self, outside: int, *, interactive: bool) -> None:
@@ -79,9 +79,6 @@ class Terminal:
         if self._modes is not None:
             termios.tcsetattr(self._stdin, termios.TCSADRAIN, self._modes)
             self._modes = None
-        if self.outside >= 0:
-            os.close(self.outside)
-            self.outside = -1
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Say what is to be waited for."""

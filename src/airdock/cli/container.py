@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,20 @@ _PASS_ON: Final = {"allow_interspersed_args": False, "help_option_names": ["--he
 """Flags after IMAGE are the container's; `-h` is the host name, as with Docker."""
 
 
+_ENV = click.option(
+    "-e",
+    "--env",
+    multiple=True,
+    callback=to_env,
+    metavar="NAME[=VALUE]",
+    help="Set a variable; NAME alone takes ours.",
+)
+_INTERACTIVE = click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
+_TTY = click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
+_WORKDIR = click.option("-w", "--workdir", default="", metavar="PATH", help="Where the command starts.")
+_USER = click.option("-u", "--user", default="", metavar="NAME|UID[:GID]", help="As whom it runs.")
+
+
 @click.group()
 def container() -> None:
     """Run containers, look into them, remove them.
@@ -58,11 +72,9 @@ def container() -> None:
 @click.argument("image", shell_complete=complete_images)
 @click.argument("argv", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
-@click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
-@click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
-@click.option(
-    "-e", "--env", multiple=True, callback=to_env, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours."
-)
+@_INTERACTIVE
+@_TTY
+@_ENV
 @click.option(
     "--env-file",
     "env_files",
@@ -72,8 +84,8 @@ def container() -> None:
 )
 @click.option("-v", "--volume", "mounts", multiple=True, type=to_mount, metavar="SRC:DST[:ro]", help="Bind a path.")
 @click.option("--tmpfs", multiple=True, metavar="PATH", help="Mount memory at PATH.")
-@click.option("-w", "--workdir", default="", metavar="PATH", help="Where the command starts.")
-@click.option("-u", "--user", default="", metavar="NAME|UID[:GID]", help="As whom it runs.")
+@_WORKDIR
+@_USER
 @click.option("--entrypoint", metavar="PROGRAM", help="Replace the image's ENTRYPOINT; its CMD is dropped then.")
 @click.option("--network", type=click.Choice(["host", "none"]), default="host", show_default=True, help="Its network.")
 @click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m.")
@@ -115,13 +127,11 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
 @container.command("exec", cls=DockerCommand, context_settings=_PASS_ON)
 @click.argument("name", metavar="CONTAINER", shell_complete=complete_containers)
 @click.argument("argv", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("-i", "--interactive", is_flag=True, help="Give it our stdin.")
-@click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
-@click.option(
-    "-e", "--env", multiple=True, callback=to_env, metavar="NAME[=VALUE]", help="Set a variable; NAME alone takes ours."
-)
-@click.option("-w", "--workdir", default="", metavar="PATH", help="Where the command starts.")
-@click.option("-u", "--user", default="", metavar="NAME|UID[:GID]", help="As whom it runs.")
+@_INTERACTIVE
+@_TTY
+@_ENV
+@_WORKDIR
+@_USER
 @pass_session
 def exec_(
     session: Session, /, name: str, argv: tuple[str, ...], *, interactive: bool, tty: bool, **options: Any
@@ -151,9 +161,9 @@ def ps(session: Session, /, *, every: bool, quiet: bool, no_trunc: bool, templat
       airdock container ps --format '{{.Names}}: {{.Status}}'
     """
     with session.app() as app:
-        states = [state for state in app.engine.containers() if every or state.status == "running"]
-    states.sort(key=lambda state: state.created, reverse=True)
-    rows = [_row(state, whole=no_trunc) for state in states]
+        states = [state for state in app.engine.containers() if every or state.alive]
+    now = datetime.now(UTC)
+    rows = [_row(state, now, whole=no_trunc) for state in states]
     text = "\n".join(row["ID"] for row in rows) if quiet else render_rows(rows, template or _TABLE, _TITLES)
     if text:
         click.echo(text)
@@ -220,7 +230,7 @@ def _input(interactive: bool) -> Iterator[int]:
 
 
 def _attend(made: "Container", *, interactive: bool) -> "Ended":
-    if made.terminal is None:
+    if made.terminal < 0:
         attend(made)
     else:
         with open_terminal(made.terminal, interactive=interactive) as terminal:
@@ -238,23 +248,27 @@ def _tell_memory(ended: "Ended") -> None:
     tell(f"error: the container ran out of memory: {limit}, {peak}\n  do: give it more with --memory")
 
 
-def _row(state: "ContainerState", *, whole: bool) -> dict[str, str]:
+def _row(state: "ContainerState", now: datetime, *, whole: bool) -> dict[str, str]:
     command = f'"{shlex.join(state.command)}"'
-    age = render_age(datetime.now(UTC) - state.created)
+    created = datetime.fromisoformat(state.created)
     return {
         "ID": state.id if whole else state.id[:12],
         "Image": state.image,
         "Command": command if whole else fit(command, _COMMAND_CELLS),
-        "CreatedAt": state.created.isoformat(" ", "seconds"),
-        "RunningFor": f"{age} ago",
-        "State": state.status,
-        "Status": _status(state, age),
+        "CreatedAt": created.isoformat(" ", "seconds"),
+        "RunningFor": f"{render_age(now - created)} ago",
+        "State": state.current_status,
+        "Status": _status(state, now - created, now),
         "Ports": "",
         "Names": state.name,
     }
 
 
-def _status(state: "ContainerState", age: str) -> str:
-    if state.status == "running":
-        return f"Up {age}"
-    return f"Exited ({state.exit_code}) {age} ago" if state.exit_code is not None else state.status.capitalize()
+def _status(state: "ContainerState", age: timedelta, now: datetime) -> str:
+    match state.current_status:
+        case "running":
+            return f"Up {render_age(age)}"
+        case "exited" if state.ended:
+            return f"Exited ({state.exit_code}) {render_age(now - datetime.fromisoformat(state.ended))} ago"
+        case status:
+            return status.capitalize()

@@ -1,7 +1,7 @@
 """`airdock doctor`: what this machine can do for containers, and which switch is off where it can't."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,14 +14,13 @@ from airdock.model.states import TaskState
 if TYPE_CHECKING:
     from airdock.runtime.probe import Check
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "render_checks"]
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @pass_session
-@click.pass_context
-def doctor(ctx: click.Context, session: Session, /, *, as_json: bool) -> None:
+def doctor(session: Session, *, as_json: bool) -> None:
     """Say what this machine can do for containers; for each thing it can't, which switch to turn.
 
     The exit code is 1 when containers can't run here at all.
@@ -31,32 +30,32 @@ def doctor(ctx: click.Context, session: Session, /, *, as_json: bool) -> None:
       airdock doctor
       airdock doctor --json | jq '.checks[] | select(.ok | not)'
     """
-    from airdock.runtime.probe import can_run, probe  # help and completion go without it
+    from airdock.runtime.probe import check, gather  # help and completion go without it
 
-    checks = probe()
-    able = can_run(checks)
+    checks = check(gather(home=str(session.config().home)))
+    able = all(one.ok for one in checks if one.needed)
     if as_json:
-        listed = [{"name": one.name, "ok": one.ok, "found": one.found, "hint": one.hint} for one in checks]
-        click.echo(json.dumps({"containers": able, "checks": listed}, indent=2))
+        click.echo(json.dumps({"containers": able, "checks": [one.to_dict() for one in checks]}, indent=2))
     else:
-        click.echo(_render(checks, able))
-    ctx.exit(0 if able else 1)
+        click.echo(render_checks(checks, able))
+    click.get_current_context().exit(0 if able else 1)
 
 
-def _render(checks: Sequence["Check"], able: bool) -> str:
+def render_checks(checks: Sequence["Check"], able: bool) -> str:
+    """What was found, a line each, with what to do below what isn't there."""
     cells = max((width(one.name) for one in checks), default=0)
-    lines = []
-    for one in checks:
-        mark = (
-            paint("ok", TaskState.SUCCESS)
-            if one.ok
-            else paint("no", TaskState.UP_FOR_RETRY if able else TaskState.FAILED)
-        )
-        lines.append(f"{mark}   {one.name:{cells}}   {one.found}")
-        if not one.ok and one.hint:
-            lines += [
-                f"{'':{cells + 8}}do: {line}" if not index else f"{'':{cells + 12}}{line}"
-                for index, line in enumerate(one.hint.splitlines())
-            ]
-    verdict = "containers can run here" if able else "containers can't run here"
+    lines = [line for one in checks for line in _lines(one, cells)]
+    verdict = "Containers can run here." if able else "Containers can't run here: mend what is marked NO."
     return "\n".join([*lines, "", paint(verdict, TaskState.SUCCESS if able else TaskState.FAILED)])
+
+
+def _lines(one: "Check", cells: int) -> Iterator[str]:
+    if one.ok:
+        mark = paint("ok", TaskState.SUCCESS)
+    else:
+        mark = paint("NO", TaskState.FAILED) if one.needed else paint("no", TaskState.UP_FOR_RETRY)
+    yield f"{mark}   {one.name:{cells}}   {one.found}"
+    if not one.ok and one.hint:
+        first, *rest = one.hint.splitlines()
+        yield f"{'':{cells + 8}}do: {first}"
+        yield from (f"{'':{cells + 12}}{line}" for line in rest)

@@ -29,7 +29,7 @@ _COMMANDS: Final = {
 }
 
 
-class _PipeClosed(Exception):
+class _PipeClosedError(Exception):
     """Whoever read our output stopped; click would end with 1, as if something had failed."""
 
 
@@ -39,7 +39,7 @@ class _Root(LazyGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError as error:
-            raise _PipeClosed from error
+            raise _PipeClosedError from error
         return result
 
 
@@ -93,7 +93,7 @@ def _run(argv: list[str] | None) -> int:
     except AirdockError as error:
         tell(render_error(error), color=session.color)
         return error.exit_code if error.exit_code > 2 else session.failure_code or error.exit_code
-    except _PipeClosed:
+    except _PipeClosedError:
         # The interpreter flushes stdout once more at its end; give it somewhere that takes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_CLOSED

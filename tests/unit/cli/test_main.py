@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from airdock import __version__
+from airdock.cli.doctor import render_checks
 from airdock.cli.errors import render_error, render_fault, tell_before
 from airdock.cli.main import airdock
 from airdock.errors import AirdockError, StepFailedError, UnknownImageError
+from airdock.runtime.probe import Check
 
 HEAVY = {"sqlalchemy", "rich", "httpx", "alembic", "jinja2", "pendulum"}
 
@@ -219,3 +221,28 @@ def test_completion_knows_commands_and_flags(tmp_path: Path, words: str, expecte
         COMP_CWORD=str(len(words.split()) - 1),
     )
     assert f"plain,{expected}" in ended.stdout.splitlines()
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    code = f"import sys; sys.path.insert(0, {str(docs)!r}); import make_cli; sys.stdout.write(make_cli.render())"
+    printed = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == (docs / "cli.md").read_text().split(), "run python docs/make_cli.py"
+
+
+def test_doctor_says_below_what_is_off_how_to_turn_it_on() -> None:
+    checks = [
+        Check(name="overlay", ok=True, found="works"),
+        Check(name="user namespaces", ok=False, found="off by sysctl", hint="sysctl -w user.max_user_namespaces=1"),
+        Check(name="limits", ok=False, found="none", hint="ask for\ndelegation", needed=False),
+    ]
+    assert click.unstyle(render_checks(checks, able=False)).splitlines() == [
+        "ok   overlay           works",
+        "NO   user namespaces   off by sysctl",
+        "                       do: sysctl -w user.max_user_namespaces=1",
+        "no   limits            none",
+        "                       do: ask for",
+        "                           delegation",
+        "",
+        "Containers can't run here: mend what is marked NO.",
+    ]
