@@ -1,0 +1,323 @@
+"""The façade over the container column: find, build and run images, and look after containers.
+
+Everything that starts a container goes through `Engine.run`. It applies the image's own settings (entrypoint, command,
+environment, folder, user), binds the host's folders where the image needs them, and keeps the layers of what it ran
+from being removed for as long as this process lives, since its containers live no longer.
+"""
+
+import json
+import os
+import secrets
+import selectors
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from airdock.builder.base import BuildRequest, Command
+from airdock.clock import Clock
+from airdock.errors import ContainerError, StepFailedError
+from airdock.images.image import Image, Layer
+from airdock.images.store import ImageStore
+from airdock.model.progress import Report
+from airdock.model.usage import Resources
+from airdock.model.workload import Mount
+from airdock.oci.config import ImageConfig
+from airdock.oci.digest import Digest
+from airdock.runtime.kill import kill_container
+from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
+from airdock.runtime.spec import make_config
+from airdock.runtime.state import ContainerState, find_container, list_containers
+
+__all__ = ["DEFAULT_PATH", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of", "host_folders"]
+
+HOST_LABEL: Final = "airdock.host"
+"""The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What PATH is where an image says nothing, as with Docker."""
+
+_READ_BYTES: Final = 64 * 1024
+
+_ADJECTIVES: Final = (
+    "brisk",
+    "calm",
+    "clear",
+    "fair",
+    "gentle",
+    "keen",
+    "light",
+    "mellow",
+    "quick",
+    "quiet",
+    "swift",
+    "warm",
+)
+_NOUNS: Final = (
+    "anchor",
+    "beacon",
+    "breeze",
+    "buoy",
+    "cove",
+    "ferry",
+    "gull",
+    "harbor",
+    "keel",
+    "pier",
+    "reef",
+    "skiff",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """One container to be run.
+
+    `argv` replaces the image's CMD, `entrypoint` its ENTRYPOINT (and drops its CMD, as Docker does); None keeps them.
+    `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is "host" or "none".
+    """
+
+    argv: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    tmpfs: Sequence[str] = ()
+    user: str = ""
+    workdir: str = ""
+    network: str = "host"
+    resources: Resources = Resources()
+    name: str = ""
+    hostname: str = ""
+    terminal: bool = False
+    read_only_root: bool = False
+    image_name: str = ""
+    """What the image was asked for as, to be shown by `container ps`."""
+
+
+class Engine:
+    """Images and containers of one home folder. `builtin` makes the images that need no build, such as "host"."""
+
+    def __init__(
+        self,
+        *,
+        images: ImageStore,
+        launcher: Launcher,
+        containers: Path,
+        cache: Path,
+        clock: Clock,
+        builtin: Callable[[str], Image | None] = lambda name: None,
+    ) -> None:
+        self.images = images
+        self.launcher = launcher
+        self._containers = containers
+        self._cache = cache
+        self._clock = clock
+        self._builtin = builtin
+        self._owner = f"engine of process {os.getpid()} {secrets.token_hex(4)}"
+        self._leased: dict[Digest, Path] = {}
+        self._lock = threading.Lock()
+
+    def find(self, name: str) -> Image:
+        """The image of that name, digest or id. Raises UnknownImageError."""
+        return self._builtin(name) or self.images.find(name)
+
+    def build(self, request: BuildRequest, report: Report) -> Image:
+        """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
+        from airdock.builder.build import build  # running containers goes without the builder
+
+        return build(
+            request,
+            store=self.images,
+            run=self._run_step,
+            find=self.find,
+            report=report,
+            clock=self._clock,
+            cache=self._cache,
+        )
+
+    def run(self, image: Image, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
+        """Start a container; comes back once its command was executed. The descriptors stay the caller's.
+
+        The caller waits for it and removes it. Raises CommandNotFoundError, NotExecutableError, IsolationError,
+        ContainerError.
+        """
+        argv = command_of(image.config, request)
+        if not argv:
+            raise ContainerError(
+                "expected a command: the image has neither ENTRYPOINT nor CMD, and none was given",
+                hint="name one after the image",
+            )
+        container_id = secrets.token_hex(32)
+        config = make_config(
+            argv=argv,
+            env=environment_of(image.config, request),
+            cwd=request.workdir or image.config.working_dir or "/",
+            user=request.user or image.config.user,
+            hostname=request.hostname or container_id[:12],
+            terminal=request.terminal,
+            binds=[*host_folders(image.labels), *request.mounts],
+            tmpfs=request.tmpfs,
+            network=request.network,
+            resources=request.resources,
+            read_only_root=request.read_only_root,
+        )
+        bundle = Bundle(
+            id=container_id,
+            config=config,
+            layers=self._layer_paths([layer.diff_id for layer in image.layers]),
+            folder=self._folder(container_id),
+            name=self._claim_name(request.name),
+            image=request.image_name or image.image_id.hex[:12],
+            image_digest=image.digest,
+        )
+        return self._start(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def containers(self) -> list[ContainerState]:
+        """Containers of this home, running or ended, the youngest first."""
+        return list_containers(self._containers)
+
+    def container(self, name: str) -> ContainerState:
+        """The container of that name, id, or unique beginning of an id. Raises UnknownContainerError."""
+        return find_container(self._containers, name)
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove an ended container; with `force` a running one is killed first."""
+        state = self.container(name)
+        if state.alive:
+            if not force:
+                raise ContainerError(
+                    f"expected a container that has ended, found {name} running",
+                    hint=f"stop it, or airdock container rm -f {name}",
+                )
+            kill_container(state)
+        self.launcher.remove(Path(state.folder))
+
+    def _start(self, bundle: Bundle, *, stdin: int, stdout: int, stderr: int) -> Container:
+        try:
+            return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+        except BaseException:
+            self.launcher.remove(bundle.folder)
+            raise
+
+    def _run_step(self, command: Command, output: Callable[[bytes], None]) -> Layer:
+        """One RUN of a build: `builder.base.RunStep`."""
+        container_id = secrets.token_hex(32)
+        config = make_config(
+            argv=command.argv,
+            env=command.env,
+            cwd=command.cwd,
+            user=command.user,
+            hostname="build",
+            binds=[*host_folders(command.labels), *command.mounts],
+            network=command.network,
+        )
+        bundle = Bundle(
+            id=container_id,
+            config=config,
+            layers=self._layer_paths(command.layers),
+            folder=self._folder(container_id),
+            name=f"build-{container_id[:6]}",
+            image="(build)",
+        )
+        with _Pipe(output) as pipe:
+            container = self._start(bundle, stdin=pipe.nothing, stdout=pipe.writing, stderr=pipe.writing)
+            try:
+                pipe.pump(container)
+                ended = container.wait()
+                assert ended is not None
+                if ended.exit_code != 0:
+                    raise StepFailedError(_failure(ended), command_exit=ended.exit_code)
+                return self.images.commit_upper(container.upper, ignore=container.mount_points)
+            finally:
+                container.remove()
+
+    def _layer_paths(self, diff_ids: Sequence[Digest]) -> tuple[Path, ...]:
+        with self._lock:
+            missing = [diff_id for diff_id in diff_ids if diff_id not in self._leased]
+            if missing:
+                self.images.lease(missing, self._owner)
+        for diff_id in missing:
+            path = self.images.layer_path(diff_id)  # may take long, so not under the lock
+            with self._lock:
+                self._leased[diff_id] = path
+        return tuple(self._leased[diff_id] for diff_id in diff_ids)
+
+    def _folder(self, container_id: str) -> Path:
+        return self._containers / container_id
+
+    def _claim_name(self, name: str) -> str:
+        if not name:
+            return f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_NOUNS)}_{secrets.token_hex(2)}"
+        taken = next((state for state in self.containers() if state.name == name), None)
+        if taken:
+            raise ContainerError(
+                f"expected a name that isn't taken, found {name} on container {taken.id[:12]}",
+                hint=f"airdock container rm {name}",
+            )
+        return name
+
+
+class _Pipe:
+    """What a build step prints, handed on as it comes; `nothing` is an empty stdin."""
+
+    def __init__(self, output: Callable[[bytes], None]) -> None:
+        self._output = output
+        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._reading, self.writing = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._reading, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in (self.nothing, self._reading, self.writing):
+            os.close(descriptor)
+
+    def pump(self, container: Container) -> None:
+        """Hand on what is printed until the container has ended; what outlives it can't print any more."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._reading, selectors.EVENT_READ)
+            selector.register(container.fileno(), selectors.EVENT_READ)
+            while all(key.fd != container.fileno() for key, _ in selector.select()):
+                self._read()
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            while piece := os.read(self._reading, _READ_BYTES):
+                self._output(piece)
+        except BlockingIOError:
+            pass
+
+
+def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
+    """What is executed: ENTRYPOINT then CMD, each as replaced by the request.
+
+    Source: Docker's rules for ENTRYPOINT and CMD; replacing the entrypoint drops the image's own CMD.
+    """
+    if request.entrypoint is not None:
+        return (*request.entrypoint, *(request.argv or ()))
+    return (*(config.entrypoint or ()), *(request.argv if request.argv is not None else config.cmd or ()))
+
+
+def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
+    """The variables that the command sees: a PATH at least, the image's, the request's over them."""
+    own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
+    return {"PATH": DEFAULT_PATH, **own, **request.env}
+
+
+def host_folders(labels: Mapping[str, str]) -> list[Mount]:
+    """What an image made on this machine's own folders needs bound, read-only, each at its own path."""
+    if HOST_LABEL not in labels:
+        return []
+    described: dict[str, Any] = json.loads(labels[HOST_LABEL])
+    return [Mount(source=path, target=path) for path in described["binds"]]
+
+
+def _failure(ended: Ended) -> str:
+    if ended.oom:
+        return f"the command ran out of memory at {ended.usage.memory_peak_bytes >> 20} MiB"
+    if ended.signal:
+        return f"the command was killed by signal {ended.signal}"
+    return f"the command ended with exit code {ended.exit_code}"
