@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if (argv or sys.argv[1:]) == ["--version"]:
         print(f"{PROGRAM} {__version__}")  # noqa: T201 - scripts ask this often, so it's answered before anything else
         sys.exit(0)
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
     sys.exit(_run(argv))
@@ -100,6 +101,18 @@ def _run(argv: list[str] | None) -> int:
     except Exception as error:
         tell(render_fault(error), color=session.color)
         return session.failure_code or FAULT
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """The first Ctrl-C cleans up; while that goes on, the next only says so."""
+    signal.signal(number, _wait_for_me)
+    raise KeyboardInterrupt
+
+
+def _wait_for_me(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.default_int_handler)
+    # Not through sys.stderr, which may be in the middle of a write.
+    os.write(2, b"stopping; Ctrl-C once more stops at once and may leave things behind\n")
 
 
 def _unwind(number: int, frame: FrameType | None) -> NoReturn:

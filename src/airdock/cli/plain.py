@@ -11,8 +11,16 @@ from airdock.cli.tables import fit
 from airdock.cli.units import render_seconds
 from airdock.cli.words import Tail, build_end, did, paint, printable, stands
 from airdock.model.outcome import Failed, Lost
-from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, BuildStep, Progress, TaskChanged
-from airdock.model.states import TaskState
+from airdock.model.progress import (
+    BuildFinished,
+    BuildOutput,
+    BuildStarted,
+    BuildStep,
+    Progress,
+    RunChanged,
+    TaskChanged,
+)
+from airdock.model.states import RunState, TaskState
 
 __all__ = ["PlainView", "failure"]
 
@@ -54,6 +62,8 @@ class PlainView:
                     yield f"       | {printable(event.line)}"
             case BuildFinished():
                 yield f"image  {event.label}  {build_end(board.builds[event.build])}"
+            case RunChanged(state=RunState.RUNNING):
+                yield f"run    {event.dag_id} {event.run_id}  running"
             case TaskChanged():
                 yield from self._task(event, board.tasks[event.key])
 

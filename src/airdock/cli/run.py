@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airdock.cli.board import Board
-from airdock.cli.errors import INTERRUPTED, tell
+from airdock.cli.errors import tell
 from airdock.cli.feed import Feed
 from airdock.cli.json_lines import JsonView
 from airdock.cli.names import complete_runs
@@ -77,10 +77,10 @@ def run(
         feed = Feed(view, clock=SystemClock())
         try:
             ended = app.run_file(path, dag_id=dag_id, conf=given, resume=resume, report=feed)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             feed.close()
             _tell_stopped(feed.board, target)
-            context.exit(INTERRUPTED)
+            raise
         except AirdockError as error:
             feed.close()
             if isinstance(view, JsonView):

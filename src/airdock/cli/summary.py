@@ -75,6 +75,8 @@ class Summary:
         }
 
     def _failures(self) -> Iterator[str]:
+        if self.board.run and self.board.run.reason:
+            yield self.board.run.reason
         for task in self.board.tasks.values():
             if task.state is TaskState.FAILED:
                 yield f"{paint('failed', task.state)}: {task.key.label}: {fit(did(task), _REASON_CELLS)}"

@@ -40,7 +40,7 @@ _COLOURS: Final = {
     TaskState.RUNNING: "cyan",
 }
 _CONTROLS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f]")
-_REASONS: Final = {"image": "its image", "slot": "a free slot", "slots": "a free slot", "pool": "its pool"}
+_REASONS: Final = {"image": "its image", "slot": "a free slot"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
