@@ -21,6 +21,7 @@ from airdock.model.usage import Usage, UsageSource
 from airdock.model.workload import Workload
 from airdock.runner.base import RUNNER_NAME, WORKSPACE, Ended, Launch
 from airdock.runner.channel import SOCKET_NAME
+from airdock.runner.pack import runner_argv
 from airdock.runner.spool import Process
 
 __all__ = ["DIGEST_PREFIX", "ProcessStarter"]
@@ -54,23 +55,17 @@ class ProcessStarter:
         argv = self._argv(launch, python)
         # The process is to die with us however we die; where util-linux is missing, `clear` finds it afterwards.
         guard = [self._setpriv, "--pdeathsig", "KILL", "--"] if self._setpriv else []
-        folder = os.open(launch.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # The channel is named through a descriptor: the kernel takes at most 107 bytes of a socket's address.
-            environ = self._environment(launch, python, channel=f"/proc/self/fd/{folder}/{SOCKET_NAME}")
-            _check(argv[0], environ["PATH"])
-            process = subprocess.Popen(
-                [*guard, *argv],
-                env=environ,
-                cwd=self.paths(workload)["workspace"] or launch.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=launch.stdout,
-                stderr=launch.stderr,
-                start_new_session=True,
-                pass_fds=[folder],
-            )
-        finally:
-            os.close(folder)
+        environ = self._environment(launch, python)
+        _check(argv[0], environ["PATH"])
+        process = subprocess.Popen(
+            [*guard, *argv],
+            env=environ,
+            cwd=self.paths(workload)["workspace"] or launch.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=launch.stdout,
+            stderr=launch.stderr,
+            start_new_session=True,
+        )
         save_bytes(launch.folder / _PID, str(Process.of(process.pid)).encode(), durable=False)
         return ProcessRunning(launch.id, process)
 
@@ -98,12 +93,11 @@ class ProcessStarter:
                 if not workload.argv:
                     raise CommandNotFoundError("expected a command, found none: only images bring one")
                 return list(workload.argv)
-            case "sdk":
-                return [self._python, str(launch.folder / RUNNER_NAME)]
-            case _:
-                return [python, str(launch.folder / RUNNER_NAME)]
+            case mode:
+                chosen = self._python if mode == "sdk" else python
+                return [*runner_argv(mode, chosen, str(launch.folder / RUNNER_NAME))]
 
-    def _environment(self, launch: Launch, python: str, *, channel: str) -> dict[str, str]:
+    def _environment(self, launch: Launch, python: str) -> dict[str, str]:
         folder = str(Path(python).parent)
         path = self._environ.get("PATH", os.defpath)
         return {
@@ -111,7 +105,7 @@ class ProcessStarter:
             "PYTHONUNBUFFERED": "1",
             **launch.workload.env,
             "PATH": f"{folder}{os.pathsep}{launch.workload.env.get('PATH', path)}",
-            "AIRDOCK_CHANNEL": channel,
+            "AIRDOCK_CHANNEL": str(launch.folder / SOCKET_NAME),
             "AIRDOCK_WORKSPACE": self.paths(launch.workload)["workspace"],
             _MARK: launch.id,
         }

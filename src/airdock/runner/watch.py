@@ -17,6 +17,8 @@ _HELLO_S: Final = 120.0
 """How long a runner may take until it says hello: interpreters start in a blink, but not from a slow disk."""
 _LINGER_S: Final = 60.0
 """How long a process may stay after it reported its result."""
+_OWN_TIMEOUT_S: Final = 2.0
+"""How much later than the runner the supervisor ends what runs too long: the runner can let the task say goodbye."""
 _LEASE_SHARE: Final = 0.8
 """The part of a lease after which a try is killed that didn't get it renewed: dying takes its time too."""
 
@@ -148,8 +150,9 @@ class Watch:
     def _arm_deadline(self) -> None:
         deadline_s = self._attempt.workload.deadline_s
         if deadline_s is not None:
+            slack_s = _OWN_TIMEOUT_S if self._attempt.workload.payload.get("execution_timeout_s") else 0.0
             reason = f"ran longer than its execution_timeout of {deadline_s:g} s"
-            self._arm("deadline", deadline_s, lambda: self.end(Failed(reason=reason)))
+            self._arm("deadline", deadline_s + slack_s, lambda: self.end(Failed(reason=reason)))
 
     def _keep_lease(self) -> None:
         """Count the lease from before it was asked for, so that it never ends later here than at its giver."""

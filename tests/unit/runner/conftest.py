@@ -19,7 +19,8 @@ RUNNER = """
 import json, os, socket, struct, sys, time
 
 connection = socket.socket(socket.AF_UNIX)
-connection.connect(os.environ["AIRDOCK_CHANNEL"])
+folder = os.open(os.path.dirname(os.environ["AIRDOCK_CHANNEL"]), os.O_RDONLY)  # addresses of sockets are short
+connection.connect("/proc/self/fd/%d/channel.sock" % folder)
 
 def send(**message):
     body = json.dumps(message).encode()
