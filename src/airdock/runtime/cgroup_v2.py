@@ -166,7 +166,7 @@ def take_place(place: Place, tree: Tree) -> None:
 
 
 def leave_place(place: Place, tree: Tree) -> None:
-    """Undo `take_place`, unless containers or another launcher still need it. Raises OSError."""
+    """Undo `take_place`, unless containers or another launcher still need it. Idempotent; raises OSError."""
     leaf = f"{place.folder}/{LEAF}"
     if not place.moving or tree.children(place.folder) != [leaf]:
         return

@@ -103,16 +103,14 @@ class Cgroups:
         if self._taken:
             with contextlib.suppress(OSError):  # somebody else came in, and cleans up after himself
                 leave_place(self._place, self._tree)
-                self._taken = False
 
     def _make_v2(self, name: str) -> Cgroup:
         if not self._place.folder:
             return NoCgroup(self.reason)
         folder = f"{self._place.folder}/airdock-{name}"
         try:
-            if not self._taken:
-                take_place(self._place, self._tree)
-                self._taken = True
+            take_place(self._place, self._tree)
+            self._taken = True
             self._tree.make(folder)
         except OSError as error:
             return NoCgroup(f"{folder} could not be made: {error.strerror}")

@@ -9,10 +9,11 @@ __all__ = ["Measured", "from_rusage", "measure"]
 
 
 class Measured(Protocol):
-    """A cgroup, as far as measuring goes."""
+    """A cgroup, as far as measuring goes; None is what it can't tell."""
 
-    def usage(self) -> Usage | None:
-        """What its processes used so far, or None where it can't tell both memory and processor time."""
+    def memory_peak_bytes(self) -> int | None: ...
+
+    def cpu_s(self) -> float | None: ...
 
 
 def from_rusage(rusage: struct_rusage) -> Usage:
@@ -28,6 +29,13 @@ def from_rusage(rusage: struct_rusage) -> Usage:
 
 
 def measure(cgroup: Measured | None, rusage: struct_rusage) -> Usage:
-    """The better of both sources. Ask before the cgroup is removed."""
-    counted = cgroup.usage() if cgroup is not None else None
-    return counted if counted is not None else from_rusage(rusage)
+    """The better count of memory and of time; "cgroup" only where both come from it. Ask before it is removed."""
+    told = from_rusage(rusage)
+    if cgroup is None:
+        return told
+    memory, cpu = cgroup.memory_peak_bytes(), cgroup.cpu_s()
+    return Usage(
+        memory_peak_bytes=memory if memory is not None else told.memory_peak_bytes,
+        cpu_s=cpu if cpu is not None else told.cpu_s,
+        source=UsageSource.CGROUP if memory is not None and cpu is not None else UsageSource.RUSAGE,
+    )
