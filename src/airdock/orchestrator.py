@@ -10,7 +10,7 @@ from airdock.clock import Clock, SystemClock
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
-from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.model.states import RunState, TaskState
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
@@ -110,8 +110,6 @@ class Orchestrator:
         """
         key = run if isinstance(run, RunKey) else self.find_run(run).key
         found = self._store.load_run(key)
-        if found.state in RUN_FINISHED:
-            return found.state
         is_dead = bool(found.owner) and Owner.parse(found.owner).is_dead()
         return self._take_up(key, displacing=found.owner if is_dead else "")
 

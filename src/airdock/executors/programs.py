@@ -21,7 +21,7 @@ from pathlib import Path
 
 from airdock.clock import Clock, SystemClock
 from airdock.executors.base import Emit, Finished, RunInfo, Started
-from airdock.files import save_json
+from airdock.files import TEMPORARY_PREFIX, save_json
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Ending, Failed, Lost, Outcome, Succeeded, Times
 from airdock.model.workload import Workload
@@ -136,10 +136,13 @@ class Programs:
 
     def recover(self, *, emit: Emit) -> None:
         self.start()
-        for path in sorted(self._running.iterdir()):
+        for path in sorted(self._running.glob("*.json")):
             _kill(json.loads(path.read_text()))
             path.unlink()
-        for path in sorted(self._outcomes.iterdir()):
+        for folder in (self._running, self._outcomes):
+            for unfinished in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                unfinished.unlink()
+        for path in sorted(self._outcomes.glob("*.json")):
             kept = json.loads(path.read_text())
             emit(Finished(key=TryKey.from_dict(kept["key"]), outcome=Outcome.from_dict(kept["outcome"])))
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from airdock.clock import Clock, SystemClock
 from airdock.dag.serialized import SerializedDag
-from airdock.errors import ConflictError
+from airdock.errors import ConflictError, UnknownRunError
 from airdock.executors.base import Executor
 from airdock.model.events import Event, Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey, TryKey
@@ -30,7 +30,7 @@ from airdock.scheduler.ready import Ready
 from airdock.scheduler.tell import tell_run, tell_tasks
 from airdock.scheduler.view import RunView
 from airdock.scheduler.workloads import make_workload
-from airdock.store.base import Store
+from airdock.store.base import ACTIVE, Store
 from airdock.store.records import Answer, Batch, Expansion, Run, RunTransition, Transition
 
 __all__ = ["Scheduler"]
@@ -99,20 +99,23 @@ class Scheduler:
         with passing(self._reached, "lease"):
             run = self._store.take_run(key, owner=self._owner, lease_s=self._lease_s, displacing=displacing)
         self._renew_at = self._clock.monotonic() + self._lease_s / 3
-        state = run.state if run.state in RUN_FINISHED else self._drive(run)
+        course = self._load(run)
+        turn = _Turn(events=[RunBegan()])
+        self._recover(course, turn)
+        if run.state in RUN_FINISHED:
+            self._acknowledge(turn.finished)
+            state = run.state
+        else:
+            state = self._drive(course, turn)
         with passing(self._reached, "release"):
             self._store.release_run(key, owner=self._owner)
         return state
 
     # The way of a run
 
-    def _drive(self, run: Run) -> RunState:
-        course = self._load(run)
-        turn = _Turn(events=[RunBegan()])
-        if run.state is RunState.RUNNING:
-            self._recover(course, turn)
-        else:
-            now = self._clock.now()
+    def _drive(self, course: Course, turn: _Turn) -> RunState:
+        run, now = course.run, self._clock.now()
+        if run.state is RunState.QUEUED:
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         self._request(course)
         try:
@@ -142,7 +145,10 @@ class Scheduler:
         return Course(run=run, dag=dag, view=view, ready=ready)
 
     def _recover(self, course: Course, turn: _Turn) -> None:
-        """Endings that were kept come first; tries that nobody ended and nobody runs any more are lost."""
+        """Endings that were kept come first; tries that nobody ended and nobody runs any more are lost.
+
+        Also for a new run: what a dead process left is cleared up by whoever comes next.
+        """
         waiting = frozenset(course.active_tries())
         adopted: set[TryKey] = set()
         for executor in self._executors.values():
@@ -296,8 +302,20 @@ class Scheduler:
                 case _Cancel():
                     self._stopping.set()
                     self._cancel_all(course)
+                case Finished() if self._is_stored(message):
+                    self._acknowledge([message])
                 case _:
-                    pass  # of another run: whoever resumes that run needs it, so it isn't acknowledged
+                    pass  # of another run: whoever resumes that run needs to be told
+
+    def _is_stored(self, event: Finished) -> bool:
+        """Whether this ending of another run's try was committed, but its process died before it acknowledged it."""
+        task = event.key.task
+        try:
+            rows = self._store.list_instances(task.run, task_id=task.task_id)
+        except UnknownRunError:
+            return True
+        current = (row.key.attempt(row.try_number) for row in rows if row.state in ACTIVE)
+        return event.key not in current
 
     def _take_reply(self, course: Course, turn: _Turn, reply: Reply, now: datetime) -> None:
         if course.view.answer(reply.environment) is not None:
