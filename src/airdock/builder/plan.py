@@ -11,12 +11,13 @@ from airdock.builder.flags import nearest
 from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild, Transfer
 from airdock.builder.interpret import Interpreter
 from airdock.builder.parser import parse
-from airdock.builder.platforms import Platform, parse_platform
+from airdock.builder.platforms import parse_platform, platform_arguments, render_platform
 from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS
 from airdock.builder.steps import CopyFiles, Plan, PlannedStage
 from airdock.builder.words import expand_word
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Platform
 
 __all__ = ["Selection", "plan", "select"]
 
@@ -157,7 +158,7 @@ def _empty_config(platform: Platform) -> ImageConfig:
 
 
 def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform) -> dict[str, str]:
-    values = platform.arguments()
+    values = platform_arguments(platform)
     values.update({name: args[name] for name in values if name in args})
     for arg in file.arguments:
         for pair in arg.pairs:
@@ -196,9 +197,11 @@ def _stage_index(file: Dockerfile, name: str, *, before: int) -> int | None:
 def _base(file: Dockerfile, index: int, globals_: Mapping[str, str], platform: Platform) -> int | str | None:
     start = file.stages[index].start
     if start.platform:
-        wanted = parse_platform(expand_word(start.platform, globals_, escape=file.escape))
-        if wanted != platform:
-            raise DockerfileError(f"expected the platform {platform}, which this machine has, found {wanted}")
+        wanted = render_platform(parse_platform(expand_word(start.platform, globals_, escape=file.escape)))
+        if wanted != render_platform(platform):
+            raise DockerfileError(
+                f"expected the platform {render_platform(platform)}, which this machine has, found {wanted}"
+            )
     name = expand_word(start.image, globals_, escape=file.escape).strip()
     if not name:
         raise DockerfileError(

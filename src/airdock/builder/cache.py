@@ -1,0 +1,91 @@
+"""What was built before: by a key over all that went into a step, the layer that came out.
+
+cache/
+  <key's first two digits>/<key>    JSON: the layer's diff id and descriptor; missing and damaged files are misses
+  .tmp-XXXXXXXX/                    working folder of a build
+    lock                            held while that build goes on; what nobody holds is a leftover, and removed
+    layer.tar
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from airdock.errors import AirdockError
+from airdock.files import TEMPORARY_PREFIX, save_json
+from airdock.images.image import Layer
+from airdock.images.locks import take_lock
+from airdock.images.store import ImageStore
+from airdock.images.trees import remove_tree
+from airdock.oci.descriptor import Descriptor
+from airdock.oci.digest import Digest
+
+__all__ = ["BuildCache", "make_key"]
+
+_VERSION: Final = 1
+"""Part of every key: raised when the same inputs come to mean another layer."""
+
+
+def make_key(kind: str, **inputs: Any) -> str:
+    """The key of a step from all that decides what comes out of it, as JSON values."""
+    text = json.dumps([_VERSION, kind, inputs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class BuildCache:
+    """Steps and their layers in one folder; safe for several builds at once."""
+
+    def __init__(self, *, folder: Path, store: ImageStore) -> None:
+        self._folder = folder
+        self._store = store
+
+    def load(self, key: str) -> Layer | None:
+        """The layer of a step, kept by the store from now on; None where it is unknown or gone."""
+        try:
+            document = json.loads(self._path(key).read_bytes())
+            layer = Layer(
+                diff_id=Digest.parse(document["diff_id"]), descriptor=Descriptor.from_json(document["descriptor"])
+            )
+        except (OSError, ValueError, TypeError, KeyError, AirdockError):
+            return None
+        return layer if self._store.keep(layer) else None
+
+    def save(self, key: str, layer: Layer) -> None:
+        """Remember the layer of a step. Losing it costs a build, so nothing waits for the disk."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_json(path, {"diff_id": layer.diff_id, "descriptor": layer.descriptor.to_json()}, durable=False)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+    @contextmanager
+    def working_folder(self) -> Iterator[Path]:
+        """A folder of its own for one build, gone afterwards; those of builds that were killed go first."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._folder.glob(f"{TEMPORARY_PREFIX}*"):
+            _remove_unless_held(leftover)
+        folder = self._folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
+        # Readable for others: commands that run under other ids see heredocs that are kept here.
+        folder.mkdir(mode=0o755)
+        lock = take_lock(folder / "lock")
+        assert lock is not None
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+            os.close(lock)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    try:
+        lock = take_lock(folder / "lock", wait=False)
+    except OSError:
+        return
+    if lock is not None:
+        remove_tree(folder)
+        os.close(lock)

@@ -1,0 +1,269 @@
+"""Doing one step: a command run, files copied, a folder made; each kept in the cache under all that decided it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from airdock.builder.base import BuildRequest, Command, RunStep
+from airdock.builder.cache import BuildCache, make_key
+from airdock.builder.ignore import parse_ignore_file
+from airdock.builder.interpret import HOST_LABEL
+from airdock.builder.output import StepOutput
+from airdock.builder.settings import PROXY_ARGUMENTS, env_to_dict
+from airdock.builder.steps import CopyFiles, MakeFolder, RunCommand, Step
+from airdock.errors import (
+    AirdockError,
+    BuildError,
+    CommandNotFoundError,
+    DockerfileError,
+    NotExecutableError,
+    StepFailedError,
+    UnsafeArchiveError,
+)
+from airdock.files import save_bytes
+from airdock.images.image import Image, Layer
+from airdock.images.store import ImageStore
+from airdock.model.progress import Report
+from airdock.model.workload import Mount
+from airdock.oci.config import ImageConfig
+from airdock.oci.digest import Digest
+
+__all__ = ["FIXED_TIME", "Built", "Performer"]
+
+FIXED_TIME: Final = 946_684_800
+"""2000-01-01, in seconds: late enough for zip archives, which can't say anything before 1980 in any time zone."""
+
+_COPY: Final = "airdock.builder.copying:copy_files"
+_MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
+_LARGEST_IGNORE_FILE: Final = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """A stage as far as it is. `labels` are those of the image that it all began with."""
+
+    layers: tuple[Layer, ...]
+    config: ImageConfig
+    labels: Mapping[str, str]
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        return tuple(layer.diff_id for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performer:
+    """What the steps of one build share. `folder` is its working folder, `done` the stages that are finished."""
+
+    request: BuildRequest
+    store: ImageStore
+    run: RunStep
+    report: Report
+    cache: BuildCache
+    folder: Path
+    images: Mapping[str, Image]
+    done: dict[int, Built]
+    epoch: int | None
+
+    def perform(self, step: Step, below: Built) -> tuple[Layer | None, bool]:
+        """The layer that a step adds to the stage below it, None for none, and whether it was known.
+
+        Raises `StepFailedError`, or `BuildError` for what can't be copied, with the line as `where`.
+        """
+        try:
+            match step.action:
+                case RunCommand():
+                    return self._run_command(step, step.action, below)
+                case CopyFiles():
+                    return self._copy_files(step.action, below)
+                case MakeFolder():
+                    return self._make_folder(step.action, below)
+                case None:
+                    return None, True
+        except (StepFailedError, DockerfileError):
+            raise
+        except (BuildError, UnsafeArchiveError) as error:
+            raise BuildError(error.message, where=self._where(step), hint=error.hint) from error
+
+    def _where(self, step: Step) -> str:
+        return f"{self.request.name}:{step.line}"
+
+    def _load(self, key: str) -> Layer | None:
+        return None if self.request.no_cache else self.cache.load(key)
+
+    # RUN
+
+    def _run_command(self, step: Step, action: RunCommand, below: Built) -> tuple[Layer, bool]:
+        network = action.network or self.request.network
+        key = make_key(
+            "run",
+            layers=below.diff_ids,
+            argv=action.argv,
+            env=action.env,
+            cwd=action.cwd,
+            user=action.user,
+            network=network,
+            script=action.script.content if action.script else None,
+            host=below.labels.get(HOST_LABEL),
+            epoch=self.epoch,
+        )
+        known = self._load(key)
+        if known is not None:
+            return known, True
+        command = Command(
+            layers=below.diff_ids,
+            argv=action.argv,
+            env=self._environment(action),
+            cwd=action.cwd,
+            user=action.user,
+            labels=below.labels,
+            mounts=(*self.request.mounts, *self._script_mount(step, action)),
+            network=network,
+            source_date_epoch=self.epoch,
+        )
+        layer = self._run(step, command)
+        self.cache.save(key, layer)
+        return layer, False
+
+    def _environment(self, action: RunCommand) -> tuple[str, ...]:
+        proxies = {name: value for name, value in self.request.args.items() if name in PROXY_ARGUMENTS}
+        values = {**proxies, **env_to_dict(action.env), **self.request.transient_env}
+        return tuple(f"{name}={value}" for name, value in values.items())
+
+    def _script_mount(self, step: Step, action: RunCommand) -> tuple[Mount, ...]:
+        if action.script is None:
+            return ()
+        source = self.folder / f"script-{step.line}"
+        save_bytes(source, action.script.content.encode(errors="surrogateescape"), durable=False)
+        source.chmod(0o755)
+        return (Mount(source=str(source), target=action.script.path),)
+
+    def _run(self, step: Step, command: Command) -> Layer:
+        output = StepOutput(build=self.request.label, report=self.report)
+        shown = step.text if len(step.text) <= 200 else f"{step.text[:199]}…"
+        try:
+            try:
+                return self.run(command, output.write)
+            finally:
+                output.close()
+        except StepFailedError as error:
+            raise StepFailedError(
+                f"{shown}: ended with exit code {error.command_exit}",
+                where=self._where(step),
+                hint=error.hint,
+                command_exit=error.command_exit,
+                output=output.tail or error.output,
+            ) from error
+        except (CommandNotFoundError, NotExecutableError) as error:
+            hint = error.hint
+            if not command.layers and not hint:
+                hint = "FROM scratch is empty: COPY a program first, and RUN it in exec form"
+            raise StepFailedError(
+                f"{shown}: {error.message}",
+                where=self._where(step),
+                hint=hint,
+                command_exit=error.exit_code,
+                output=output.tail,
+            ) from error
+        except AirdockError as error:
+            error.where = error.where or self._where(step)
+            raise
+
+    # COPY, ADD, WORKDIR
+
+    def _copy_files(self, action: CopyFiles, below: Built) -> tuple[Layer | None, bool]:
+        arguments: dict[str, Any] = {
+            "layers": self._paths(below.layers),
+            "action": {name: value for name, value in asdict(action).items() if name != "source"},
+            "time_s": FIXED_TIME if self.epoch is None else self.epoch,
+            "latest_s": self.epoch,
+        }
+        if action.source is None:
+            arguments["source"] = self._context(action)
+            return self._make_layer(_COPY, arguments, below, measure_first=True)
+        source = self._source(action.source)
+        # What names the same layers names the same files: then nothing has to be read at all.
+        named = make_key("copy from", below=below.diff_ids, source=[layer.diff_id for layer in source],
+                         action=arguments["action"], epoch=self.epoch)  # fmt: skip
+        layer = self._load(named)
+        if layer is not None:
+            return layer, True
+        arguments["source"] = {"layers": self._paths(source)}
+        layer, cached = self._make_layer(_COPY, arguments, below, measure_first=False)
+        if layer is not None:
+            self.cache.save(named, layer)
+        return layer, cached
+
+    def _make_folder(self, action: MakeFolder, below: Built) -> tuple[Layer | None, bool]:
+        arguments = {
+            "layers": self._paths(below.layers),
+            "path": action.path,
+            "user": action.user,
+            "time_s": FIXED_TIME if self.epoch is None else self.epoch,
+        }
+        return self._make_layer(_MAKE_FOLDER, arguments, below, measure_first=True)
+
+    def _make_layer(
+        self, function: str, arguments: Mapping[str, Any], below: Built, *, measure_first: bool
+    ) -> tuple[Layer | None, bool]:
+        """The layer that a function of `copying.py` writes, unless its key is known; None where it would be empty."""
+        if measure_first and not self.request.no_cache:
+            found = self.store.calls.call(function, {**arguments, "tar": None})
+            if not found["entries"]:
+                return None, True
+            layer = self._load(self._content_key(found, arguments, below))
+            if layer is not None:
+                return layer, True
+        tar = self.folder / "layer.tar"
+        try:
+            found = self.store.calls.call(function, {**arguments, "tar": str(tar)})
+            if not found["entries"]:
+                return None, False
+            key = self._content_key(found, arguments, below)
+            layer = self._load(key)
+            if layer is None:
+                layer = self.store.commit_tar(tar)
+                self.cache.save(key, layer)
+            return layer, False
+        finally:
+            tar.unlink(missing_ok=True)
+
+    def _content_key(self, found: Mapping[str, Any], arguments: Mapping[str, Any], below: Built) -> str:
+        return make_key(
+            "copy",
+            content=found["key"],
+            below=below.diff_ids if found["unpacks"] else (),
+            time_s=arguments["time_s"],
+            latest_s=arguments.get("latest_s"),
+        )
+
+    def _source(self, source: int | str) -> tuple[Layer, ...]:
+        return self.done[source].layers if isinstance(source, int) else self.images[source].layers
+
+    def _paths(self, layers: tuple[Layer, ...]) -> list[str]:
+        return [str(self.store.layer_path(layer.diff_id)) for layer in layers]
+
+    def _context(self, action: CopyFiles) -> dict[str, Any]:
+        context = self.request.context
+        if context is None:
+            if action.sources:
+                raise BuildError(f"expected a build context to copy {action.sources[0]!r} from, found none")
+            return {"context": str(self.folder / "empty"), "ignore": [], "where": ""}
+        if not context.is_dir():
+            raise BuildError(f"expected the build context {str(context)!r} to be a folder, found none")
+        where, patterns = _load_ignore_file(self.request.name, context)
+        return {"context": str(context.resolve()), "ignore": patterns, "where": where}
+
+
+def _load_ignore_file(name: str, context: Path) -> tuple[str, tuple[str, ...]]:
+    """The ignore file's name and patterns: the Dockerfile's own, `NAME.dockerignore`, before the context's."""
+    beside = Path(f"{name}.dockerignore")
+    candidates = [beside] if beside.is_absolute() else []
+    for path in (*candidates, context / beside.name, context / ".dockerignore"):
+        try:
+            with path.open(encoding="utf-8", errors="surrogateescape") as file:
+                return path.name, parse_ignore_file(file.read(_LARGEST_IGNORE_FILE))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue
+    return ".dockerignore", ()
