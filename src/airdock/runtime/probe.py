@@ -97,8 +97,10 @@ def _check_privilege(facts: Facts) -> Check | None:
     )
 
 
-def _check_user_namespaces(facts: Facts) -> Check:
+def _check_user_namespaces(facts: Facts) -> Check | None:
     name = "user namespaces"
+    if "user namespace" not in facts.attempts:
+        return None
     number = next((facts.attempts[step] for step in ("user namespace", "id map") if facts.attempts.get(step)), 0)
     if _went_well(facts, "id map"):
         return Check(name=name, ok=True, found="can be made")
