@@ -13,6 +13,7 @@ from airdock.model.progress import (
     BuildOutput,
     BuildStarted,
     BuildStep,
+    Note,
     Progress,
     RunChanged,
     TaskChanged,
@@ -78,6 +79,8 @@ class Board:
                 self._task(event, now)
             case RunChanged():
                 self.run = event
+            case Note():
+                pass  # said once, and part of no state
             case _:
                 assert_never(event)
 

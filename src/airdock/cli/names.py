@@ -33,12 +33,12 @@ def _images(session: Session) -> Iterable[str]:
 
 def _containers(session: Session) -> Iterable[str]:
     with session.app() as app:
-        return [name for state in app.engine.containers() for name in (state.name or state.id[:12],)]
+        return [state.name or state.id[:12] for state in app.engine.containers()]
 
 
 def _runs(session: Session) -> Iterable[str]:
     with session.app() as app:
-        return [run.run_id for run in app.orchestrator.runs()]
+        return [run.key.run_id for run in app.orchestrator.runs()]
 
 
 complete_images = _completing(_images)
