@@ -109,7 +109,7 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
     """
     if tty and interactive and not sys.stdin.isatty():
         raise ContainerError("expected a terminal at stdin for -it, found none", hint="leave out -t")
-    request = _request(terminal=tty, **options)
+    request = _request(terminal=tty, image_name=image, **options)
     with session.app() as app:
         found = app.engine.find(image)
         with _input(interactive) as stdin:

@@ -17,6 +17,7 @@ from airdock.model.progress import (
     BuildOutput,
     BuildStarted,
     BuildStep,
+    Note,
     Progress,
     RunChanged,
     TaskChanged,
@@ -31,6 +32,7 @@ _NAMES: dict[type, str] = {
     BuildFinished: "build_finished",
     TaskChanged: "task_changed",
     RunChanged: "run_changed",
+    Note: "note",
 }
 
 

@@ -13,7 +13,7 @@ from airdock.cli.plain import failure
 from airdock.cli.summary import Summary
 from airdock.cli.units import render_memory, render_seconds
 from airdock.cli.words import Marks, Tail, build_end, colour, did, printable, stands, word
-from airdock.model.progress import BuildFinished, Progress, TaskChanged
+from airdock.model.progress import BuildFinished, Note, Progress, TaskChanged
 from airdock.model.states import TaskState, is_finished
 from airdock.model.usage import Usage
 
@@ -44,6 +44,8 @@ class LiveView:
         self._live: Live | None = None
 
     def show(self, event: Progress, board: Board, now: float) -> None:
+        if isinstance(event, Note):
+            self._say(Text(printable(event.line), style="bright_black"))
         if isinstance(event, BuildFinished) and event.error:
             self._say(Text(f"{self._marks.bad} {event.label}: {build_end(board.builds[event.build])}", style="red"))
         if isinstance(event, TaskChanged) and event.outcome and self._tail:

@@ -16,6 +16,7 @@ from airdock.model.progress import (
     BuildOutput,
     BuildStarted,
     BuildStep,
+    Note,
     Progress,
     RunChanged,
     TaskChanged,
@@ -64,6 +65,8 @@ class PlainView:
                 yield f"image  {event.label}  {build_end(board.builds[event.build])}"
             case RunChanged(state=RunState.RUNNING):
                 yield f"run    {event.dag_id} {event.run_id}  running"
+            case Note():
+                yield f"note   {printable(event.line)}"
             case TaskChanged():
                 yield from self._task(event, board.tasks[event.key])
 

@@ -19,6 +19,7 @@ from airdock.model.progress import (
     BuildOutput,
     BuildStarted,
     BuildStep,
+    Note,
     Progress,
     RunChanged,
     TaskChanged,
@@ -67,6 +68,7 @@ def told() -> Told:
     good = outcome(Succeeded(), start=1.3, user=0.42, digest=DIGEST)
     mapped = [outcome(Succeeded(), start=1.3, user=0.1 * n, digest=DIGEST, memory=n * 2**20) for n in (1, 2, 3)]
     return [
+        (0.0, Note(line="made by hand\x1b[2J")),
         (0.0, RunChanged(dag_id=DAG, run_id=RUN, state=RunState.RUNNING, at=at(0))),
         (0.0, task("extract", TaskState.SCHEDULED, 0, waiting_for="image")),
         (0.0, task("report", TaskState.NONE, 0, waiting_for="extract")),
