@@ -5,8 +5,8 @@ ignore SIGTERM unless it has a handler, and would leave orphans as zombies; a se
 a millisecond. What it keeps is CAP_KILL. Its memory is the launcher's, so it is hidden from the container.
 
     launcher                       pid 1                              command
-    clone ───────────────────────▶ waits for its ids and its cgroup
-    writes id maps, attaches ────▶ mounts, pivots, finds the user
+    clone, writes id maps ───────▶ takes its ids, joins its cgroup
+    gives orders ────────────────▶ mounts, pivots, finds the user
                                    fork ────────────────────────────▶ gives up privileges
     learns pid from the sender  ◀──────────────── "P" ──────────────── just before execve
     `failed` closes: it runs                                          runs
@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,68 +28,104 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, ContainerError
 from airdock.runtime.command import Privileges, drop_privileges, execute, make_environment, restore_signals
+from airdock.runtime.machine import Machine
 from airdock.runtime.ops import Inside, Op
+from airdock.runtime.plan import plan
 from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import User, find_user
-from airdock.runtime.wire import dump_error, pack, send_with_descriptors
+from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
 
-__all__ = ["Job", "close_others", "run_child"]
+__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "run_child"]
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
-_EXIT: Final = struct.Struct("=ci")
+NEWS_EXIT: Final = struct.Struct("=ci")
 NOT_STARTED: Final = 125
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """Everything a container's first process needs, made before the fork.
+class Lines:
+    """What connects a container's first process with the launcher.
 
-    `go` gives a byte when ids and cgroup are there, `failed` takes an error and closes when the command runs,
-    `control` carries signals in and news out. `id_mapped` is false where the container shares the machine's ids.
+    `orders` gives a byte when the ids are there, and the configuration with its descriptors when it is known: stdio,
+    root, binds. `failed` takes an error and closes when the command runs; `control` carries signals in and news out;
+    `doors` are the files by which to move into the cgroup.
     """
 
-    config: Mapping[str, Any]
-    setup: Sequence[Op]
-    root: int
-    trees: tuple[int, ...]
-    stdio: tuple[int, int, int]
-    go: int
+    orders: socket.socket
     failed: int
     control: socket.socket
-    privileges: Privileges
-    id_mapped: bool
+    doors: tuple[int, ...]
 
     def descriptors(self) -> list[int]:
-        return [self.root, *self.trees, *self.stdio, self.go, self.failed, self.control.fileno()]
+        return [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
 
 
-def run_child(job: Job, syscalls: Syscalls) -> NoReturn:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """The orders, once they are there."""
+
+    config: Mapping[str, Any]
+    stdio: tuple[int, int, int]
+    root: int
+    trees: tuple[int, ...]
+
+
+def run_child(machine: Machine, lines: Lines) -> NoReturn:
     """Be the first process of a container; never returns and never raises."""
     try:
-        close_others(job.descriptors())
-        if not os.read(job.go, 1):
-            os._exit(NOT_STARTED)
+        close_others(lines.descriptors())
+        _forbid_imports()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        _isolate(job, syscalls)
-        inside = Inside(syscalls=syscalls, root=job.root, trees=job.trees)
-        _set_up(job, inside)
-        user = find_user(job.config)
-        terminal = syscalls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
-        _tell(job.control, inside.mount_points, terminal)
-        pid = syscalls.fork()
-        if pid == 0:
-            _command(job, syscalls, user, terminal[1] if terminal else -1)
-        os._exit(_reap(pid, job, syscalls))
+        if not lines.orders.recv(1):
+            os._exit(NOT_STARTED)
+        _isolate(machine, lines)
+        job = _receive_job(lines.orders)
+        if job is None:
+            os._exit(NOT_STARTED)
+        _start(machine, lines, job)
     except BaseException as error:
-        _fail(job.failed, error)
+        _fail(lines.failed, error)
 
 
-def _isolate(job: Job, syscalls: Syscalls) -> None:
+def _forbid_imports() -> None:
+    """Whatever is imported late would come out of the container's files: an image could have us run anything."""
+    sys.meta_path.clear()
+    sys.path.clear()
+
+
+def _start(machine: Machine, lines: Lines, job: Job) -> NoReturn:
+    calls = machine.syscalls
+    inside = Inside(syscalls=calls, root=job.root, trees=job.trees)
+    _set_up(plan(job.config, machine.facts).setup, inside)
+    user = find_user(job.config)
+    terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
+    _tell(lines.control, inside.mount_points, terminal)
+    privileges = machine.privileges(job.config)
+    pid = calls.fork()
+    if pid == 0:
+        _command(calls, lines, job, privileges, user, terminal[1] if terminal else -1)
+    os.close(lines.failed)
+    os._exit(_reap(pid, lines.control, calls))
+
+
+def _receive_job(orders: socket.socket) -> Job | None:
+    reader = FrameReader(orders)
+    while (config := reader.next()) is None:
+        reader.receive()
+        if reader.closed:
+            return None
+    orders.close()
+    first, second, third, root, *trees = reader.descriptors
+    return Job(config=config, stdio=(first, second, third), root=root, trees=tuple(trees))
+
+
+def _isolate(machine: Machine, lines: Lines) -> None:
+    syscalls = machine.syscalls
     os.setsid()
     os.umask(0o022)
-    if job.id_mapped:
-        syscalls.set_ids(0, 0, () if job.privileges.can_set_groups else None)
+    if machine.user_flag:
+        syscalls.set_ids(0, 0, () if machine.mapping != "one" else None)
     syscalls.hide_memory()
     syscalls.die_with_parent()  # after the ids: changing them clears it
     syscalls.set_name("airdock-init")
@@ -96,11 +133,21 @@ def _isolate(job: Job, syscalls: Syscalls) -> None:
         syscalls.join_new_session_keyring()
     except OSError:
         pass  # the kernel has no keyrings, or the quota is used up: the filter forbids keyctl(2) anyway
+    _join_cgroup(lines)
     syscalls.unshare(CLONE_NEWCGROUP)
 
 
-def _set_up(job: Job, inside: Inside) -> None:
-    for op in job.setup:
+def _join_cgroup(lines: Lines) -> None:
+    for door in lines.doors:
+        try:
+            os.write(door, b"0")
+        except OSError as error:
+            lines.control.send(f"L{error.errno}".encode())
+        os.close(door)
+
+
+def _set_up(setup: Sequence[Op], inside: Inside) -> None:
+    for op in setup:
         try:
             op.apply(inside)
         except OSError as error:
@@ -116,7 +163,7 @@ def _tell(control: socket.socket, mount_points: list[str], terminal: tuple[int, 
         os.close(terminal[0])
 
 
-def _command(job: Job, syscalls: Syscalls, user: User, terminal: int) -> NoReturn:
+def _command(syscalls: Syscalls, lines: Lines, job: Job, privileges: Privileges, user: User, terminal: int) -> NoReturn:
     try:
         os.setsid()
         _own_stdio(job.stdio, user)
@@ -127,11 +174,11 @@ def _command(job: Job, syscalls: Syscalls, user: User, terminal: int) -> NoRetur
             os.fchown(0, user.uid, -1)
         process = job.config["process"]
         _enter(process["cwd"])
-        drop_privileges(syscalls, user, job.privileges, lambda: _announce(job.control))
+        drop_privileges(syscalls, user, privileges, lambda: _announce(lines.control))
         restore_signals()
         execute(syscalls, process["args"], make_environment(process.get("env", ()), user.home))
     except BaseException as error:
-        _fail(job.failed, error)
+        _fail(lines.failed, error)
 
 
 def _enter(folder: str) -> None:
@@ -156,19 +203,18 @@ def _own_stdio(stdio: Sequence[int], user: User) -> None:
                 continue  # not ours to give: writing to the open descriptor still works
 
 
-def _reap(command: int, job: Job, syscalls: Syscalls) -> int:
+def _reap(command: int, control: socket.socket, syscalls: Syscalls) -> int:
     """Be pid 1: wait for everybody, pass signals on, end when the command does or the launcher is gone."""
     syscalls.capset(_CAP_KILL, _CAP_KILL, 0)
-    os.close(job.failed)
-    _forget_stdio(job)
+    _forget_all_but(control)
     events = syscalls.signalfd(frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
     poll = select.poll()
     poll.register(events, select.POLLIN)
-    poll.register(job.control, select.POLLIN)
+    poll.register(control, select.POLLIN)
     while True:
         for descriptor, _ in poll.poll():
             if descriptor != events:
-                news = job.control.recv(16)
+                news = control.recv(16)
                 if not news:
                     return 128 + signal.SIGKILL
                 _forward(command, news[0])
@@ -179,7 +225,7 @@ def _reap(command: int, job: Job, syscalls: Syscalls) -> int:
                 continue
             status = _wait_for_all(command)
             if status is not None:
-                job.control.send(_EXIT.pack(b"X", status))
+                control.send(NEWS_EXIT.pack(b"X", status))
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
 
@@ -205,12 +251,12 @@ def _forward(command: int, number: int) -> None:
         pass  # it has just ended
 
 
-def _forget_stdio(job: Job) -> None:
+def _forget_all_but(control: socket.socket) -> None:
     """A reader of the command's output must not wait for pid 1 too."""
     null = os.open("/dev/null", os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    close_others([job.control.fileno()])
+    close_others([control.fileno()])
 
 
 def _fail(descriptor: int, error: BaseException) -> NoReturn:

@@ -142,8 +142,9 @@ def _refuse_magic_links(syscalls: Syscalls, path: str) -> None:
 
 
 def _last_capability() -> int:
+    """Older kernels know fewer capabilities, and refuse to drop what they don't know."""
     try:
-        with open(_LAST_CAPABILITY, encoding="ascii") as file:
+        with open(_LAST_CAPABILITY, "rb") as file:
             return min(int(file.read()), len(CAPABILITIES) - 1)
     except (OSError, ValueError):
         return len(CAPABILITIES) - 1

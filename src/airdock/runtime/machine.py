@@ -3,7 +3,7 @@
 import os
 import platform
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from airdock.errors import ContainerError, IsolationError
@@ -14,9 +14,9 @@ from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
 from airdock.runtime.seccomp import default_filter
 from airdock.runtime.spec import SECCOMP_ANNOTATION
-from airdock.runtime.syscalls import CLONE_NEWNS, Syscalls
+from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "privileges_key"]
 
 USERNS: Final = ("auto", "host")
 
@@ -24,7 +24,8 @@ USERNS: Final = ("auto", "host")
 class Machine:
     """Made once per launcher. `enter` changes the process for good: call it in the launcher only.
 
-    `mapping` is as in `idmaps`, `facts` is what a plan needs, `shift` what a container's ids are off by on disk.
+    `mapping` is as in `idmaps`, `facts` is what a plan needs, `shift` what a container's ids are off by on disk,
+    `user_flag` CLONE_NEWUSER unless user namespaces were given up.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Machine:
         self.facts = Facts(mapping="root")
         self.mounts: Mounts
         self.cgroups: Cgroups
+        self.user_flag = CLONE_NEWUSER if userns == "auto" else 0
         self._open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._privileges: dict[tuple[Sequence[str], bool], Privileges] = {}
+        self._privileges: dict[tuple[tuple[str, ...], bool], Privileges] = {}
 
     def enter(self) -> dict[str, Any]:
         """Go into namespaces of our own and mount what every container needs; gives what clients want to know.
@@ -86,9 +88,7 @@ class Machine:
 
     def privileges(self, config: Mapping[str, Any]) -> Privileges:
         """What a container's command keeps; compiled once for each set of capabilities."""
-        capabilities = tuple(config["process"].get("capabilities", {}).get("bounding", ()))
-        confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
-        key = (capabilities, confined)
+        key = capabilities, confined = privileges_key(config)
         if key not in self._privileges:
             program = default_filter(platform.machine(), capabilities) if confined else b""
             self._privileges[key] = Privileges.of(
@@ -98,6 +98,12 @@ class Machine:
                 open_files=self._open_files,
             )
         return self._privileges[key]
+
+
+def privileges_key(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """What privileges depend on: the capabilities, and whether the default filter is wanted."""
+    confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
+    return tuple(config["process"].get("capabilities", {}).get("bounding", ())), confined
 
 
 def _explain(error: OSError, step: str) -> IsolationError:

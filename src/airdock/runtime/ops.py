@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from airdock.errors import ContainerError
 from airdock.runtime.syscalls import (
+    CLONE_NEWNET,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
@@ -35,11 +36,11 @@ __all__ = [
     "HostSys",
     "Inside",
     "Link",
-    "LoopbackUp",
     "MakeFolder",
     "Mask",
     "MountNew",
     "Op",
+    "OwnNetwork",
     "ReadOnlyPath",
     "ReadOnlyRoot",
     "SetHostname",
@@ -100,10 +101,11 @@ class SetHostname:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LoopbackUp:
-    """Without it, not even 127.0.0.1 is there in a network namespace of one's own."""
+class OwnNetwork:
+    """A network namespace with nothing in it but loopback, which has to be brought up by hand."""
 
     def apply(self, inside: Inside) -> None:
+        inside.syscalls.unshare(CLONE_NEWNET)
         inside.syscalls.loopback_up()
 
 

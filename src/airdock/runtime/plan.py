@@ -14,17 +14,17 @@ from airdock.runtime.ops import (
     HostDevice,
     HostSys,
     Link,
-    LoopbackUp,
     MakeFolder,
     Mask,
     MountNew,
     Op,
+    OwnNetwork,
     ReadOnlyPath,
     ReadOnlyRoot,
     SetHostname,
 )
 
-__all__ = ["DEVICES", "Facts", "Plan", "Tree", "plan"]
+__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "plan"]
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS: Final = (
@@ -41,15 +41,8 @@ _FLAGS: Final = {
     "strictatime": k.MS_STRICTATIME,
 }
 _IGNORED: Final = frozenset({"rw", "bind", "rbind", "private", "rprivate"})
-_NAMESPACES: Final = {
-    "user": k.CLONE_NEWUSER,
-    "mount": k.CLONE_NEWNS,
-    "pid": k.CLONE_NEWPID,
-    "ipc": k.CLONE_NEWIPC,
-    "uts": k.CLONE_NEWUTS,
-    "network": k.CLONE_NEWNET,
-    "cgroup": 0,  # joined later, when the process is in its cgroup
-}
+NAMESPACES: Final = k.CLONE_NEWNS | k.CLONE_NEWPID | k.CLONE_NEWIPC | k.CLONE_NEWUTS
+"""What every container is born into, beside a user namespace; the cgroup namespace waits for its cgroup."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,9 +65,8 @@ class Tree:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`namespaces` are flags for clone(2); `trees` are opened by the launcher; `setup` runs inside, in order."""
+    """`trees` are opened by the launcher; `setup` runs inside, in order."""
 
-    namespaces: int
     trees: tuple[Tree, ...]
     setup: tuple[Op, ...]
 
@@ -82,13 +74,8 @@ class Plan:
 def plan(config: Mapping[str, Any], facts: Facts) -> Plan:
     """The steps for a container. Raises ContainerError for mounts that can't be planned."""
     kinds = {entry["type"] for entry in config["linux"]["namespaces"]}
-    flags = 0
-    for kind in kinds:
-        flags |= _NAMESPACES[kind]
-    if facts.mapping == "host":
-        flags &= ~k.CLONE_NEWUSER
     trees: list[Tree] = []
-    return Plan(namespaces=flags, setup=tuple(_steps(config, facts, kinds, trees)), trees=tuple(trees))
+    return Plan(setup=tuple(_steps(config, facts, kinds, trees)), trees=tuple(trees))
 
 
 def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str], trees: list[Tree]) -> Iterator[Op]:
@@ -96,7 +83,7 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str], trees: list
     if hostname := config.get("hostname"):
         yield SetHostname(name=hostname)
     if "network" in kinds:
-        yield LoopbackUp()
+        yield OwnNetwork()
     yield AttachRoot(place=facts.place)
     for mount in config["mounts"]:
         yield from _mount(mount, facts, trees)

@@ -1,6 +1,11 @@
-"""One running container, as the launcher holds it: made from a bundle, reaped at its end, nothing left of it."""
+"""Containers as the launcher holds them: a first process that waits for its orders, then a running container.
 
-import errno
+Moving a process into a cgroup makes the kernel wait for all processors, 10 ms on an idle machine. So the first process
+moves itself, the launcher never waits for it, and the launcher keeps one ahead (`FirstProcess` in namespaces, ids and a
+cgroup of its own): a container then starts with mounting.
+"""
+
+import json
 import os
 import signal
 import socket
@@ -9,22 +14,82 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from airdock.errors import ContainerError, IsolationError
+from airdock.errors import ContainerError
+from airdock.model.usage import Resources
+from airdock.runtime import removal
 from airdock.runtime.cgroups import Cgroup
-from airdock.runtime.child import Job, run_child
+from airdock.runtime.child import NEWS_EXIT, Lines, run_child
 from airdock.runtime.idmaps import write_container_maps
-from airdock.runtime.machine import Machine
-from airdock.runtime.plan import plan
+from airdock.runtime.machine import Machine, privileges_key
+from airdock.runtime.plan import NAMESPACES, plan
 from airdock.runtime.spec import resources_of
-from airdock.runtime.syscalls import CLONE_NEWUSER
 from airdock.runtime.usage import measure
-from airdock.runtime.wire import dump_error
+from airdock.runtime.wire import dump_error, load_error, pack, send_with_descriptors
 
-__all__ = ["ContainerProcess", "Started"]
+__all__ = ["ContainerProcess", "FirstProcess", "Started", "kind_of", "prepare_folder"]
 
-_STATUS: Final = struct.Struct("=ci")
 _CREDENTIALS: Final = struct.Struct("3i")
 _MOST_NEWS_BYTES: Final = 1 << 16
+_KILLED: Final = dump_error(ContainerError("the container was killed while it was being set up"))
+
+
+class FirstProcess:
+    """The first process of a container that is to come: in its namespaces, with its ids, on its way into its cgroup.
+
+    `kind` says which containers it can become. It is used by `ContainerProcess` or thrown away by `discard`.
+    """
+
+    def __init__(self, machine: Machine, name: str, config: Mapping[str, Any]) -> None:
+        self.kind = kind_of(config)
+        machine.privileges(config)  # worked out here, so that the child finds it done
+        self.cgroup: Cgroup = machine.cgroups.create(name, resources_of(config))
+        self.failed, failed = os.pipe2(os.O_CLOEXEC)
+        self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.orders, orders = socket.socketpair()
+        self.control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        doors = self._open_doors()
+        self.pid = self.pidfd = -1
+        try:
+            self.pid, self.pidfd = machine.syscalls.clone(NAMESPACES | machine.user_flag)
+            if self.pid == 0:
+                run_child(machine, Lines(orders=orders, failed=failed, control=control, doors=doors))
+            if machine.user_flag:
+                write_container_maps(self.pid, machine.mapping)
+            self.orders.send(b"1")
+        except BaseException:
+            self.discard()
+            raise
+        finally:
+            for descriptor in (failed, *doors):
+                os.close(descriptor)
+            control.close()
+            orders.close()
+
+    def _open_doors(self) -> tuple[int, ...]:
+        """The files by which the process moves itself into its cgroup."""
+        doors = []
+        for folder in dict.fromkeys(self.cgroup.folders.values()):
+            try:
+                doors.append(os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+            except OSError as error:
+                self.cgroup.lack(f"a process could not join {folder}", error)
+        return tuple(doors)
+
+    def close(self) -> None:
+        """Give back what is left once the process has been waited for."""
+        self.control.close()
+        self.orders.close()
+        os.close(self.failed)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.cgroup.remove()
+
+    def discard(self) -> None:
+        """End a process that got no orders."""
+        if self.pid > 0:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        self.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,73 +114,50 @@ class Started:
 
 
 class ContainerProcess:
-    """Starts on construction; raises AirdockError or OSError with nothing left behind.
+    """Gives a first process its orders; raises AirdockError or OSError with nothing left behind.
 
     `pidfd` becomes readable at its end, `failed` when its command runs or could not be started: then `error` says why
     after `read_start`. `reap` must be called once.
     """
 
-    def __init__(self, machine: Machine, bundle: Mapping[str, Any], stdio: tuple[int, int, int]) -> None:
-        self._machine = machine
-        self._resources = resources_of(bundle["config"])
+    def __init__(
+        self, machine: Machine, first: FirstProcess, bundle: Mapping[str, Any], stdio: tuple[int, int, int]
+    ) -> None:
+        self._first = first
+        self.pid, self.pidfd, self.failed = first.pid, first.pidfd, first.failed
         self.error: dict[str, Any] | None = None
-        self._own: list[int] = []
-        self._killed = False
-        self._cgroup: Cgroup | None = None
+        self._status: int | None = None
         config = bundle["config"]
+        self.config = config
+        self.resources = resources_of(config)
         if not config.get("hostname"):
             config = {**config, "hostname": bundle["id"][:12]}
-        steps = plan(config, machine.facts)
         lent: list[int] = []  # the child's: closed here once it has them
         try:
+            trees = plan(config, machine.facts).trees
             prepare_folder(bundle["folder"], machine.shift)
-            root = machine.mounts.open_root(bundle["layers"], bundle["folder"])
-            lent.append(root)
-            for tree in steps.trees:
+            lent.append(machine.mounts.open_root(bundle["layers"], bundle["folder"]))
+            for tree in trees:
                 lent.append(machine.mounts.open_bind(tree.source, read_only=tree.read_only))
-            self._cgroup = machine.cgroups.create(bundle["id"], self._resources)
-            go_read, go = os.pipe2(os.O_CLOEXEC)
-            self.failed, failed = os.pipe2(os.O_CLOEXEC)
-            self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-            self._own += [self.failed]
-            lent += [go_read, failed]
-            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            first.cgroup.limit(self.resources)
             _lend_stdio(stdio, machine.shift)
-            job = Job(
-                config=config,
-                setup=steps.setup,
-                root=root,
-                trees=tuple(lent[1 : 1 + len(steps.trees)]),
-                stdio=stdio,
-                go=go_read,
-                failed=failed,
-                control=control,
-                privileges=machine.privileges(config),
-                id_mapped=bool(steps.namespaces & CLONE_NEWUSER),
-            )
-            self.pid, self.pidfd = machine.syscalls.clone(steps.namespaces)
-            if self.pid == 0:
-                run_child(job, machine.syscalls)
-            self._own.append(self.pidfd)
-            control.close()
-            self._let_go(go, mapped=job.id_mapped)
+            self._order(pack(config), [*stdio, *lent])
         except BaseException:
-            self._abandon()
+            first.discard()
             raise
         finally:
             for descriptor in lent:
                 os.close(descriptor)
 
-    def _let_go(self, go: int, *, mapped: bool) -> None:
-        """Give the child its ids and its cgroup, then let it run; closing `go` without a byte ends it."""
+    def _order(self, message: bytes, descriptors: list[int]) -> None:
+        """The process is there and reads: a message longer than the socket's buffer doesn't block for long."""
         try:
-            if mapped:
-                write_container_maps(self.pid, self._machine.mapping)
-            assert self._cgroup is not None
-            self._cgroup.attach(self.pid)
-            os.write(go, b"1")
-        finally:
-            os.close(go)
+            sent = send_with_descriptors(self._first.orders, message, descriptors, socket.MSG_NOSIGNAL)
+            if sent < len(message):  # having read all, the process closes, and even sending nothing would fail
+                self._first.orders.sendall(message[sent:])
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self.read_start()
+            raise load_error(self.error or _KILLED) from error
 
     def read_start(self) -> Started | None:
         """What became of the start, once `failed` is readable: None is a failure, told in `error`."""
@@ -123,32 +165,27 @@ class ContainerProcess:
         while part := os.read(self.failed, _MOST_NEWS_BYTES):
             answer += part
         if answer:
-            self.error = _first_frame(answer)
+            self.error = json.loads(answer[4:])
             return None
         mount_points: tuple[str, ...] = ()
-        command_pid, terminal, told = self.pid, -1, False
+        command_pid, terminal = 0, -1
         for data, sender, descriptors in self._news():
             if data[:1] == b"M":
                 mount_points = tuple(data[1:].decode().split("\0")) if data[1:] else ()
                 terminal = descriptors[0] if descriptors else -1
             elif data[:1] == b"P":
-                command_pid, told = sender, True
-            elif data[:1] == b"X":
-                (_, self._status) = _STATUS.unpack(data)
-        if not told:
-            self.error = dump_error(ContainerError("the container was killed while it was being set up"))
+                command_pid = sender
+        if not command_pid:
+            self.error = _KILLED
             return None
-        assert self._cgroup is not None
         return Started(
             pid=self.pid,
             command_pid=command_pid,
             mount_points=mount_points,
             terminal=terminal,
-            cgroups=self._cgroup.folders,
-            lacking=self._cgroup.lacking,
+            cgroups=self._first.cgroup.folders,
+            lacking=self._first.cgroup.lacking,
         )
-
-    _status: int | None = None
 
     def _news(self) -> list[tuple[bytes, int, list[int]]]:
         """Messages of the container's first processes that have come in: (data, pid of the sender, descriptors)."""
@@ -156,7 +193,7 @@ class ContainerProcess:
         room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
         while True:
             try:
-                data, ancillary, _, _ = self._control.recvmsg(
+                data, ancillary, _, _ = self._first.control.recvmsg(
                     _MOST_NEWS_BYTES, room, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
                 )
             except (BlockingIOError, ConnectionError):
@@ -169,7 +206,16 @@ class ContainerProcess:
                     sender = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
                 elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     descriptors.append(struct.unpack("i", content[:4])[0])
+            self._note(data)
             found.append((data, sender, descriptors))
+
+    def _note(self, data: bytes) -> None:
+        if data[:1] == b"X":
+            (_, self._status) = NEWS_EXIT.unpack(data)
+        elif data[:1] == b"L":
+            code = int(data[1:])
+            self._first.cgroup.limits = Resources()
+            self._first.cgroup.lack("the container could not join its cgroup", OSError(code, os.strerror(code)))
 
     def signal(self, number: int) -> None:
         """Send a signal to the command; SIGKILL ends everybody in the container."""
@@ -177,12 +223,11 @@ class ContainerProcess:
             self.kill()
             return
         try:
-            self._control.send(bytes([number]), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self._first.control.send(bytes([number]), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except OSError:
             pass  # it has just ended
 
     def kill(self) -> None:
-        self._killed = True
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
@@ -191,41 +236,34 @@ class ContainerProcess:
     def reap(self) -> dict[str, Any]:
         """Wait for the end, free everything, give what `Ended` needs."""
         _, status, rusage = os.wait4(self.pid, 0)
-        for data, _, _ in self._news():
-            if data[:1] == b"X":
-                (_, self._status) = _STATUS.unpack(data)
+        self._news()
         code = os.waitstatus_to_exitcode(self._status if self._status is not None else status)
-        cgroup, limit = self._cgroup, self._resources.memory_bytes
+        cgroup = self._first.cgroup
         usage = measure(cgroup, rusage)
-        oom = cgroup is not None and cgroup.oom_killed()
-        self._free()
+        oom = cgroup.oom_killed()
+        self._first.close()
         return {
             "exit_code": code if code >= 0 else 128 - code,
             "signal": -code if code < 0 else None,
             "oom": oom,
-            "memory_limit_bytes": limit,
+            "memory_limit_bytes": self.resources.memory_bytes,
             "usage": usage.to_dict(),
         }
 
-    def _abandon(self) -> None:
-        """Undo a start that failed half-way."""
-        if hasattr(self, "pid") and self.pid > 0:
-            self.kill()
-            os.waitpid(self.pid, 0)
-        self._free()
 
-    def _free(self) -> None:
-        if hasattr(self, "_control"):
-            self._control.close()
-        while self._own:
-            os.close(self._own.pop())
-        if self._cgroup is not None:
-            self._cgroup.remove()
-            self._cgroup = None
+def kind_of(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Which limits are asked for (the cgroup of one kind can take any values), and what privileges go by."""
+    resources = resources_of(config)
+    limits = (resources.memory_bytes is None, resources.cpus is None, resources.pids is None)
+    return (*limits, *privileges_key(config))
 
 
 def prepare_folder(folder: str, shift: int) -> None:
-    """Make the folders of an overlay in a bundle's folder; `upper` becomes the container's "/" and its owner's."""
+    """Make the folders of an overlay in a bundle's folder; `upper` becomes the container's "/" and its owner's.
+
+    What another overlay left in `work` goes: it marks there that it wasn't synced, and no other may be mounted then.
+    """
+    removal.remove_tree(os.path.join(folder, "work"))
     for name in ("upper", "work"):
         path = os.path.join(folder, name)
         os.makedirs(path, mode=0o755, exist_ok=True)
@@ -241,17 +279,5 @@ def _lend_stdio(stdio: tuple[int, int, int], shift: int) -> None:
         if os.fstat(descriptor).st_mode & 0o170000 == 0o010000:
             try:
                 os.fchown(descriptor, shift, shift)
-            except OSError as error:
-                if error.errno not in {errno.EPERM, errno.EROFS}:
-                    raise
-
-
-def _first_frame(answer: bytes) -> dict[str, Any]:
-    import json
-
-    value: dict[str, Any] = json.loads(answer[4:])
-    return value
-
-
-def explain_clone(error: OSError) -> IsolationError:
-    return IsolationError(f"this machine forbids containers: {error.strerror}", where="namespaces")
+            except PermissionError:
+                continue  # a named pipe of a filesystem that isn't ours to change

@@ -20,7 +20,7 @@ from airdock.runtime import removal
 from airdock.runtime.calls import answer_call, find_function
 from airdock.runtime.child import close_others
 from airdock.runtime.machine import Machine
-from airdock.runtime.process import ContainerProcess
+from airdock.runtime.process import ContainerProcess, FirstProcess, kind_of
 from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.wire import FrameReader, dump_error, pack, receive_descriptors, send_with_descriptors
 
@@ -85,6 +85,8 @@ class _Server:
         self._sessions: dict[int, _Session] = {}
         self._calls: dict[int, int] = {}
         self._stopping = False
+        self._spare: FirstProcess | None = None
+        self._serial = 0
         self._syscalls = Syscalls()
         self._machine = Machine(self._syscalls, folder=folder, userns=userns)
 
@@ -195,13 +197,32 @@ class _Server:
 
     def _run(self, session: _Session, bundle: Mapping[str, Any]) -> None:
         stdio = (session.descriptors[0], session.descriptors[1], session.descriptors[2])
-        container = ContainerProcess(self._machine, bundle, stdio)
+        first = self._take_first(bundle["config"])
+        container = ContainerProcess(self._machine, first, bundle, stdio)
         session.container = container
         for descriptor in session.descriptors:
             os.close(descriptor)
         session.descriptors = []
         self._watch(container.failed, lambda: self._on_started(session, container))
         self._watch(container.pidfd, lambda: self._on_ended(session, container))
+
+    def _take_first(self, config: Mapping[str, Any]) -> FirstProcess:
+        """The process that was made ahead, if it can become this container, else a new one."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.kind == kind_of(config):
+            return spare
+        if spare is not None:
+            spare.discard()
+        return self._make_first(config)
+
+    def _make_first(self, config: Mapping[str, Any]) -> FirstProcess:
+        self._serial += 1
+        return FirstProcess(self._machine, f"{os.getpid()}-{self._serial}", config)
+
+    def _make_spare(self, config: Mapping[str, Any]) -> None:
+        """Have the next container's first process ready, of the kind that was last asked for."""
+        if self._spare is None and not self._stopping:
+            self._spare = self._make_first(config)
 
     def _on_started(self, session: _Session, container: ContainerProcess) -> None:
         """Either the command runs, or `failed` says why not."""
@@ -212,6 +233,7 @@ class _Server:
         session.send({"started": started.to_dict()}, (started.terminal,) if started.terminal >= 0 else ())
         if started.terminal >= 0:
             os.close(started.terminal)
+        self._make_spare(container.config)
 
     def _on_ended(self, session: _Session, container: ContainerProcess) -> None:
         if container.failed in self._handlers:
@@ -228,6 +250,9 @@ class _Server:
             container.kill()
         for container in running:
             container.reap()
+        if self._spare is not None:
+            self._spare.discard()
+        self._machine.cgroups.close()
 
 
 def _raise_open_files() -> None:

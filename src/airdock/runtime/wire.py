@@ -26,7 +26,7 @@ from airdock.errors import AirdockError, ContainerError
 __all__ = ["FrameReader", "dump_error", "load_error", "pack", "receive_descriptors", "send_with_descriptors"]
 
 _LENGTH: Final = struct.Struct(">I")
-_MOST_DESCRIPTORS: Final = 8
+_MOST_DESCRIPTORS: Final = 253  # the kernel's limit for one message
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
