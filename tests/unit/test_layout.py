@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine": frozenset({"oci", "images", "remote", "runtime", "builder"}),
     "environments": frozenset({"engine", "oci", "images", "builder"}),
     "runner": frozenset({"engine"}),
+    "loading": frozenset({"dag", "engine"}),
 }
 """What each part may import beyond the floor and itself. `app` may import everything but `cli`; `cli` everything."""
 

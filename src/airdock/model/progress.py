@@ -13,6 +13,7 @@ __all__ = [
     "BuildOutput",
     "BuildStarted",
     "BuildStep",
+    "Note",
     "Progress",
     "Report",
     "RunChanged",
@@ -83,7 +84,14 @@ class RunChanged:
     reason: str = ""
 
 
-Progress = BuildStarted | BuildStep | BuildOutput | BuildFinished | TaskChanged | RunChanged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """A line that belongs to no build and no task, such as what a DAG file printed while it was loaded."""
+
+    line: str
+
+
+Progress = BuildStarted | BuildStep | BuildOutput | BuildFinished | TaskChanged | RunChanged | Note
 
 Report = Callable[[Progress], None]
 """Takes one `Progress` at a time, from any thread, and must come back at once."""

@@ -1,0 +1,331 @@
+"""Wires the parts together, from settings; whoever has an `App` needs to know nothing of how they're made.
+
+Every part is made when it is first asked for, so that a command pays only for what it uses.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from airdock.clock import SystemClock
+from airdock.config import Config
+from airdock.errors import AirdockError, DagError
+from airdock.model.environment import Environment
+from airdock.model.keys import RunKey
+from airdock.model.progress import Note, Progress, Report
+from airdock.model.states import RunState
+
+if TYPE_CHECKING:
+    from airdock.dag.serialized import SerializedDag
+    from airdock.engine import Engine
+    from airdock.environments.base import Environments
+    from airdock.environments.host import HostImage
+    from airdock.environments.python import Pythons
+    from airdock.executors.base import Executor
+    from airdock.images.store import ImageStore
+    from airdock.orchestrator import Orchestrator
+    from airdock.runner.base import Starter
+    from airdock.runtime.launcher import Launcher
+    from airdock.scheduler.loop import Scheduler
+    from airdock.scheduler.prepare import Reply
+    from airdock.store.base import Store
+
+__all__ = ["App", "RunSummary"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """How a run in the foreground ended. `workspace` is the folder that its tasks saw as `/workspace`."""
+
+    key: RunKey
+    state: RunState
+    isolation: str
+    workspace: Path
+
+
+class App:
+    """The parts for one home folder and its settings; a context manager that closes what was opened."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = SystemClock()
+        self._report: Report = _ignore
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was made: the store, leases of images, then the launcher with whatever it still runs."""
+        made = vars(self)
+        if "store" in made:
+            self.store.close()
+        if "images" in made:
+            self.images.close()
+        if "launcher" in made:
+            self.launcher.stop()
+            self.launcher.join()
+
+    # containers
+
+    @cached_property
+    def launcher(self) -> "Launcher":
+        from airdock.runtime.launcher import Launcher
+
+        return Launcher(folder=self.config.home / "run", userns=self.config.isolation.userns)
+
+    @cached_property
+    def images(self) -> "ImageStore":
+        from airdock.images.store import ImageStore
+
+        return ImageStore(root=self.config.home / "images", calls=self.launcher)
+
+    @cached_property
+    def engine(self) -> "Engine":
+        from airdock.engine import Engine
+
+        return Engine(
+            images=self.images,
+            launcher=self.launcher,
+            containers=self.config.home / "run" / "containers",
+            cache=self.config.home / "cache" / "build",
+            clock=self.clock,
+            builtin=lambda name: self.host.find(name),
+        )
+
+    # environments
+
+    @cached_property
+    def pythons(self) -> "Pythons":
+        from airdock.environments.python import Pythons
+
+        return Pythons(
+            memory=self.config.home / "cache" / "pythons.json",
+            home=Path.home(),
+            path=os.environ.get("PATH", os.defpath),
+            search=self.config.environments.python_search,
+        )
+
+    @cached_property
+    def host(self) -> "HostImage":
+        from airdock.environments.host import HostImage
+
+        return HostImage(images=self.images, pythons=self.pythons, memory=self.config.home / "cache")
+
+    @cached_property
+    def environments(self) -> "Environments":
+        """What makes environments: images, or virtual environments where the user gave up isolation."""
+        from airdock.environments.index import load_index_settings
+
+        index = load_index_settings(environ=os.environ, home=Path.home())
+        cache = self.config.home / "cache"
+        if self.is_isolated:
+            from airdock.environments.images import ImageEnvironments
+
+            return ImageEnvironments(
+                engine=self.engine,
+                host=self.host,
+                folder=cache / "environments",
+                base=self.config.environments.base,
+                index=index,
+                report=self._tell,
+            )
+        from airdock.environments.process import ProcessEnvironments
+
+        return ProcessEnvironments(
+            folder=cache / "process",
+            cache=cache / "uv",
+            pythons=self.pythons,
+            index=index,
+            report=self._tell,
+            environ=os.environ,
+        )
+
+    @property
+    def is_isolated(self) -> bool:
+        return self.config.isolation.mode == "container"
+
+    # orchestration
+
+    @cached_property
+    def store(self) -> "Store":
+        from airdock.store.sql import SqlStore
+
+        self.config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqlStore(path=self.config.home / "airdock.db", clock=self.clock)
+
+    @cached_property
+    def orchestrator(self) -> "Orchestrator":
+        from airdock.orchestrator import Orchestrator
+
+        return Orchestrator(
+            store=self.store,
+            scheduler=lambda: self.scheduler,
+            executors=(self.config.core.executor,),
+            clock=self.clock,
+            reached=self._reached,
+        )
+
+    @cached_property
+    def scheduler(self) -> "Scheduler":
+        from airdock.orchestrator import make_owner
+        from airdock.scheduler.loop import Scheduler
+
+        return Scheduler(
+            store=self.store,
+            executors={self.config.core.executor: self.executor},
+            default_executor=self.config.core.executor,
+            prepare=self._preparing,
+            workspace=self.workspace,
+            owner=make_owner(),
+            clock=self.clock,
+            report=self._tell,
+            reached=self._reached,
+        )
+
+    @cached_property
+    def executor(self) -> "Executor":
+        from airdock.executors.local import LocalExecutor
+        from airdock.executors.sequential import SequentialExecutor
+        from airdock.orchestrator import StoreTaskApi
+        from airdock.runner.pack import make_runner
+        from airdock.runner.supervisor import Supervisor
+
+        run = self.config.home / "run"
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        supervisor = Supervisor(
+            starter=self._starter(),
+            tasks=StoreTaskApi(store=self.store),
+            home=self.config.home,
+            runner=make_runner(run),
+            clock=self.clock,
+        )
+        if self.config.core.executor == "sequential":
+            return SequentialExecutor(supervise=supervisor, clock=self.clock)
+        return LocalExecutor(supervise=supervisor, slots=self.config.core.parallelism, clock=self.clock)
+
+    def _starter(self) -> "Starter":
+        if self.is_isolated:
+            from airdock.runner.container import ContainerStarter
+
+            return ContainerStarter(engine=self.engine, network=self.config.network.mode)
+        from airdock.runner.process import ProcessStarter
+
+        return ProcessStarter(environments=self.config.home / "cache" / "process", environ=os.environ)
+
+    @cached_property
+    def _preparing(self) -> "_Preparing":
+        return _Preparing(self.environments)
+
+    def workspace(self, run: RunKey) -> Path:
+        """The folder of a run that all its tasks see; made when it is first asked for."""
+        folder = self.config.home / "workspaces" / run.dag_id / run.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def load_dags(self, path: Path) -> "list[SerializedDag]":
+        """The DAGs of a file, loaded away from this process. Raises DagFileError and the other DagErrors."""
+        from airdock.loading import ContainerLoad, ProcessLoad, load_dag_file
+
+        return load_dag_file(
+            path,
+            load=ContainerLoad(engine=self.engine) if self.is_isolated else ProcessLoad(),
+            work=self.config.home / "run" / "loads",
+            pythons=tuple(interpreter.series for interpreter in self.pythons.all()),
+            tell=lambda line: self._tell(Note(line=line)),
+        )
+
+    def run_file(
+        self,
+        path: Path,
+        *,
+        dag_id: str | None = None,
+        conf: Mapping[str, Any] | None = None,
+        resume: str | None = None,
+        report: Report = lambda _progress: None,
+    ) -> RunSummary:
+        """Run a DAG of the file once, or finish an earlier run, in the foreground.
+
+        Raises DagError for the file, ConflictError where another process works on the run, UnknownRunError. When
+        interrupted, tasks that run are stopped, and the run can be resumed.
+        """
+        self._report = report
+        if resume is None:
+            key = self.orchestrator.create_run(_choose(self.load_dags(path), dag_id, path), conf=conf)
+        else:
+            key = self.orchestrator.find_run(resume).key
+        self.executor.start()
+        try:
+            state = self.orchestrator.run(key) if resume is None else self.orchestrator.resume(key)
+        finally:
+            self._preparing.stop()
+            self.executor.stop()
+            self.executor.join()
+            self._preparing.join()
+        return RunSummary(key=key, state=state, isolation=self.config.isolation.mode, workspace=self.workspace(key))
+
+    def _tell(self, progress: Progress) -> None:
+        self._report(progress)
+
+    def _reached(self, point: str) -> None:
+        if point == self.config.debug.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Preparing:
+    """Asks for environments without waiting for them: `scheduler.prepare.Prepare` over threads."""
+
+    def __init__(self, environments: "Environments", *, side_by_side: int = 8) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._environments = environments
+        self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-prepare")
+
+    def request(self, environment: Environment, *, where: str, answer: "Callable[[Reply], None]") -> None:
+        self._threads.submit(self._prepare, environment, where, answer)
+
+    def stop(self) -> None:
+        """Begin nothing more; what is being built is finished."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def join(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    def _prepare(self, environment: Environment, where: str, answer: "Callable[[Reply], None]") -> None:
+        from airdock.scheduler.prepare import Prepared, PrepareFailed
+
+        try:
+            made = self._environments.prepare(environment, where=where)
+            answer(Prepared(environment=environment, digest=made.digest, reused=made.reused))
+        except AirdockError as error:
+            answer(PrepareFailed(environment=environment, error=error.to_dict()))
+        except Exception as error:  # the scheduler waits for an answer, whatever went wrong
+            _log.exception("an environment could not be made")
+            failed = AirdockError(f"{type(error).__name__}: {error}", where=where)
+            answer(PrepareFailed(environment=environment, error=failed.to_dict()))
+
+
+def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "SerializedDag":
+    """The DAG of that id, or the only one."""
+    names = ", ".join(dag.dag_id for dag in dags)
+    if dag_id is None:
+        if len(dags) == 1:
+            return dags[0]
+        raise DagError(f"expected one DAG, found {names}", where=str(path), hint=f"say which: {path}:{dags[0].dag_id}")
+    found = next((dag for dag in dags if dag.dag_id == dag_id), None)
+    if found is None:
+        raise DagError(f"expected a DAG {dag_id!r}, found {names}", where=str(path))
+    return found
+
+
+def _ignore(progress: Progress) -> None:
+    """Nobody is told."""
