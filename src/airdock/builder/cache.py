@@ -50,7 +50,7 @@ class BuildCache:
             layer = Layer(
                 diff_id=Digest.parse(document["diff_id"]), descriptor=Descriptor.from_json(document["descriptor"])
             )
-        except (OSError, ValueError, TypeError, KeyError, AirdockError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, AirdockError):
             return None
         return layer if self._store.keep(layer) else None
 

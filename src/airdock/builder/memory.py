@@ -34,7 +34,9 @@ class FunctionRun:
 
     def __call__(self, command: Command, output: Callable[[bytes], None]) -> Layer:
         self.commands.append(command)
-        text = command.argv[-1] if command.argv[1:2] == ("-c",) else shlex.join(command.argv)
+        text = (
+            command.argv[-1] if len(command.argv) == 3 and command.argv[1].startswith("-") else shlex.join(command.argv)
+        )
         program = self.programs.get(text) or self.programs.get(text.split(maxsplit=1)[0])
         if program is None:
             output(f"{text}: not found\n".encode())
