@@ -2,6 +2,7 @@
 
 cache/
   <key's first two digits>/<key>    JSON: the layer's diff id and descriptor; missing and damaged files are misses
+  owners/                           who owns what in layers (`owners.py`), for accounts with one id
   .tmp-XXXXXXXX/                    working folder of a build
     lock                            held while that build goes on; what nobody holds is a leftover, and removed
     layer.tar
@@ -42,6 +43,11 @@ class BuildCache:
     def __init__(self, *, folder: Path, store: ImageStore) -> None:
         self._folder = folder
         self._store = store
+
+    @property
+    def owners_folder(self) -> Path:
+        """Where the owners of layers are remembered."""
+        return self._folder / "owners"
 
     def load(self, key: str) -> Layer | None:
         """The layer of a step, kept by the store from now on; None where it is unknown or gone."""

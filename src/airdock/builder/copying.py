@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 from airdock.builder.archives import is_archive, open_archive
 from airdock.builder.ignore import IgnoreRules
 from airdock.builder.layout import Layout, Placed
+from airdock.builder.owners import LayerOwners
 from airdock.builder.ownership import Owner, apply_mode, find_owner
 from airdock.builder.sources import find_sources, walk
 from airdock.builder.trees import ContextTree, Item, LayeredTree, Tree, resolve
@@ -48,7 +49,7 @@ _KINDS: Final = {"file": REGULAR, "folder": DIRECTORY, "link": SYMLINK, "pipe": 
 
 def copy_files(
     *,
-    layers: Sequence[str],
+    below: Mapping[str, Any],
     source: Mapping[str, Any],
     action: Mapping[str, Any],
     time_s: int,
@@ -57,20 +58,21 @@ def copy_files(
 ) -> dict[str, Any]:
     """Do what COPY or ADD says; gives the layer's `key`, how many `entries` it has, and `unpacks`.
 
-    `layers` are the folders of the stage so far. `source` is `{"context": folder, "ignore": patterns, "where": name}`
-    or `{"layers": folders}`. `action` has the fields of `CopyFiles`. `time_s` is the fixed time, `latest_s` the latest
+    `below` is the stage so far: its layers' `folders`, and their `blobs` with the folder of `owners` where the disk
+    doesn't tell these. `source` is another such stage, or `{"context": folder, "ignore": patterns, "where": name}`.
+    `action` has the fields of `CopyFiles`. `time_s` is the fixed time, `latest_s` the latest
     that others may have. Raises `BuildError`.
     """
-    below = LayeredTree(layers)
+    stage = _open_stage(below)
     tree: Tree
     if "context" in source:
         tree = ContextTree(source["context"], IgnoreRules(source["ignore"], where=source["where"]))
     else:
-        tree = LayeredTree(source["layers"])
+        tree = _open_stage(source)
     copier = _Copier(
-        below=below,
+        below=stage,
         tree=tree,
-        owner=find_owner(below, action["chown"]) if action["chown"] else None,
+        owner=find_owner(stage, action["chown"]) if action["chown"] else None,
         chmod=action["chmod"],
         unpack=action["unpack"],
         excludes=IgnoreRules(action["excludes"], where="--exclude"),
@@ -82,16 +84,22 @@ def copy_files(
     return copier.emit(tar)
 
 
-def make_folder(*, layers: Sequence[str], path: str, user: str, time_s: int, tar: str | None) -> dict[str, Any]:
+def make_folder(*, below: Mapping[str, Any], path: str, user: str, time_s: int, tar: str | None) -> dict[str, Any]:
     """Make the folder of WORKDIR with those above it; no entries where it is there. Raises `BuildError`."""
-    below = LayeredTree(layers)
+    stage = _open_stage(below)
     relative = path.strip("/")
-    there = below.look(resolve(below, relative))
+    there = stage.look(resolve(stage, relative))
     if there is not None and there.kind == "folder":
         return {"key": "", "entries": 0, "unpacks": False}
-    copier = _Copier(below=below, tree=below, owner=find_owner(below, user), new_ns=time_s * 1_000_000_000)
+    copier = _Copier(below=stage, tree=stage, owner=find_owner(stage, user), new_ns=time_s * 1_000_000_000)
     copier.layout.enter(relative)
     return copier.emit(tar)
+
+
+def _open_stage(stage: Mapping[str, Any]) -> LayeredTree:
+    return LayeredTree(
+        stage["folders"], [LayerOwners(blob=blob, folder=stage["owners"]) for blob in stage.get("blobs", ())]
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -148,15 +156,16 @@ class _Copier:
         self.layout.put(self._file_target(name, destination), self._placed(real, item))
 
     def _place_folder(self, real: str, item: Item, destination: str) -> None:
-        base = self.layout.enter(destination.strip("/"), new_folder=self._styled(item))
+        base = self.layout.enter(destination.strip("/"), new_folder=self._styled(self._owned(real, item)))
         folders = {"": base}
         for path, found in walk(self.tree, real, self.excludes):
             above, _, name = path.rpartition("/")
             target = f"{folders[above]}/{name}" if folders[above] else name
+            place = f"{real}/{path}" if real else path
             if found.kind == "folder":
-                folders[path] = self.layout.put_folder(target, self._styled(found))
+                folders[path] = self.layout.put_folder(target, self._styled(self._owned(place, found)))
             else:
-                self.layout.put(target, self._placed(f"{real}/{path}" if real else path, found))
+                self.layout.put(target, self._placed(place, found))
 
     def _file_target(self, name: str, destination: str) -> str:
         """Where a single file goes: into the destination where that is a folder, else in its place."""
@@ -171,7 +180,10 @@ class _Copier:
 
     def _placed(self, path: str, item: Item) -> Placed:
         opener = functools.partial(self.tree.open, path) if item.kind == "file" else None
-        return Placed(item=self._styled(item), open=opener)
+        return Placed(item=self._styled(self._owned(path, item)), open=opener)
+
+    def _owned(self, path: str, item: Item) -> Item:
+        return self.tree.owned(path, item) if self.owner is None else item
 
     def _styled(self, item: Item) -> Item:
         """The item with the owner, mode and time that it gets."""

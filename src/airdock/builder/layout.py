@@ -63,7 +63,8 @@ class Layout:
             self.placed[path] = Placed(item=new_folder)
             return path
         if item.kind == "folder":
-            self.placed.setdefault(path, Placed(item=item))
+            if path not in self.placed:
+                self.placed[path] = Placed(item=self.below.owned(path, item))
             return path
         if item.kind == "link" and path not in self.placed:
             target = resolve(self.below, path)

@@ -28,6 +28,7 @@ from airdock.model.progress import Report
 from airdock.model.workload import Mount
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
+from airdock.oci.media_types import LAYER_COMPRESSION, to_oci
 
 __all__ = ["FIXED_TIME", "Built", "Performer"]
 
@@ -174,7 +175,7 @@ class Performer:
 
     def _copy_files(self, action: CopyFiles, below: Built) -> tuple[Layer | None, bool]:
         arguments: dict[str, Any] = {
-            "layers": self._paths(below.layers),
+            "below": self._stage(below.layers),
             "action": {name: value for name, value in asdict(action).items() if name != "source"},
             "time_s": FIXED_TIME if self.epoch is None else self.epoch,
             "latest_s": self.epoch,
@@ -189,7 +190,7 @@ class Performer:
         layer = self._load(named)
         if layer is not None:
             return layer, True
-        arguments["source"] = {"layers": self._paths(source)}
+        arguments["source"] = self._stage(source)
         layer, cached = self._make_layer(_COPY, arguments, below, measure_first=False)
         if layer is not None:
             self.cache.save(named, layer)
@@ -197,7 +198,7 @@ class Performer:
 
     def _make_folder(self, action: MakeFolder, below: Built) -> tuple[Layer | None, bool]:
         arguments = {
-            "layers": self._paths(below.layers),
+            "below": self._stage(below.layers),
             "path": action.path,
             "user": action.user,
             "time_s": FIXED_TIME if self.epoch is None else self.epoch,
@@ -241,8 +242,20 @@ class Performer:
     def _source(self, source: int | str) -> tuple[Layer, ...]:
         return self.done[source].layers if isinstance(source, int) else self.images[source].layers
 
-    def _paths(self, layers: tuple[Layer, ...]) -> list[str]:
-        return [str(self.store.layer_path(layer.diff_id)) for layer in layers]
+    def _stage(self, layers: tuple[Layer, ...]) -> dict[str, Any]:
+        """A stack of layers as `copying.py` takes it."""
+        stage: dict[str, Any] = {"folders": [str(self.store.layer_path(layer.diff_id)) for layer in layers]}
+        if self.store.calls.mapping == "one":
+            stage |= {"blobs": [self._blob(layer) for layer in layers], "owners": str(self.cache.owners_folder)}
+        return stage
+
+    def _blob(self, layer: Layer) -> dict[str, str]:
+        return {
+            "path": str(self.store.blob_path(layer.descriptor.digest)),
+            "compression": LAYER_COMPRESSION[to_oci(layer.descriptor.media_type)],
+            "digest": layer.descriptor.digest,
+            "diff_id": layer.diff_id,
+        }
 
     def _context(self, action: CopyFiles) -> dict[str, Any]:
         context = self.request.context

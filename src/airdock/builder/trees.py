@@ -7,10 +7,11 @@ read: symbolic links are followed by `resolve` alone, as if the top were the roo
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from airdock.builder.ignore import IgnoreRules, Verdict
+from airdock.builder.owners import LayerOwners
 from airdock.errors import BuildError
 from airdock.images.xattrs import is_kept, is_opaque, read_xattrs
 
@@ -39,7 +40,8 @@ class Tree(Protocol):
     """What can be copied from.
 
     `look` says what is at a path whose folders are no links, None where nothing is; `names` are the sorted names in a
-    folder; `open` reads a file, and the caller closes it.
+    folder; `open` reads a file, and the caller closes it. `owned` is the item at a path with its true owner, which
+    `look` may not know where that costs something to find out.
     """
 
     def look(self, path: str) -> Item | None: ...
@@ -47,6 +49,8 @@ class Tree(Protocol):
     def names(self, path: str) -> list[str]: ...
 
     def open(self, path: str) -> int: ...
+
+    def owned(self, path: str, item: Item) -> Item: ...
 
 
 def resolve(tree: Tree, path: str, *, follow_last: bool = True) -> str:
@@ -133,6 +137,9 @@ class ContextTree:
         except OSError as error:
             raise _unreadable(full, error) from error
 
+    def owned(self, path: str, item: Item) -> Item:
+        return item
+
     def _full(self, path: str) -> str:
         return f"{self.top}/{path}" if path else self.top
 
@@ -145,10 +152,14 @@ class ContextTree:
 
 
 class LayeredTree:
-    """Unpacked layers in overlayfs's form, the lowest first: what a container would see."""
+    """Unpacked layers in overlayfs's form, the lowest first: what a container would see.
 
-    def __init__(self, layers: Sequence[str]) -> None:
-        self._folders: dict[str, tuple[str, ...]] = {"": tuple(reversed(layers))}
+    `owners` has one entry for each layer where the disk doesn't tell who owns what, and is empty where it does.
+    """
+
+    def __init__(self, layers: Sequence[str], owners: Sequence[LayerOwners] = ()) -> None:
+        self._owners = owners
+        self._folders: dict[str, tuple[tuple[int, str], ...]] = {"": tuple(enumerate(layers))[::-1]}
         self._items: dict[str, Item | None] = {"": Item(kind="folder", mode=0o755)}
 
     def look(self, path: str) -> Item | None:
@@ -158,24 +169,30 @@ class LayeredTree:
 
     def names(self, path: str) -> list[str]:
         found: set[str] = set()
-        for folder in self._merged(path):
+        for _, folder in self._merged(path):
             found.update(_list(folder))
         prefix = f"{path}/" if path else ""
         return sorted(name for name in found if self.look(prefix + name) is not None)
 
     def open(self, path: str) -> int:
-        return os.open(self.place(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(self._highest(path)[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
-    def place(self, path: str) -> str:
-        """Where the highest layer that has the path keeps it."""
+    def owned(self, path: str, item: Item) -> Item:
+        if not self._owners or not path:
+            return item
+        uid, gid = self._owners[self._highest(path)[0]].find(path)
+        return replace(item, uid=uid, gid=gid)
+
+    def _highest(self, path: str) -> tuple[int, str]:
+        """The highest layer that has the path, and where."""
         parent, _, name = path.rpartition("/")
-        for folder in self._merged(parent):
+        for layer, folder in self._merged(parent):
             full = f"{folder}/{name}"
             if os.path.lexists(full):
-                return full
+                return layer, full
         raise BuildError(f"expected /{path} in the stage, found nothing")
 
-    def _merged(self, path: str) -> tuple[str, ...]:
+    def _merged(self, path: str) -> tuple[tuple[int, str], ...]:
         """The folders that together are the folder at `path`, the highest first; none where there is no folder."""
         if path not in self._folders:
             self.look(path)
@@ -184,8 +201,8 @@ class LayeredTree:
     def _find(self, path: str) -> Item | None:
         parent, _, name = path.rpartition("/")
         first: Item | None = None
-        merged: list[str] = []
-        for folder in self._merged(parent):
+        merged: list[tuple[int, str]] = []
+        for layer, folder in self._merged(parent):
             full = f"{folder}/{name}"
             try:
                 found = os.lstat(full)
@@ -199,7 +216,7 @@ class LayeredTree:
             first = first or _item(found, full, owned=True)
             if not is_folder:
                 break
-            merged.append(full)
+            merged.append((layer, full))
             if is_opaque(read_xattrs(os.fsencode(full))):
                 break
         if merged:

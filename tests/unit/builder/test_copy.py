@@ -75,13 +75,20 @@ def test_folders_on_the_way_keep_what_they_are(based) -> None:
     shown = {name: (entry.kind, entry.mode, entry.uid, entry.gid) for name, entry in found.items()}
     assert shown == {
         "home": (DIRECTORY, 0o755, 0, 0),
-        "home/airflow": (DIRECTORY, 0o700, os.getuid(), os.getgid()),  # as this account sees it: it has one id
+        "home/airflow": (DIRECTORY, 0o700, 1000, 1001),  # though an account with one id has it as its own
         "home/airflow/new": (DIRECTORY, 0o755, 0, 0),
         "home/airflow/new/a": (REGULAR, 0o644, 0, 0),
     }
     assert found["home/airflow"].mtime_ns == 10**18
     assert found["home/airflow/new"].mtime_ns == 946_684_800 * 10**9
     assert names(based, "COPY d /tmp")["tmp"].mode == 0o1777
+
+
+def test_files_of_a_stage_keep_their_owners(based) -> None:
+    image = based.build("FROM scratch\nCOPY --from=base /home /h/\nCOPY --from=base --chown=3:4 /home /i/\n")
+    kept, changed = (based.entries(layer) for layer in image.layers)
+    assert (kept["h/airflow"].uid, kept["h/airflow"].gid) == (1000, 1001)
+    assert (changed["i/airflow"].uid, changed["i/airflow"].gid) == (3, 4)
 
 
 def test_a_new_folder_is_like_the_one_that_is_copied(based) -> None:
