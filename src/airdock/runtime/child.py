@@ -1,13 +1,15 @@
-"""The first process of a container: sets the inside up, starts the command, and stays as its pid 1.
+"""The first two processes of a container: its pid 1, and the one that sets the inside up and becomes the command.
 
-It is a fork of the launcher, not a program of its own, and not the command itself either: the command as pid 1 would
-ignore SIGTERM unless it has a handler, and would leave orphans as zombies; a second fork of a small process costs half
-a millisecond. What it keeps is CAP_KILL. Its memory is the launcher's, so it is hidden from the container.
+Pid 1 is a fork of the launcher, not a program of its own, and not the command itself either: the command as pid 1
+would ignore SIGTERM unless it has a handler, and would leave orphans as zombies. The second fork is made ahead of the
+orders, so it costs a start nothing. Pid 1 keeps CAP_KILL. Its memory is the launcher's, so it is hidden from the
+container, and so is the launcher's command line.
 
     launcher                       pid 1                              command
     clone, writes id maps ───────▶ takes its ids, joins its cgroup
-    gives orders ────────────────▶ mounts, pivots, finds the user
-                                   fork ────────────────────────────▶ gives up privileges
+                                   fork ────────────────────────────▶ waits
+    gives orders ────────────────────────────────────────────────────▶ mounts, pivots, finds the user
+                                                                      gives up privileges
     learns pid from the sender  ◀──────────────── "P" ──────────────── just before execve
     `failed` closes: it runs                                          runs
     signals ── control ──────────▶ passes them on
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, ContainerError
-from airdock.runtime.command import Privileges, drop_privileges, execute, make_environment, restore_signals
+from airdock.runtime.command import drop_privileges, execute, make_environment, restore_signals
 from airdock.runtime.machine import Machine
 from airdock.runtime.ops import Inside, Op
 from airdock.runtime.plan import plan
@@ -80,10 +82,35 @@ def run_child(machine: Machine, lines: Lines) -> NoReturn:
         if not lines.orders.recv(1):
             os._exit(NOT_STARTED)
         _isolate(machine, lines)
+        pid = machine.syscalls.fork()
+        if pid == 0:
+            _become_command(machine, lines)
+        # The root changes under whoever is there when the container is pivoted; a folder elsewhere would be kept.
+        os.chdir("/")
+        os.close(lines.failed)
+        os._exit(_reap(pid, lines.control, machine.syscalls))
+    except BaseException as error:
+        _fail(lines.failed, error)
+
+
+def _become_command(machine: Machine, lines: Lines) -> NoReturn:
+    """Wait for orders, set the inside up, be the command."""
+    try:
         job = _receive_job(lines.orders)
         if job is None:
             os._exit(NOT_STARTED)
-        _start(machine, lines, job)
+        calls = machine.syscalls
+        inside = Inside(syscalls=calls, root=job.root, trees=job.trees)
+        _set_up(plan(job.config, machine.facts).setup, inside)
+        user = find_user(job.config)
+        terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
+        _tell(lines.control, inside.mount_points, terminal)
+        _take_stdio(job.stdio, user, terminal[1] if terminal else -1)
+        process = job.config["process"]
+        _enter(process["cwd"])
+        drop_privileges(calls, user, machine.privileges(job.config), lambda: _announce(lines.control))
+        restore_signals()
+        execute(calls, process["args"], make_environment(process.get("env", ()), user.home))
     except BaseException as error:
         _fail(lines.failed, error)
 
@@ -92,21 +119,6 @@ def _forbid_imports() -> None:
     """Whatever is imported late would come out of the container's files: an image could have us run anything."""
     sys.meta_path.clear()
     sys.path.clear()
-
-
-def _start(machine: Machine, lines: Lines, job: Job) -> NoReturn:
-    calls = machine.syscalls
-    inside = Inside(syscalls=calls, root=job.root, trees=job.trees)
-    _set_up(plan(job.config, machine.facts).setup, inside)
-    user = find_user(job.config)
-    terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
-    _tell(lines.control, inside.mount_points, terminal)
-    privileges = machine.privileges(job.config)
-    pid = calls.fork()
-    if pid == 0:
-        _command(calls, lines, job, privileges, user, terminal[1] if terminal else -1)
-    os.close(lines.failed)
-    os._exit(_reap(pid, lines.control, calls))
 
 
 def _receive_job(orders: socket.socket) -> Job | None:
@@ -163,22 +175,14 @@ def _tell(control: socket.socket, mount_points: list[str], terminal: tuple[int, 
         os.close(terminal[0])
 
 
-def _command(syscalls: Syscalls, lines: Lines, job: Job, privileges: Privileges, user: User, terminal: int) -> NoReturn:
-    try:
-        os.setsid()
-        _own_stdio(job.stdio, user)
-        for number, descriptor in enumerate((terminal, terminal, terminal) if terminal >= 0 else job.stdio):
-            os.dup2(descriptor, number)
-        if terminal >= 0:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            os.fchown(0, user.uid, -1)
-        process = job.config["process"]
-        _enter(process["cwd"])
-        drop_privileges(syscalls, user, privileges, lambda: _announce(lines.control))
-        restore_signals()
-        execute(syscalls, process["args"], make_environment(process.get("env", ()), user.home))
-    except BaseException as error:
-        _fail(lines.failed, error)
+def _take_stdio(stdio: Sequence[int], user: User, terminal: int) -> None:
+    os.setsid()
+    _own_stdio(stdio, user)
+    for number, descriptor in enumerate((terminal, terminal, terminal) if terminal >= 0 else stdio):
+        os.dup2(descriptor, number)
+    if terminal >= 0:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.fchown(0, user.uid, -1)
 
 
 def _enter(folder: str) -> None:

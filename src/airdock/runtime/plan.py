@@ -24,7 +24,7 @@ from airdock.runtime.ops import (
     SetHostname,
 )
 
-__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "plan"]
+__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "bind_trees", "plan"]
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS: Final = (
@@ -65,7 +65,7 @@ class Tree:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`trees` are opened by the launcher; `setup` runs inside, in order."""
+    """`trees` are opened by the launcher, beforehand; `setup` runs inside, in order."""
 
     trees: tuple[Tree, ...]
     setup: tuple[Op, ...]
@@ -74,19 +74,36 @@ class Plan:
 def plan(config: Mapping[str, Any], facts: Facts) -> Plan:
     """The steps for a container. Raises ContainerError for mounts that can't be planned."""
     kinds = {entry["type"] for entry in config["linux"]["namespaces"]}
-    trees: list[Tree] = []
-    return Plan(setup=tuple(_steps(config, facts, kinds, trees)), trees=tuple(trees))
+    return Plan(trees=bind_trees(config), setup=tuple(_steps(config, facts, kinds)))
 
 
-def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str], trees: list[Tree]) -> Iterator[Op]:
+def bind_trees(config: Mapping[str, Any]) -> tuple[Tree, ...]:
+    """What the launcher opens for a plan: the binds of host paths, in their order."""
+    return tuple(
+        Tree(source=mount["source"], read_only="ro" in mount.get("options", ()))
+        for mount in config["mounts"]
+        if _is_host_bind(mount)
+    )
+
+
+def _is_host_bind(mount: Mapping[str, Any]) -> bool:
+    return mount.get("type", "bind") == "bind" and (mount["source"], mount["destination"]) != ("/sys", "/sys")
+
+
+def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator[Op]:
     linux, process = config["linux"], config["process"]
     if hostname := config.get("hostname"):
         yield SetHostname(name=hostname)
     if "network" in kinds:
         yield OwnNetwork()
     yield AttachRoot(place=facts.place)
+    index = 0
     for mount in config["mounts"]:
-        yield from _mount(mount, facts, trees)
+        if _is_host_bind(mount):
+            yield BindTree(index=index, target=_absolute(mount["destination"], "mount target"))
+            index += 1
+        else:
+            yield from _mount(mount, facts)
     yield from (Mask(path=path) for path in linux.get("maskedPaths", ()))
     yield from (ReadOnlyPath(path=path) for path in linux.get("readonlyPaths", ()))
     yield DetachOldRoot()
@@ -96,15 +113,12 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str], trees: list
         yield ReadOnlyRoot()
 
 
-def _mount(mount: Mapping[str, Any], facts: Facts, trees: list[Tree]) -> Iterator[Op]:
+def _mount(mount: Mapping[str, Any], facts: Facts) -> Iterator[Op]:
     target = _absolute(mount["destination"], "mount target")
     kind = mount.get("type", "bind")
     options = mount.get("options", ())
-    if kind == "bind" and mount["source"] == "/sys" and target == "/sys":
+    if kind == "bind":
         yield HostSys(target=target)
-    elif kind == "bind":
-        trees.append(Tree(source=mount["source"], read_only="ro" in options))
-        yield BindTree(index=len(trees) - 1, target=target)
     elif kind == "cgroup":
         yield _cgroup(target, options, facts)
     else:

@@ -21,7 +21,7 @@ from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
 from airdock.runtime.idmaps import write_container_maps
 from airdock.runtime.machine import Machine, privileges_key
-from airdock.runtime.plan import NAMESPACES, plan
+from airdock.runtime.plan import NAMESPACES, bind_trees
 from airdock.runtime.spec import resources_of
 from airdock.runtime.usage import measure
 from airdock.runtime.wire import dump_error, load_error, pack, send_with_descriptors
@@ -52,7 +52,10 @@ class FirstProcess:
         try:
             self.pid, self.pidfd = machine.syscalls.clone(NAMESPACES | machine.user_flag)
             if self.pid == 0:
-                run_child(machine, Lines(orders=orders, failed=failed, control=control, doors=doors))
+                run_child(
+                    machine,
+                    Lines(orders=orders, failed=failed, control=control, doors=doors),
+                )
             if machine.user_flag:
                 write_container_maps(self.pid, machine.mapping)
             self.orders.send(b"1")
@@ -134,7 +137,7 @@ class ContainerProcess:
             config = {**config, "hostname": bundle["id"][:12]}
         lent: list[int] = []  # the child's: closed here once it has them
         try:
-            trees = plan(config, machine.facts).trees
+            trees = bind_trees(config)
             prepare_folder(bundle["folder"], machine.shift)
             lent.append(machine.mounts.open_root(bundle["layers"], bundle["folder"]))
             for tree in trees:

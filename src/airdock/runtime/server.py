@@ -28,6 +28,7 @@ __all__ = ["serve"]
 
 _SIGNALFD_INFO_BYTES: Final = 128
 _SMALL: Final = 64
+_IDLE_S: Final = 0.002
 
 
 def serve(control: int, *, owner: int, folder: str, userns: str) -> NoReturn:
@@ -86,6 +87,7 @@ class _Server:
         self._calls: dict[int, int] = {}
         self._stopping = False
         self._spare: FirstProcess | None = None
+        self._wanted: Mapping[str, Any] | None = None
         self._serial = 0
         self._syscalls = Syscalls()
         self._machine = Machine(self._syscalls, folder=folder, userns=userns)
@@ -106,7 +108,10 @@ class _Server:
         gc.freeze()
         gc.disable()
         while not self._stopping:
-            for descriptor, _ in self._poll.poll():
+            events = self._poll.poll(_IDLE_S if self._wanted is not None else None)
+            if not events:
+                self._make_spare()
+            for descriptor, _ in events:
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
                     handler()
@@ -219,10 +224,11 @@ class _Server:
         self._serial += 1
         return FirstProcess(self._machine, f"{os.getpid()}-{self._serial}", config)
 
-    def _make_spare(self, config: Mapping[str, Any]) -> None:
-        """Have the next container's first process ready, of the kind that was last asked for."""
-        if self._spare is None and not self._stopping:
-            self._spare = self._make_first(config)
+    def _make_spare(self) -> None:
+        """In a quiet moment, have the next container's first process ready, of the kind that was last asked for."""
+        if self._spare is None and self._wanted is not None:
+            self._spare = self._make_first(self._wanted)
+        self._wanted = None
 
     def _on_started(self, session: _Session, container: ContainerProcess) -> None:
         """Either the command runs, or `failed` says why not."""
@@ -233,7 +239,7 @@ class _Server:
         session.send({"started": started.to_dict()}, (started.terminal,) if started.terminal >= 0 else ())
         if started.terminal >= 0:
             os.close(started.terminal)
-        self._make_spare(container.config)
+        self._wanted = container.config
 
     def _on_ended(self, session: _Session, container: ContainerProcess) -> None:
         if container.failed in self._handlers:
