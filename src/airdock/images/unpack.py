@@ -310,7 +310,10 @@ def split_path(name: bytes) -> tuple[bytes, ...]:
     if b".." in parts:
         raise UnsafeArchiveError("expected a path inside the layer, found '..'")
     if len(name) > _LONGEST_PATH or len(parts) > _DEEPEST or any(len(part) > _LONGEST_PART for part in parts):
-        raise UnsafeArchiveError(f"expected a path of at most {_LONGEST_PATH} bytes and {_DEEPEST} folders")
+        raise UnsafeArchiveError(
+            f"expected a path of at most {_LONGEST_PATH} bytes, {_DEEPEST} parts and {_LONGEST_PART} bytes a part, "
+            f"found {len(name)} bytes in {len(parts)} parts"
+        )
     return parts
 
 
