@@ -67,7 +67,7 @@ def conclude(view: View, now: datetime) -> RunTransition | None:
     if standing.unfinished:
         reason = f"{standing.unfinished} task instances wait for what can't happen any more"
         return _end_run(view, RunState.FAILED, now, reason)
-    if standing.bad_leaves:
+    if standing.bad_leaves or (view.fail_fast and failed):  # there the leaves after a failure are only skipped
         return _end_run(view, RunState.FAILED, now, f"failed: {failed}" if failed else "failed")
     return _end_run(view, RunState.SUCCESS, now, "")
 
@@ -173,9 +173,13 @@ def _fail_unprepared(key: TaskKey, try_number: int, answer: Answer, now: datetim
 
 def _follow(view: View, key: TaskKey, now: datetime) -> list[Action]:
     member = view.member(key)
-    if view.fail_fast and member is not None and member.state is TaskState.FAILED:
-        return list(_stop_others(view, now))
-    return [action for below in view.downstream(key.task_id) for action in _consider(view, below, now)]
+    below = view.downstream(key.task_id)
+    actions: list[Action] = []
+    has_failed = member is not None and member.state is TaskState.FAILED
+    if view.fail_fast and has_failed and not view.task(key.task_id).is_teardown:
+        actions += _stop_others(view, now)
+        below = [task_id for task_id in below if view.task(task_id).is_teardown]
+    return actions + [action for task_id in below for action in _consider(view, task_id, now)]
 
 
 def _stop_others(view: View, now: datetime) -> Iterator[Action]:

@@ -34,7 +34,10 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """How a run stands: instances that aren't finished, those of them that wait for others, bad leaves, failures."""
+    """How a run stands: instances that aren't finished, those of them that wait for others, leaves that failed.
+
+    `failures` names the first few instances that failed, but for teardowns.
+    """
 
     unfinished: int
     waiting: int
@@ -146,7 +149,8 @@ class RunView:
             self._upstream[below].settle(state, is_setup=is_setup)
         is_bad = state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
         self._bad_leaves += is_bad and key.task_id in self._leaves
-        if state is TaskState.FAILED and len(self._failures) <= _FAILURES_SHOWN:
+        is_work = not self._tasks[key.task_id].is_teardown
+        if state is TaskState.FAILED and is_work and len(self._failures) < _FAILURES_SHOWN:
             self._failures.append(key.label)
 
     def _note_need(self, key: TaskKey) -> None:
