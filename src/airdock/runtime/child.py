@@ -16,6 +16,7 @@ container, and so is the launcher's command line.
     exit status ◀── control ────── reaps everybody, ends with it
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -31,8 +32,9 @@ from typing import Any, Final, NoReturn
 from airdock.errors import AirdockError, ContainerError
 from airdock.runtime.command import drop_privileges, execute, make_environment, restore_signals
 from airdock.runtime.machine import Machine
-from airdock.runtime.ops import Inside, Op
+from airdock.runtime.ops import Inside, MountNew, Op
 from airdock.runtime.plan import plan
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import User, find_user
 from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
@@ -163,6 +165,8 @@ def _set_up(setup: Sequence[Op], inside: Inside) -> None:
         try:
             op.apply(inside)
         except OSError as error:
+            if isinstance(op, MountNew) and error.errno == errno.EPERM:
+                raise RefusedError(error.errno, op.fstype, op.target) from error
             raise ContainerError(
                 f"can't set up the container: {error.filename or type(op).__name__}: {error.strerror}",
                 where=type(op).__name__,

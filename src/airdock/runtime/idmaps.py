@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from airdock.errors import IsolationError
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
 __all__ = [
@@ -183,9 +183,4 @@ def _write(path: str, text: str) -> None:
         finally:
             os.close(descriptor)
     except PermissionError as error:
-        raise IsolationError(
-            f"the kernel refused the id map of a user namespace: expected {text!r} to be allowed in {path}, "
-            f"found {error.strerror}",
-            where=path,
-            hint="airdock doctor tells which switch is off",
-        ) from error
+        raise RefusedError(error.errno, "id map", f"{path}: {text}") from error

@@ -22,8 +22,9 @@ from typing import Any, Final, Self
 
 from airdock.errors import ContainerError
 from airdock.model.usage import Usage
+from airdock.runtime.refusal import RefusedError, explain_refusal
 from airdock.runtime.state import ContainerState, process_start, save_state
-from airdock.runtime.wire import FrameReader, load_error, pack, receive_descriptors, send_with_descriptors
+from airdock.runtime.wire import FrameReader, dump_error, load_error, pack, receive_descriptors, send_with_descriptors
 
 __all__ = ["Bundle", "Container", "Ended", "Launcher"]
 
@@ -31,6 +32,8 @@ _SPAWNED: Final = (
     "import sys, json; given = json.loads(sys.argv[1]); sys.path[:0] = given.pop('path'); "
     "from airdock.runtime.server import serve; serve(**given)"
 )
+
+_DIED: Final = "the launcher died while it was starting"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +157,7 @@ class Launcher:
             reader = FrameReader(session)
             answer = _wait_for_frame(reader)
             if "error" in answer:
-                raise load_error(answer["error"])
+                raise self._error(answer["error"])
             started = answer["started"]
             state = _state_of(bundle, started, self.mapping)
             save_state(state)
@@ -175,8 +178,13 @@ class Launcher:
         with self._open_session(message, []) as session:
             answer = _wait_for_frame(FrameReader(session))
         if "error" in answer:
-            raise load_error(answer["error"])
+            raise self._error(answer["error"])
         return answer["value"]
+
+    def _error(self, value: Mapping[str, Any]) -> Exception:
+        """What the launcher told, with the reason where this machine forbids something."""
+        error = load_error(value)
+        return explain_refusal(error, self._folder) if isinstance(error, RefusedError) else error
 
     def _open_session(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
         self._facts()
@@ -199,10 +207,18 @@ class Launcher:
             self.start()
             with self._lock:
                 if self._ready is None and self._control is not None:
-                    self._ready = _read_ready(self._control)
+                    self._ready = self._read_ready(self._control)
         if self._ready is None:
             raise ContainerError("the launcher was stopped")
         return self._ready
+
+    def _read_ready(self, control: socket.socket) -> dict[str, Any]:
+        data, _ = receive_descriptors(control, 1 << 18)
+        answer: dict[str, Any] = json.loads(data[4:]) if data else {"error": dump_error(ContainerError(_DIED))}
+        if "error" in answer:
+            raise self._error(answer["error"])
+        ready: dict[str, Any] = answer["ready"]
+        return ready
 
 
 class Container:
@@ -333,15 +349,6 @@ def _spawn(control: socket.socket, arguments: Mapping[str, Any]) -> int:
         file_actions=[(os.POSIX_SPAWN_DUP2, control.fileno(), descriptor)],
         setpgroup=0,
     )
-
-
-def _read_ready(control: socket.socket) -> dict[str, Any]:
-    data, _ = receive_descriptors(control, 1 << 18)
-    answer: dict[str, Any] = json.loads(data[4:]) if data else {"error": {"kind": "other", "message": "no answer"}}
-    if "error" in answer:
-        raise load_error(answer["error"])
-    ready: dict[str, Any] = answer["ready"]
-    return ready
 
 
 def _wait_for_frame(reader: FrameReader) -> dict[str, Any]:

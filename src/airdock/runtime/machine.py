@@ -12,6 +12,7 @@ from airdock.runtime.command import Privileges
 from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.seccomp import default_filter
 from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
@@ -55,7 +56,7 @@ class Machine:
     def enter(self) -> dict[str, Any]:
         """Go into namespaces of our own and mount what every container needs; gives what clients want to know.
 
-        Raises IsolationError that names what this machine forbids.
+        Raises RefusedError where this machine forbids it.
         """
         self.cgroups = Cgroups.detect()  # by the machine's mounts, which the next step leaves
         root = os.geteuid() == 0
@@ -75,12 +76,12 @@ class Machine:
                     self.syscalls, uid=os.geteuid(), gid=os.getegid(), subuid=self._subuid, subgid=self._subgid
                 )
         except OSError as error:
-            raise _explain(error, "user-namespace") from error
+            raise RefusedError(error.errno, "user namespace" if self.user_flag else "namespaces") from error
         self.mounts = Mounts(self.syscalls, folder=self._folder, shifted=shifted, trusted=root)
         try:
             self.mounts.enter()
         except OSError as error:
-            raise _explain(error, "mount") from error
+            raise RefusedError(error.errno, "namespaces", str(error.filename)) from error
         self.facts = Facts(
             mapping=self.mapping if self._userns == "auto" else "host", cgroup2=self.cgroups.version == "v2"
         )
@@ -104,11 +105,3 @@ def privileges_key(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
     """What privileges depend on: the capabilities, and whether the default filter is wanted."""
     confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
     return tuple(config["process"].get("capabilities", {}).get("bounding", ())), confined
-
-
-def _explain(error: OSError, step: str) -> IsolationError:
-    return IsolationError(
-        f"this machine forbids containers: {error.filename or step}: {error.strerror}",
-        where=step,
-        hint="airdock doctor tells which switch is off",
-    )

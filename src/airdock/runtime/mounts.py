@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from airdock.errors import ContainerError, IsolationError
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import (
     MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
@@ -33,6 +34,8 @@ __all__ = ["Mounts"]
 
 MOST_LAYERS: Final = 256
 MOST_OPTION_BYTES: Final = 255
+_WITH_SECRETS: Final = frozenset({"/etc", "/"})
+"""Read-only, these come as anybody sees them: a container's root isn't to read /etc/shadow or the keys of services."""
 _NO_IDMAP: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
@@ -68,6 +71,8 @@ class Mounts:
         try:
             self._calls.make_link(bundle, "bundle")
             tree = self._overlay(":".join(reversed(names)))
+        except OSError as error:
+            raise RefusedError(error.errno, "overlay", f"on {bundle}; {error.filename}") from error
         finally:
             self._calls.remove_link("bundle")
         if self._calls.is_read_only(tree):
@@ -94,7 +99,7 @@ class Mounts:
 
     def _set_bind(self, tree: int, source: str, *, read_only: bool) -> None:
         attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if read_only else 0)
-        if self._shifted < 0:
+        if self._shifted < 0 or (read_only and os.path.realpath(source) in _WITH_SECRETS):
             self._calls.mount_setattr(tree, attributes, recursive=True)
             return
         try:

@@ -21,7 +21,9 @@ from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
 from airdock.runtime.idmaps import write_container_maps
 from airdock.runtime.machine import Machine, privileges_key
+from airdock.runtime.names import add_name_files
 from airdock.runtime.plan import NAMESPACES, bind_trees
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.spec import resources_of
 from airdock.runtime.usage import measure
 from airdock.runtime.wire import dump_error, load_error, pack, send_with_descriptors
@@ -50,7 +52,7 @@ class FirstProcess:
         doors = self._open_doors()
         self.pid = self.pidfd = -1
         try:
-            self.pid, self.pidfd = machine.syscalls.clone(NAMESPACES | machine.user_flag)
+            self.pid, self.pidfd = self._clone(machine)
             if self.pid == 0:
                 run_child(
                     machine,
@@ -67,6 +69,12 @@ class FirstProcess:
                 os.close(descriptor)
             control.close()
             orders.close()
+
+    def _clone(self, machine: Machine) -> tuple[int, int]:
+        try:
+            return machine.syscalls.clone(NAMESPACES | machine.user_flag)
+        except OSError as error:
+            raise RefusedError(error.errno, "user namespace" if machine.user_flag else "namespaces") from error
 
     def _open_doors(self) -> tuple[int, ...]:
         """The files by which the process moves itself into its cgroup."""
@@ -135,6 +143,8 @@ class ContainerProcess:
         self.resources = resources_of(config)
         if not config.get("hostname"):
             config = {**config, "hostname": bundle["id"][:12]}
+        os.makedirs(bundle["folder"], exist_ok=True)
+        config = add_name_files(config, bundle["folder"])
         lent: list[int] = []  # the child's: closed here once it has them
         try:
             trees = bind_trees(config)

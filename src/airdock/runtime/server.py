@@ -21,7 +21,9 @@ from airdock.runtime.calls import answer_call, find_function
 from airdock.runtime.child import close_others
 from airdock.runtime.machine import Machine
 from airdock.runtime.process import ContainerProcess, FirstProcess, kind_of
+from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import Syscalls
+from airdock.runtime.title import set_title
 from airdock.runtime.wire import FrameReader, dump_error, pack, receive_descriptors, send_with_descriptors
 
 __all__ = ["serve"]
@@ -38,6 +40,7 @@ def serve(control: int, *, owner: int, folder: str, userns: str) -> NoReturn:
         close_others([control])
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
         os.umask(0o022)
+        set_title("airdock-launcher")
         _quiet_stdin()
         _Server(socket.socket(fileno=control), owner, folder, userns).run()
         code = 0
@@ -95,7 +98,7 @@ class _Server:
     def run(self) -> None:
         try:
             ready = self._machine.enter()
-        except AirdockError as error:
+        except (AirdockError, RefusedError) as error:
             self._control.send(pack({"error": dump_error(error)}))
             return
         _raise_open_files()
@@ -153,7 +156,7 @@ class _Server:
         while (message := session.reader.next()) is not None:
             try:
                 self._handle(session, message)
-            except (AirdockError, OSError) as error:
+            except (AirdockError, RefusedError, OSError) as error:
                 session.send({"error": dump_error(error)})
                 self._drop(session)
                 return

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from airdock import errors
 from airdock.errors import AirdockError, ContainerError
+from airdock.runtime.refusal import RefusedError
 
 __all__ = ["FrameReader", "dump_error", "load_error", "pack", "receive_descriptors", "send_with_descriptors"]
 
@@ -89,13 +90,17 @@ def dump_error(error: BaseException) -> dict[str, Any]:
     """An error as JSON for `load_error`."""
     if isinstance(error, AirdockError):
         return {**error.to_dict(), "kind": "airdock"}
+    if isinstance(error, RefusedError):
+        return {"kind": "refused", "errno": error.number, "step": error.step, "detail": error.detail}
     if isinstance(error, OSError) and error.errno is not None:
         return {"kind": "os", "errno": error.errno, "file": str(error.filename) if error.filename else None}
     return {"kind": "other", "message": f"{type(error).__name__}: {error}"}
 
 
 def load_error(value: Mapping[str, Any]) -> Exception:
-    """The error that `dump_error` wrote down: AirdockErrors and OSErrors come back as what they were."""
+    """The error that `dump_error` wrote down: what is Airdock's or the system's comes back as what it was."""
+    if value["kind"] == "refused":
+        return RefusedError(value["errno"], value["step"], value["detail"])
     if value["kind"] == "os":
         return OSError(value["errno"], os.strerror(value["errno"]), value["file"])
     if value["kind"] == "other":
