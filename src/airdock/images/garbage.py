@@ -110,7 +110,13 @@ class Garbage:
         return Needs(self._blobs.all(), self._diffs.all() | unpacked)
 
     def _drop(self, spare: Needs) -> None:
-        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees."""
+        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees.
+
+        Names and records are written under the lock that is held now: what is half written there has no writer left.
+        """
+        for folder in (self._layers.parent, self._layers.parent / "diffs"):
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
         for digest in spare.blobs:
             self._blobs.remove(digest)
         for diff_id in spare.diff_ids:

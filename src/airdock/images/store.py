@@ -196,22 +196,23 @@ class ImageStore:
 
     def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""
-        self._prepare()
         if not isinstance(tar, Path):
-            layer = self._pack(tar)
-            if unpack:
-                self.layer_path(layer.diff_id)
-            return layer
+            return self._commit_stream(tar, unpack=unpack)
         with tar.open("rb") as file:
             diff_id = Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
         known = self._keep(diff_id)
-        background = Background(lambda: known or self._pack_file(tar))
-        try:
-            if unpack and find_layer(self._layers, self._calls.mapping, diff_id.hex) is None:
-                self._unpack(diff_id, tar, LAYER_TAR, diff_id)
-        finally:
-            background.join()
-        return background.result()
+        if known is not None:
+            if unpack:
+                self.layer_path(diff_id)
+            return known
+        with self.open_writer() as writer:
+            packing = Background(lambda: _pack_file(tar, writer.path))
+            try:
+                if unpack:
+                    self._unpack(diff_id, tar, LAYER_TAR, diff_id)
+            finally:
+                packing.join()
+            return self._adopt(writer, packing.result())
 
     def commit_upper(self, upper: Path, *, ignore: Sequence[str] = ()) -> Layer:
         """An unmounted overlay's upper folder becomes a layer, and moves into place as its unpacked folder.
@@ -288,17 +289,12 @@ class ImageStore:
         arguments = {"blob": str(blob), "compression": compression, "digest": digest, "diff_id": diff_id}
         return Path(self._calls.call("airdock.images.unpack:unpack", {**arguments, **self._where(), **self._limits}))
 
-    def _pack_file(self, tar: Path) -> Layer:
-        with tar.open("rb") as file:
-            return self._pack(file)
-
-    def _pack(self, tar: BinaryIO) -> Layer:
+    def _commit_stream(self, tar: BinaryIO, *, unpack: bool) -> Layer:
         with self.open_writer() as writer:
-            with writer.path.open("r+b") as output, Compressor(output) as compressor:
-                while piece := tar.read(CHUNK):
-                    compressor.write(piece)
-                packed = compressor.finish()
-            return self._adopt(writer, packed)
+            layer = self._adopt(writer, _pack(tar, writer.path))
+        if unpack:
+            self.layer_path(layer.diff_id)
+        return layer
 
     def _adopt(self, writer: BlobWriter, packed: Packed) -> Layer:
         diff_id, digest = Digest.parse(packed.diff_id), Digest.parse(packed.digest)
@@ -332,3 +328,15 @@ def _familiar(name: str) -> str:
         return parse_reference(name).familiar
     except InvalidReferenceError:
         return name
+
+
+def _pack_file(tar: Path, output: Path) -> Packed:
+    with tar.open("rb") as file:
+        return _pack(file, output)
+
+
+def _pack(tar: BinaryIO, output: Path) -> Packed:
+    with output.open("r+b") as file, Compressor(file) as compressor:
+        while piece := tar.read(CHUNK):
+            compressor.write(piece)
+        return compressor.finish()
