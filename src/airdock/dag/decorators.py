@@ -117,7 +117,8 @@ class TaskDecorator:
     @overload
     def __call__(self, **arguments: Unpack[DecoratorArguments]) -> Callable[[Callable[..., Any]], TaskFunction]: ...
 
-    def __call__(self, function: Any = None, /, **arguments: Any) -> Any:
+    def __call__(self, *functions: Any, **arguments: Any) -> Any:
+        function = functions[0] if functions else None
         where = calling_place()
         _check(arguments, where)
         if function is None:

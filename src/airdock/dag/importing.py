@@ -22,11 +22,12 @@ def module_name(path: Path) -> str:
     return f"dag_{crc32(str(path).encode()):08x}_{stem}"
 
 
-def import_dag_file(path: Path) -> tuple[ModuleType, list[DAG]]:
+def import_dag_file(path: Path | str) -> tuple[ModuleType, list[DAG]]:
     """Run the file and give its module and its DAGs: those opened by `with` or @dag, and those in its variables.
 
     Its folder can be imported from, as in Airflow. Whatever the file raises comes through as it is.
     """
+    path = Path(path)
     name = module_name(path)
     loader = SourceFileLoader(name, str(path))
     spec = spec_from_loader(name, loader)
@@ -51,7 +52,7 @@ def dags_of(module: ModuleType) -> list[DAG]:
     return found
 
 
-def find_dag(dags: list[DAG], dag_id: str, path: Path) -> DAG:
+def find_dag(dags: list[DAG], dag_id: str, path: Path | str) -> DAG:
     """The one with this id."""
     for each in dags:
         if each.dag_id == dag_id:

@@ -187,8 +187,8 @@ class _Packer:
         elif binding.kind in ("value", "block"):
             reason = computed_part(binding.statement, self.variables)
             if reason:
-                raise self._refuse(name, user, f"which line {binding.statement.lineno} computes ({reason})",
-                                   f"make {name} a literal, pass it as an argument, or compute it in the task")  # fmt: skip
+                hint = f"make {name} a literal, pass it as an argument, or compute it in the function"
+                raise self._refuse(name, user, f"computed in line {binding.statement.lineno} ({reason})", hint)
 
     def _check_unchanged(self, name: str, binding: Binding, user: ast.stmt) -> None:
         if name in self.variables and changed_since(binding.statement, name, self.variables[name]):

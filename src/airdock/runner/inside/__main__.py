@@ -1,0 +1,101 @@
+"""The runner: connects to the supervisor, runs one try of one task, reports how it ended."""
+
+import os
+import sys
+
+from . import context, endings, limits, values
+from .channel import VERSION, Channel, ChannelError
+
+__all__ = ["main"]
+
+
+def main():
+    """Run the try that the supervisor at AIRDOCK_CHANNEL has; 0 where it didn't fail."""
+    sys.stdout.reconfigure(line_buffering=True)
+    channel = Channel(os.environ.pop("AIRDOCK_CHANNEL"))
+    channel.send("hello", version=VERSION, python=list(sys.version_info[:3]), pid=os.getpid())
+    ending = _run(channel.receive(), channel)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        channel.send("result", ending=ending)
+    except OSError:  # the supervisor is gone; whoever asks how this ended sees the exit code
+        return 1
+    channel.close()
+    return 1 if ending["kind"] == "failed" else 0
+
+
+def _run(start, channel):
+    job = None
+    try:
+        limits.on_termination(lambda: job and job.on_kill())
+        job = _prepare(start, channel)
+        value = _call(job, channel)
+        _push(value, job.payload, job.context["ti"])
+        return {"kind": "succeeded"}
+    except BaseException as error:
+        # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
+        ending = endings.ending_of(error)
+        if ending["kind"] != "skipped":
+            endings.show(error, job.hidden if job else _hidden())
+        else:
+            sys.stderr.write("skipped: %s\n" % ending["reason"])
+        return ending
+
+
+def _prepare(start, channel):
+    if start.get("type") != "start" or start.get("version") != VERSION:
+        raise ChannelError("expected a start message of version %d, found %r" % (VERSION, start.get("version")))
+    if start["payload"]["mode"] == "sdk":
+        from . import sdk as mode
+    else:
+        from . import bare as mode
+    return mode.Job(start, channel)
+
+
+def _call(job, channel):
+    seconds = job.payload.get("execution_timeout_s")
+    channel.send("user_code")
+    try:
+        with limits.time_limit(seconds, job.timeout):
+            value = job.call()
+            if hasattr(value, "cr_await"):
+                import asyncio
+
+                value = asyncio.run(value)
+            return value
+    except BaseException as error:
+        if type(error).__name__ == "AirflowTaskTimeout":
+            job.on_kill()
+        raise
+    finally:
+        channel.send("user_ended")
+
+
+def _push(value, payload, instance):
+    """Put what the task returned where other tasks find it."""
+    if not payload["do_xcom_push"] or value is None:
+        return
+    who = "what task %r returned" % instance.task_id
+    values.check(value, "result", who)
+    if payload["multiple_outputs"]:
+        if not isinstance(value, dict):
+            raise values.NotJsonError(
+                "%s is %s: expected a dict, because of multiple_outputs or of the function's `-> dict`"
+                % (who, type(value).__name__)
+            )
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise values.NotJsonError("%s has the key %r: expected text, because of multiple_outputs" % (who, key))
+            instance.xcom_push(key, each)
+    instance.xcom_push(context.RETURN_KEY, value)
+
+
+def _hidden():
+    """Frames of ours in sdk mode, where importing the DAG file failed."""
+    package = sys.modules.get("airdock")
+    return ("<frozen importlib",) + ((os.path.dirname(package.__file__),) if getattr(package, "__file__", None) else ())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

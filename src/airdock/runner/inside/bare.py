@@ -1,0 +1,104 @@
+"""Calls a function whose source came over the channel, in an image that has nothing of ours."""
+
+import sys
+
+from . import context as contexts
+from . import mapping, standin
+
+__all__ = ["Job"]
+
+_MARK = "__airdock__"
+_ALL_KEYWORDS = "**"
+_MODULE = "airdock_task"
+
+
+class CannotCompileError(Exception):
+    """The function's source is of a newer Python than the image's."""
+
+
+class Job(object):
+    """One try: made with everything that comes before the user's code, `call` is the user's code."""
+
+    hidden = ()
+
+    def __init__(self, start, channel):
+        self.payload = start["payload"]
+        standin.install()
+        self.context = contexts.Context(start, channel)
+        self._function = _compile(self.payload)
+        args, kwargs = self._arguments(start["key"]["map_index"])
+        self._args = args
+        self._kwargs = self.context.keywords_for(self._function, args, kwargs)
+        contexts.current.append(self.context)
+
+    def call(self):
+        return self._function(*self._args, **self._kwargs)
+
+    def on_kill(self):
+        """A function has nothing to clean up that its own `finally` doesn't."""
+
+    def timeout(self):
+        return standin.AirflowTaskTimeout("Timeout after %s s" % self.payload["execution_timeout_s"])
+
+    def _arguments(self, map_index):
+        args, kwargs = self.payload["args"], dict(self.payload["kwargs"])
+        if "expand" in self.payload:
+            expanded = {name: self._resolve(each) for name, each in self.payload["expand"].items()}
+            chosen = mapping.choose(expanded, map_index)
+            chosen.update(chosen.pop(_ALL_KEYWORDS, {}))
+            if self.payload["expand_into"] == "operator":
+                args = chosen.get("op_args", args)
+                chosen = chosen.get("op_kwargs", {})
+            kwargs.update(chosen)
+        return self._resolve(args), self._resolve(kwargs)
+
+    def _resolve(self, value):
+        """The arguments with every marker replaced by what it stands for."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._resolve(each) for each in value)
+        if not isinstance(value, dict):
+            return value
+        kind = value.get(_MARK)
+        if kind == "xcom":
+            return self.context["ti"].get_value(value["task_id"], value["key"], value["map_index"])
+        if kind == "param":
+            return self.context["params"][value["name"]]
+        return {name: self._resolve(each) for name, each in value.items()}
+
+
+def _compile(payload):
+    """The function, out of a module of its own that tracebacks and pickle can find."""
+    import __future__
+
+    try:
+        code = compile(
+            payload["source"], payload["file"], "exec", __future__.annotations.compiler_flag, dont_inherit=True
+        )
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise CannotCompileError(
+            "line %s of %s isn't Python %d.%d, which is what the image has: %s%s"
+            % (
+                error.lineno,
+                payload["file"].rpartition("/")[2],
+                sys.version_info[0],
+                sys.version_info[1],
+                error.msg,
+                ", in `%s`" % line if line else "",
+            )
+        ) from None
+    module = type(sys)(_MODULE)
+    module.__loader__ = _Text(payload["source"])
+    sys.modules[_MODULE] = module
+    exec(code, module.__dict__)
+    return getattr(module, payload["function"])
+
+
+class _Text(object):
+    """Where `linecache` finds the lines for tracebacks."""
+
+    def __init__(self, source):
+        self._source = source
+
+    def get_source(self, name):
+        return self._source

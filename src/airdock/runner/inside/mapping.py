@@ -1,0 +1,28 @@
+"""Which values an instance of a mapped task gets."""
+
+__all__ = ["choose"]
+
+
+def choose(expanded, map_index):
+    """The value of each keyword for one instance: the cross product, in which the last keyword varies fastest.
+
+    A dict stands for the list of its (key, value) pairs. IndexError where there is no such instance.
+    """
+    for name, each in expanded.items():
+        if not isinstance(each, (list, tuple, dict)):
+            raise TypeError("expected %r to expand over a list or a dict, found %s" % (name, type(each).__name__))
+    chosen = {}
+    rest = map_index
+    for name in reversed(list(expanded)):
+        candidates = expanded[name]
+        if not candidates:
+            raise IndexError("%r has nothing to expand over" % name)
+        rest, index = divmod(rest, len(candidates))
+        if isinstance(candidates, dict):
+            key = list(candidates)[index]
+            chosen[name] = (key, candidates[key])
+        else:
+            chosen[name] = candidates[index]
+    if rest or map_index < 0:
+        raise IndexError("there is no instance with map index %d" % map_index)
+    return chosen

@@ -1,0 +1,102 @@
+"""The names of `airdock.sdk` and `airflow.sdk` in an image that has neither.
+
+A real Airflow in the image is left alone: the finder is asked last.
+"""
+
+import sys
+
+from . import context
+
+__all__ = ["NAMES", "AirflowTaskTimeout", "install"]
+
+
+class AirflowException(Exception):  # noqa: N818  Airflow's name
+    """A task can't go on."""
+
+
+class AirflowSkipException(AirflowException):
+    """The task wants to be skipped."""
+
+
+class AirflowFailException(AirflowException):
+    """The task wants to fail without another try."""
+
+
+class AirflowSensorTimeout(AirflowException):
+    """A sensor waited longer than its timeout."""
+
+
+class AirflowTaskTimeout(BaseException):
+    """The task ran longer than its execution_timeout."""
+
+
+class AirflowTaskTerminated(BaseException):
+    """The task was told to stop."""
+
+
+def get_current_context():
+    """The context of the task that is running."""
+    if not context.current:
+        raise RuntimeError("get_current_context() was called outside of a running task, which is where there is one")
+    return context.current[-1]
+
+
+NAMES = {
+    "AirflowException": AirflowException,
+    "AirflowFailException": AirflowFailException,
+    "AirflowSensorTimeout": AirflowSensorTimeout,
+    "AirflowSkipException": AirflowSkipException,
+    "AirflowTaskTerminated": AirflowTaskTerminated,
+    "AirflowTaskTimeout": AirflowTaskTimeout,
+    "Context": dict,
+    "get_current_context": get_current_context,
+}
+
+_MODULES = (
+    "airdock",
+    "airdock.sdk",
+    "airflow",
+    "airflow.exceptions",
+    "airflow.operators",
+    "airflow.operators.python",
+    "airflow.providers",
+    "airflow.providers.common",
+    "airflow.providers.common.compat",
+    "airflow.providers.common.compat.sdk",
+    "airflow.providers.standard",
+    "airflow.providers.standard.operators",
+    "airflow.providers.standard.operators.python",
+    "airflow.sdk",
+    "airflow.sdk.exceptions",
+    "airflow.utils",
+    "airflow.utils.context",
+)
+
+
+class _Module(type(sys)):
+    def __getattr__(self, name):
+        if name in NAMES:
+            return NAMES[name]
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(
+            "%s.%s isn't there in an image without Airdock; there are %s" % (self.__name__, name, ", ".join(NAMES))
+        )
+
+
+class _Finder(object):
+    def find_spec(self, name, path=None, target=None):
+        if name not in _MODULES:
+            return None
+        return type(sys.__spec__)(name, self, is_package=True)
+
+    def create_module(self, spec):
+        return _Module(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+def install():
+    """Let `import airdock.sdk` and `import airflow…` find these names where nothing else has them."""
+    sys.meta_path.append(_Finder())
