@@ -61,7 +61,7 @@ if __name__ == "__main__":
 def pack() -> bytes:
     """The runner's text, the same bytes for the same sources."""
     names = sorted(path.stem for path in _INSIDE.glob("*.py"))
-    entries = (f"    {_module(name)!r}: {ascii(_source(name))},\n" for name in names)
+    entries = (f"    {_module(name)!r}: {_source(name)!a},\n" for name in names)
     return (_HEAD + "".join(entries) + _TAIL).encode("ascii")
 
 
