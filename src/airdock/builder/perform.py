@@ -149,8 +149,9 @@ class Performer:
             finally:
                 output.close()
         except StepFailedError as error:
+            told = f"exit code {error.command_exit}"
             raise StepFailedError(
-                f"{shown}: ended with exit code {error.command_exit}",
+                f"{shown}: {error.message}{'' if told in error.message else f' ({told})'}",
                 where=self._where(step),
                 hint=error.hint,
                 command_exit=error.command_exit,
