@@ -39,6 +39,7 @@ class PlainView:
         """`output` shows what build steps print too; `err` writes to stderr."""
         self._tail = tail
         self._output = output
+        self._begun: set[tuple[str, int]] = set()
         self._echo = partial(click.echo, color=color, err=err)
 
     def show(self, event: Progress, board: Board, now: float) -> None:
@@ -57,7 +58,7 @@ class PlainView:
             case BuildStarted():
                 yield f"image  {event.label}  building"
             case BuildStep():
-                yield f"image  {board.builds[event.build].label}  {event.number}/{event.total} {_step(event)}"
+                yield f"image  {board.builds[event.build].label}  {event.number}/{event.total} {self._step(event)}"
             case BuildOutput():
                 if self._output:
                     yield f"       | {printable(event.line)}"
@@ -69,6 +70,15 @@ class PlainView:
                 yield f"note   {printable(event.line)}"
             case TaskChanged():
                 yield from self._task(event, board.tasks[event.key])
+
+    def _step(self, event: BuildStep) -> str:
+        begun = (event.build, event.number) in self._begun
+        self._begun.add((event.build, event.number))
+        text = "" if begun else fit(" ".join(event.text.split()), _STEP_CELLS)
+        if event.seconds is None:
+            return text
+        end = "cached" if event.cached else f"done in {render_seconds(event.seconds)}"
+        return f"{text}  {end}" if text else end
 
     def _task(self, event: TaskChanged, task: Task) -> Iterator[str]:
         if task.state is TaskState.NONE or (task.state is TaskState.SCHEDULED and not task.waiting_for):
@@ -89,9 +99,3 @@ def failure(task: Task, tail: Tail) -> Iterator[str]:
     path = tail.path(task.key, task.try_number)
     if path.exists():
         yield f"log: {path}"
-
-
-def _step(event: BuildStep) -> str:
-    if event.seconds is not None and not event.cached:
-        return f"done in {render_seconds(event.seconds)}"
-    return fit(" ".join(event.text.split()), _STEP_CELLS) + ("  cached" if event.cached else "")
