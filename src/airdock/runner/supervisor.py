@@ -19,6 +19,7 @@ from airdock.clock import Clock, SystemClock
 from airdock.errors import (
     AirdockError,
     CommandNotFoundError,
+    ContainerError,
     ImageError,
     IsolationError,
     NotExecutableError,
@@ -215,7 +216,11 @@ class Supervisor:
     def _finish(self, attempt: Attempt) -> None:
         """Tell how a try ended that was started."""
         assert attempt.running is not None
-        ended = attempt.running.end()
+        try:
+            ended = attempt.running.end()
+        except ContainerError as error:  # whoever ran it died, and so did it
+            self._conclude(attempt, Lost(reason=error.message), None)
+            return
         attempt.drain()
         attempt.close()
         ending = decide(attempt.workload, attempt.seen, ended)
@@ -249,14 +254,17 @@ class Supervisor:
         self._spool.put(attempt.key, outcome)
         with self._changed:
             del self._attempts[attempt.key]
+            self._changed.notify_all()
         attempt.emit(Finished(key=attempt.key, outcome=outcome))
         self._clean_up(attempt)
-        with self._changed:
-            self._changed.notify_all()
 
     def _clean_up(self, attempt: Attempt) -> None:
-        if attempt.running is not None:
-            attempt.running.remove()
+        try:
+            if attempt.running is not None:
+                attempt.running.remove()
+        except AirdockError as error:  # its folder stays, and with it the try for `recover`
+            _log.warning("%s could not be cleaned up: %s", attempt.key.task.label, error.message)
+            return
         if attempt.folder is not None:
             remove_folder(attempt.folder)
 
