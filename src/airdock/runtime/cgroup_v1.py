@@ -73,12 +73,14 @@ class CgroupV1(Cgroup):
             self._tree.wait_until_empty("", 0.001)
 
     def _limit_memory(self, limit: int) -> bool:
-        if not self._set("memory", "memory.limit_in_bytes", limit):
-            return False
-        folder = self.folders["memory"]
-        if self._tree.exists(f"{folder}/memory.memsw.limit_in_bytes"):  # absent where swap isn't counted
-            self._set("memory", "memory.memsw.limit_in_bytes", limit)
-        return True
+        """Memory may at no time be above memory and swap together, which may have a limit from before."""
+        swap = f"{self.folders.get('memory')}/memory.memsw.limit_in_bytes"
+        if not self._tree.exists(swap):  # swap isn't counted, or the controller isn't there
+            return self._set("memory", "memory.limit_in_bytes", limit)
+        files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
+        if limit > (self._number(swap) or 0):
+            files.reverse()
+        return all(self._set("memory", file, limit) for file in files)
 
     def _set(self, controller: str, file: str, value: int) -> bool:
         folder = self.folders.get(controller)

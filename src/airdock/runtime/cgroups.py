@@ -43,7 +43,8 @@ class Cgroups:
     """Makes containers' cgroups below our own, so that limits on us hold for them too.
 
     `version` is what is mounted. `controllers` are those of memory, cpu and pids that can be limited; where one is
-    missing, `reason` says why and `hint` what to do. Nothing is changed before the first `create`.
+    missing, `reason` says why and `hint` what to do. Nothing is changed before the first `create`. Names of cgroups
+    begin with the pid of the launcher ("4711-3"), so that `sweep` can tell whose they were.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Cgroups:
         mount: str = "",
         tree: Tree | None = None,
         is_ours: Callable[[int], bool] = lambda pid: pid == os.getpid(),
+        is_alive: Callable[[str], bool] = lambda pid: os.path.exists(f"/proc/{pid}"),
     ) -> None:
         """`own` is our cgroup's folder for each controller, and for "unified"; `mount` is where v2 is mounted."""
         self.version = version
         self._own = dict(own)
         self._tree = tree or (UnifiedTree() if version == "v2" else Tree())
         self._place = Place()
+        self._is_alive = is_alive
         self._taken = False
         self.reason = self.hint = ""
         self.controllers: frozenset[str] = frozenset()
@@ -98,11 +101,34 @@ class Cgroups:
         cgroup.limit(resources)
         return cgroup
 
+    def sweep(self) -> list[str]:
+        """Remove what launchers that were killed left here: cgroups `airdock-PID-…` of a process that is gone, and
+        empty themselves. Gives their folders."""
+        swept = []
+        for base in {self._place.folder} if self.version == "v2" else set(self._own.values()):
+            for folder in self._leftovers(base):
+                with contextlib.suppress(OSError):  # somebody still lives there, or another sweeper was quicker
+                    self._tree.remove(folder)
+                    swept.append(folder)
+        return swept
+
     def close(self) -> None:
         """Put ourselves back where we were, once no container needs our place any more. Harmless at any time."""
         if self._taken:
             with contextlib.suppress(OSError):  # somebody else came in, and cleans up after himself
                 leave_place(self._place, self._tree)
+
+    def _leftovers(self, base: str) -> list[str]:
+        try:
+            children = self._tree.children(base) if base else []
+        except OSError:
+            return []
+        owners = {folder: os.path.basename(folder).split("-") for folder in children}
+        return [
+            folder
+            for folder, words in owners.items()
+            if len(words) > 2 and words[0] == "airdock" and words[1].isdigit() and not self._is_alive(words[1])
+        ]
 
     def _make_v2(self, name: str) -> Cgroup:
         if not self._place.folder:

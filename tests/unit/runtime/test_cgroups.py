@@ -286,3 +286,38 @@ def test_a_name_that_is_taken_is_no_failure(tree: Any) -> None:
     found = make_v2(tree, str(tree.root))
     found.create("x", ALL)
     assert found.create("x", ALL).lacking == f"{tree.root}/airdock-x could not be made: File exists"
+
+
+def test_what_killed_launchers_left_is_swept(tree: Any) -> None:
+    found = Cgroups(
+        version="v2",
+        own={"unified": str(tree.root)},
+        mount=str(tree.root),
+        tree=tree,
+        is_alive=lambda pid: pid == "11",
+    )
+    for name in ("airdock-10-1", "airdock-10-2", "airdock-11-1", "airdock-self", "airdock-x", "other-10-1"):
+        tree.make(f"{tree.root}/{name}")
+    tree.put(f"{tree.root}/airdock-10-2", 77)
+    assert found.sweep() == [f"{tree.root}/airdock-10-1"]
+    assert not Path(f"{tree.root}/airdock-10-1").exists()
+    assert Path(f"{tree.root}/airdock-11-1").exists()
+
+
+def test_v1_memory_is_never_above_memory_and_swap(tmp_path: Path) -> None:
+    """The kernel refuses that even for a moment, so the order of the two files depends on what is in them."""
+
+    class Strict(Tree):
+        def write(self, path: str, text: str) -> None:
+            (tmp_path / path).write_text(text)
+            memory, both = (int((tmp_path / name).read_text()) for name in names)
+            assert memory <= both
+
+    names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+    for name in names:
+        (tmp_path / name).write_text(str(1 << 62))
+    cgroup = open_cgroup({"memory": str(tmp_path)}, tree=Strict())
+    for limit in (64 << 20, 128 << 20, 32 << 20, 32 << 20):
+        cgroup.limit(Resources(memory_bytes=limit))
+        assert [(tmp_path / name).read_text() for name in names] == [str(limit)] * 2
+        assert (cgroup.limits, cgroup.lacking) == (Resources(memory_bytes=limit), "")
