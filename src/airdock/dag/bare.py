@@ -45,7 +45,7 @@ def make_mapped_payload(mapped: MappedOperator) -> dict[str, Any]:
 
 def _function(function: Any, task: BaseOperator, where: str) -> dict[str, Any]:
     taken = extract(
-        function, task_id=task.task_id, where=where, beside_dag=all(
+        function, task_id=task.task_id, where=where, only_packages=all(
             value is None for name, value in task.needs.items() if name in ("image", "dockerfile")
         ),
     )  # fmt: skip

@@ -51,6 +51,8 @@ class FunctionOperator(BaseOperator):
     def work(self) -> Work:
         if self.runs_on_host:
             return super().work()
+        if not self.is_plain:
+            self.refuse_needs()
         from airdock.dag.bare import make_payload  # only a DAG that is serialised needs it
 
         return Work(mode="bare", payload=make_payload(self, self.op_args, self.op_kwargs))

@@ -1,11 +1,13 @@
-"""Imports a DAG file: when it is loaded, and again in the container of each task that needs it."""
+"""Imports a DAG file: when it is loaded, and again in the container of each task that needs it.
+
+Part of every task's start, so paths are text here: pathlib takes longer to import than all of this folder.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from types import ModuleType
 from zlib import crc32
 
@@ -16,31 +18,35 @@ from airdock.errors import DagError
 __all__ = ["dags_of", "find_dag", "import_dag_file", "module_name"]
 
 
-def module_name(path: Path) -> str:
+def module_name(path: str) -> str:
     """The name that the module of a DAG file has everywhere, so that what it pickles can be read again."""
-    stem = "".join(character if character.isalnum() else "_" for character in path.stem)
-    return f"dag_{crc32(str(path).encode()):08x}_{stem}"
+    stem = path.rpartition("/")[2].removesuffix(".py")
+    stem = "".join(character if character.isalnum() else "_" for character in stem)
+    return f"dag_{crc32(path.encode()):08x}_{stem}"
 
 
-def import_dag_file(path: Path | str) -> tuple[ModuleType, list[DAG]]:
+def import_dag_file(path: str) -> tuple[ModuleType, list[DAG]]:
     """Run the file and give its module and its DAGs: those opened by `with` or @dag, and those in its variables.
 
     Its folder can be imported from, as in Airflow. Whatever the file raises comes through as it is.
     """
-    path = Path(path)
     name = module_name(path)
-    loader = SourceFileLoader(name, str(path))
+    loader = SourceFileLoader(name, path)
     spec = spec_from_loader(name, loader)
     if spec is None:
-        raise DagError(f"{path} can't be imported", where=str(path))
+        raise DagError(f"{path} can't be imported", where=path)
     module = module_from_spec(spec)
     take_registered()
     sys.modules[name] = module
     with _no_bytecode():
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
+        folder = path.rpartition("/")[0]
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
         loader.exec_module(module)
-    return module, dags_of(module)
+    dags = dags_of(module)
+    for each in dags:
+        each.fileloc = path  # also where a function of another file made it
+    return module, dags
 
 
 def dags_of(module: ModuleType) -> list[DAG]:
@@ -52,12 +58,12 @@ def dags_of(module: ModuleType) -> list[DAG]:
     return found
 
 
-def find_dag(dags: list[DAG], dag_id: str, path: Path | str) -> DAG:
+def find_dag(dags: list[DAG], dag_id: str, path: str) -> DAG:
     """The one with this id."""
     for each in dags:
         if each.dag_id == dag_id:
             return each
-    raise DagError(f"{path} has no DAG {dag_id!r}", where=str(path),
+    raise DagError(f"{path} has no DAG {dag_id!r}", where=path,
                    hint=f"it has {', '.join(each.dag_id for each in dags) or 'none'}")  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from airdock.dag.dag import DAG, DagFunction
 from airdock.dag.importing import import_dag_file
 from airdock.dag.pythons import find_pythons
-from airdock.dag.serialize import serialize_dag
+from airdock.dag.serialize import arguments_without_effect, serialize_dag
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagError, DagFileError
 from airdock.files import save_json
@@ -39,6 +39,9 @@ def load_dag_file(path: Path) -> list[SerializedDag]:
     if not dags:
         raise _no_dag(file, vars(module))
     _check_ids(dags)
+    for each in dags:
+        for sentence in arguments_without_effect(each):
+            sys.stderr.write(sentence + "\n")
     return [serialize_dag(each, loader=_loader(file)) for each in dags]
 
 
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _import(file: Path) -> tuple[Any, list[DAG]]:
     """Import the file; whatever it raises becomes a DagFileError that shows the file's own line."""
     try:
-        return import_dag_file(file)
+        return import_dag_file(str(file))
     except AirdockError as error:
         if not error.where:
             error.where = _place(error, file)[0]

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import Final
 
 from airdock.errors import DagError
 
 __all__ = ["calling_place", "check_id", "check_keywords", "nearest"]
 
-_PACKAGE: Final = str(Path(__file__).parent.parent) + "/"
+_PACKAGE: Final = __file__.removesuffix("dag/names.py")
 _ID_LENGTH: Final = 250
 
 

@@ -3,7 +3,7 @@
 from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict, Unpack
 
 from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments, check_task_arguments
 from airdock.dag.names import calling_place, check_id, check_keywords
@@ -151,13 +151,22 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     def work(self) -> Work:
         """What there is to run. Where a task isn't a plain function, it runs on the host image, beside Airdock."""
         if not self.runs_on_host:
-            raise DagError(
-                f"task {self.task_id!r}: a {self.task_type} runs beside Airdock on the host image, "
-                "and can't have an image, Dockerfile, requirements or Python of its own",
-                where=self.where,
-                hint="@task, PythonOperator, BashOperator and ContainerOperator can",
-            )
+            self.refuse_needs()
         return Work(mode="sdk", payload={})
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `execute` is Airdock's own, so that the task can also run where Airdock isn't."""
+        return type(self).execute.__module__.partition(".")[0] == "airdock"
+
+    def refuse_needs(self) -> NoReturn:
+        """DagError: this kind of task has to run beside Airdock."""
+        raise DagError(
+            f"task {self.task_id!r}: a {self.task_type} runs beside Airdock on the host image, "
+            "and can't have an image, Dockerfile, requirements or Python of its own",
+            where=self.where,
+            hint="@task, PythonOperator, BashOperator and ContainerOperator can",
+        )
 
     @classmethod
     def mapped_work(cls, mapped: "MappedOperator") -> Work:

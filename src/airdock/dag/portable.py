@@ -47,13 +47,14 @@ class Portable:
     file: str
 
 
-def extract(function: Any, *, task_id: str, where: str, beside_dag: bool = False) -> Portable:
+def extract(function: Any, *, task_id: str, where: str, only_packages: bool = False) -> Portable:
     """The function and what it names. NotPortableError says which name can't travel, and what to do.
 
-    `beside_dag` refuses modules that lie beside the DAG file, for environments that nobody copied them into.
+    `only_packages` says that the environment has packages and nothing else, so modules that lie beside the DAG file
+    aren't there.
     """
     plain = inspect.unwrap(function)
-    trip = _Trip(task_id, getattr(plain, "__name__", repr(plain)), where, beside_dag)
+    trip = _Trip(task_id, getattr(plain, "__name__", repr(plain)), where, only_packages)
     if not isinstance(plain, types.FunctionType):
         raise trip.refusal(f"it is a {type(plain).__name__}", where, "write a function that calls it")
     if plain.__name__ == "<lambda>":
@@ -75,11 +76,11 @@ def extract(function: Any, *, task_id: str, where: str, beside_dag: bool = False
 class _Trip:
     """Who travels, for the messages."""
 
-    def __init__(self, task_id: str, name: str, where: str, beside_dag: bool) -> None:
+    def __init__(self, task_id: str, name: str, where: str, only_packages: bool) -> None:
         self.task_id = task_id
         self.name = name
         self.where = where
-        self.beside_dag = beside_dag
+        self.only_packages = only_packages
 
     def refusal(self, reason: str, where: str, hint: str) -> NotPortableError:
         return NotPortableError(
@@ -200,10 +201,10 @@ class _Packer:
         root = module.partition(".")[0]
         if isinstance(statement, ast.ImportFrom) and statement.level:
             raise self._refuse(name, user, "which is imported from beside the DAG file", _COPY)
-        if root in _OURS and isinstance(statement, ast.ImportFrom) and alias.name not in STAND_IN:
+        if self._lacks(root) and isinstance(statement, ast.ImportFrom) and alias.name not in STAND_IN:
             raise self._refuse(name, user, f"which {module} has only while a DAG file is loaded",
                                f"inside of a task there are {', '.join(sorted(STAND_IN))}")  # fmt: skip
-        if self.trip.beside_dag and root not in _OURS and self._lies_beside(root):
+        if self.trip.only_packages and root not in _OURS and self._lies_beside(root):
             raise self._refuse(name, user, f"which is in {root}, beside the DAG file and not in the image", _COPY)
 
     def _check_imports(self, statement: ast.stmt) -> None:
@@ -212,6 +213,10 @@ class _Packer:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for alias in node.names:
                     self._check_import(node, alias, alias.asname or alias.name, node)
+
+    def _lacks(self, root: str) -> bool:
+        """Whether only the stand-in has this package in the image; an image may well have an Airflow of its own."""
+        return root == "airdock" or (root == "airflow" and self.trip.only_packages)
 
     def _lies_beside(self, root: str) -> bool:
         folder = self.file.path.parent

@@ -16,7 +16,7 @@ from airdock.dag.operator import BaseOperator, link_inputs
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import DagError
 
-__all__ = ["serialize_dag"]
+__all__ = ["arguments_without_effect", "serialize_dag"]
 
 _DAY_S: Final = 86_400.0
 
@@ -131,6 +131,25 @@ def _at_least_one(dag: DAG, name: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise DagError(f"expected {name} of DAG {dag.dag_id!r} to be 1 or more, found {value!r}", where=dag.where)
     return value
+
+
+_NO_EFFECT_YET: Final = (
+    "depends_on_past", "depends_on_previous_tasks", "inlets", "on_execute_callback", "on_failure_callback",
+    "on_retry_callback", "on_skipped_callback", "on_success_callback", "outlets", "retry_policy", "run_as_user",
+    "start_from_trigger", "task_group", "wait_for_downstream",
+)  # fmt: skip
+_DAG_NO_EFFECT_YET: Final = ("dagrun_timeout", "deadline", "on_failure_callback", "on_success_callback")
+
+
+def arguments_without_effect(dag: DAG) -> list[str]:
+    """A sentence for each argument that is kept but that nothing acts on yet: nobody should count on those."""
+    told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
+    for name in _NO_EFFECT_YET:
+        tasks = [task.task_id for task in dag.tasks if getattr(task.settings, name, None)]
+        if tasks:
+            shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+            told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
+    return told
 
 
 def _check_fail_fast(dag: DAG) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from airdock.errors import DagError
@@ -43,7 +42,7 @@ class Templates:
         search = dag.template_searchpath or ()
         return cls(
             context,
-            folders=(str(Path(dag.fileloc).parent), *([search] if isinstance(search, str) else map(str, search))),
+            folders=(dag.fileloc.rpartition("/")[0], *([search] if isinstance(search, str) else map(str, search))),
             extensions=tuple(task.template_ext),
             options={
                 "native": dag.render_template_as_native_obj if native is None else native,

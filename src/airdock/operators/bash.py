@@ -71,6 +71,8 @@ class BashOperator(BaseOperator):
     def work(self) -> Work:
         if self.runs_on_host:
             return super().work()
+        if not self.is_plain:
+            self.refuse_needs()
         where = f"{self.where} (task {self.task_id!r})"
         refuse_templates(self.bash_command, "bash_command", where)
         refuse_templates(self.cwd, "cwd", where)

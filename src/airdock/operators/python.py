@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.context import get_current_context
 from airdock.dag.function import FunctionOperator
+from airdock.dag.operator import Work
+from airdock.errors import DagError
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
@@ -47,6 +49,15 @@ class PythonOperator(FunctionOperator):
         self.templates_dict = templates_dict
         self.template_ext = tuple(templates_exts or ())
         self.show_return_value_in_logs = show_return_value_in_logs
+
+    def work(self) -> Work:
+        if not self.runs_on_host and self.templates_dict is not None:
+            raise DagError(
+                "templates_dict is rendered on the host image only, yet",
+                where=f"{self.where} (task {self.task_id!r})",
+                hint="pass the values as op_kwargs",
+            )
+        return super().work()
 
     def execute(self, context: Any) -> Any:
         if self.templates_dict is not None:

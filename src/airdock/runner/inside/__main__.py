@@ -15,8 +15,7 @@ def main():
     channel = Channel(os.environ.pop("AIRDOCK_CHANNEL"))
     channel.send("hello", version=VERSION, python=list(sys.version_info[:3]), pid=os.getpid())
     ending = _run(channel.receive(), channel)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     try:
         channel.send("result", ending=ending)
     except OSError:  # the supervisor is gone; whoever asks how this ended sees the exit code
@@ -54,7 +53,7 @@ def _prepare(start, channel):
 
 
 def _call(job, channel):
-    seconds = job.payload.get("execution_timeout_s")
+    seconds, pid = job.payload.get("execution_timeout_s"), os.getpid()
     channel.send("user_code")
     try:
         with limits.time_limit(seconds, job.timeout):
@@ -69,6 +68,9 @@ def _call(job, channel):
             job.on_kill()
         raise
     finally:
+        if os.getpid() != pid:  # a fork of the user's that came back here; the channel is its parent's
+            _flush()
+            os._exit(1 if sys.exc_info()[0] else 0)
         channel.send("user_ended")
 
 
@@ -89,6 +91,14 @@ def _push(value, payload, instance):
                 raise values.NotJsonError("%s has the key %r: expected text, because of multiple_outputs" % (who, key))
             instance.xcom_push(key, each)
     instance.xcom_push(context.RETURN_KEY, value)
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # the user's code closed or replaced it
 
 
 def _hidden():

@@ -1,6 +1,8 @@
 """The runner's end of the channel: frames of a 4-byte length and JSON over a Unix socket."""
 
+import _signal
 import _socket  # what `socket` wraps, for a third of its import time
+import _thread
 import os
 
 from . import messages
@@ -9,6 +11,7 @@ __all__ = ["FRAME_LIMIT", "VERSION", "Channel", "ChannelError"]
 
 VERSION = 1
 FRAME_LIMIT = 64 * 1024 * 1024
+_HANDLED = (_signal.SIGALRM, _signal.SIGTERM)
 _ADDRESS_LIMIT = 107  # sun_path of unix(7), less its end
 
 
@@ -17,12 +20,13 @@ class ChannelError(Exception):
 
 
 class Channel(object):
-    """One connection to the supervisor. Requests are answered in order, one at a time."""
+    """One connection to the supervisor. Requests are answered in order, one at a time, whichever thread asks."""
 
     def __init__(self, path):
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._connect(path)
         self._count = 0
+        self._lock = _thread.allocate_lock()
 
     def send(self, kind, **fields):
         """Tell the supervisor something. Values that have no JSON raise as `messages.encode` says."""
@@ -33,7 +37,11 @@ class Channel(object):
                 "expected a value of at most %d bytes as JSON, found %d; write it to a file in /workspace and return "
                 "its path" % (FRAME_LIMIT, len(body))
             )
-        self._socket.sendall(len(body).to_bytes(4, "big") + body)
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDLED)  # half a frame would be the end of the channel
+        try:
+            self._socket.sendall(len(body).to_bytes(4, "big") + body)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
     def receive(self):
         """The next message of the supervisor."""
@@ -44,11 +52,12 @@ class Channel(object):
 
     def ask(self, op, **fields):
         """Ask for something and wait for the answer. ChannelError where the supervisor says no."""
-        self._count += 1
-        self.send("request", id=self._count, op=op, **fields)
-        answer = self.receive()
-        if answer.get("id") != self._count:
-            raise ChannelError("expected the answer to request %d, found %r" % (self._count, answer.get("id")))
+        with self._lock:
+            self._count += 1
+            self.send("request", id=self._count, op=op, **fields)
+            answer = self.receive()
+            if answer.get("id") != self._count:
+                raise ChannelError("expected the answer to request %d, found %r" % (self._count, answer.get("id")))
         if not answer.get("ok"):
             raise ChannelError(answer.get("error") or "the supervisor refused %s" % op)
         return answer.get("value")
