@@ -14,13 +14,13 @@ What is remembered makes a second run cost a look at two small files.
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from airdock.engine import Engine
 from airdock.environments.base import Prepared
-from airdock.environments.handover import hand_over
+from airdock.environments.handover import Handover, hand_over
 from airdock.environments.host import HOST, HostImage
 from airdock.environments.index import IndexSettings
 from airdock.environments.install import INDEX, Installer, Lock, probe_python
@@ -147,17 +147,35 @@ class ImageEnvironments:
             known = _load(memory)
             progress = _Progress(self._report, key, label)
             with progress, hand_over(self._index, self._folder, seen_at=INDEX) as given:
-                progress.resolving(requirements, cached=known is not None)
-                lock = (
-                    Lock(text=known["lock"], needs_build=known["needs_build"])
-                    if known
-                    else self._installer.resolve(base, interpreter, requirements, given)
+                lock = self._lock(base, interpreter, requirements, known=known, given=given, progress=progress)
+                progress.packages = len(lock.text.splitlines())
+                image = self._installer.install(
+                    base, interpreter, lock, build=key, report=progress.take_install, given=given
                 )
-                progress.resolved(requirements, cached=known is not None)
-                image = self._installer.install(base, interpreter, lock, build=key, report=progress.take, given=given)
                 said = {"lock": lock.text, "needs_build": lock.needs_build, "digest": str(image.digest)}
                 save_json(memory, said, durable=False)
                 return progress.finished(image, python=interpreter.version)
+
+    def _lock(
+        self,
+        base: Image,
+        interpreter: Interpreter,
+        requirements: Sequence[str],
+        *,
+        known: Mapping[str, Any] | None,
+        given: Handover,
+        progress: "_Progress",
+    ) -> Lock:
+        """The lock that is remembered, else a new one."""
+        text = f"resolve {' '.join(requirements)}"
+        if known is not None:
+            progress.step(1, text, cached=True, seconds=0.0)
+            return Lock(text=known["lock"], needs_build=known["needs_build"])
+        progress.step(1, text)
+        started = time.monotonic()
+        lock = self._installer.resolve(base, interpreter, requirements, given)
+        progress.step(1, text, seconds=time.monotonic() - started)
+        return lock
 
     def _remembered(self, memory: Path, interpreter: Interpreter) -> Prepared | None:
         known = _load(memory)
@@ -177,8 +195,8 @@ class _Progress:
         self._report = report
         self._build = build
         self._label = label
-        self._before = 0
-        self._did_something = False
+        self._is_made = False
+        self.packages = 0
         self._started = time.monotonic()
 
     def __enter__(self) -> None:
@@ -193,34 +211,26 @@ class _Progress:
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def resolving(self, requirements: Sequence[str], *, cached: bool) -> None:
-        self._before = 1
-        self._report(self._step(requirements, cached=cached, seconds=None))
-
-    def resolved(self, requirements: Sequence[str], *, cached: bool) -> None:
-        self._did_something = not cached
-        self._report(self._step(requirements, cached=cached, seconds=self._seconds))
-
-    def _step(self, requirements: Sequence[str], *, cached: bool, seconds: float | None) -> BuildStep:
-        text = f"resolve {' '.join(requirements)}"
-        return BuildStep(build=self._build, number=1, total=2, text=text, cached=cached, seconds=seconds)
+    def step(self, number: int, text: str, *, cached: bool = False, seconds: float | None = None) -> None:
+        """Tell of one of the two steps that requirements take: they are resolved, then installed."""
+        self._is_made |= seconds is not None and not cached
+        self._report(BuildStep(build=self._build, number=number, total=2, text=text, cached=cached, seconds=seconds))
 
     def take(self, progress: Progress) -> None:
-        """Pass on what the builder tells, its steps after ours."""
+        """Pass on what the builder tells."""
         if isinstance(progress, BuildStep):
-            self._did_something |= progress.seconds is not None and not progress.cached
-            progress = BuildStep(
-                build=progress.build,
-                number=progress.number + self._before,
-                total=progress.total + self._before,
-                text=progress.text,
-                cached=progress.cached,
-                seconds=progress.seconds,
-            )
+            self._is_made |= progress.seconds is not None and not progress.cached
         self._report(progress)
 
+    def take_install(self, progress: Progress) -> None:
+        """Pass on what the builder tells of our own Dockerfile: how it is written is nobody's business."""
+        if not isinstance(progress, BuildStep):
+            self._report(progress)
+        elif progress.text.startswith("RUN "):
+            self.step(2, f"install {self.packages} packages", cached=progress.cached, seconds=progress.seconds)
+
     def finished(self, image: Image, *, python: tuple[int, int, int] | None) -> Prepared:
-        reused = not self._did_something
+        reused = not self._is_made
         digest = str(image.digest)
         self._report(
             BuildFinished(build=self._build, label=self._label, digest=digest, reused=reused, seconds=self._seconds)

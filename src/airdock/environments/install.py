@@ -39,6 +39,7 @@ INDEX: Final = "/run/airdock/index"
 """Where commands of a build see the folder of index settings."""
 _UV: Final = "/run/airdock/uv"
 _CACHE: Final = "/run/airdock/uv-cache"
+_TEMPORARY: Final = "tmp"
 _WORK: Final = "/run/airdock/work"
 _LOCK: Final = "/opt/airdock/requirements.lock"
 
@@ -138,7 +139,7 @@ class Installer:
 
     def _mounts(self, given: Handover, *, build: bool) -> tuple[Mount, ...]:
         cache = self._cache.with_name(f"{self._cache.name}-source") if build else self._cache
-        cache.mkdir(parents=True, exist_ok=True)
+        (cache / _TEMPORARY).mkdir(parents=True, exist_ok=True)
         return (
             Mount(source=str(find_uv()), target=_UV),
             Mount(source=str(cache), target=_CACHE, read_only=False),
@@ -150,7 +151,8 @@ class Installer:
         return (Mount(source=str(given.folder), target=INDEX), *folders)
 
     def _environ(self, given: Handover) -> dict[str, str]:
-        return {**given.environ, "UV_CACHE_DIR": _CACHE}
+        # Temporary files lie in the cache, on its file system, and not in what becomes the layer.
+        return {**given.environ, "UV_CACHE_DIR": _CACHE, "TMPDIR": f"{_CACHE}/{_TEMPORARY}"}
 
     def _temporary(self) -> "_Temporary":
         return _Temporary(self._folder)
