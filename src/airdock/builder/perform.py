@@ -1,5 +1,6 @@
 """Doing one step: a command run, files copied, a folder made; each kept in the cache under all that decided it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ FIXED_TIME: Final = 946_684_800
 
 _COPY: Final = "airdock.builder.copying:copy_files"
 _MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
+_OTHER_IDS: Final = re.compile(r"chown|set(?:groups|e?[ug]id|res[ug]id)|changing (?:ownership|group)", re.IGNORECASE)
+"""What commands say that fail to become somebody else, or to give something to somebody else."""
 _LARGEST_IGNORE_FILE: Final = 1 << 20
 
 
@@ -153,7 +156,7 @@ class Performer:
             raise StepFailedError(
                 f"{shown}: {error.message}{'' if told in error.message else f' ({told})'}",
                 where=self._where(step),
-                hint=error.hint,
+                hint=error.hint or self._hint(output.tail),
                 command_exit=error.command_exit,
                 output=output.tail or error.output,
             ) from error
@@ -171,6 +174,15 @@ class Performer:
         except AirdockError as error:
             error.where = error.where or self._where(step)
             raise
+
+    def _hint(self, output: str) -> str:
+        """What to say where a command failed because the account has nobody to give files to."""
+        if self.store.calls.mapping != "one" or not _OTHER_IDS.search(output):
+            return ""
+        return (
+            "this account has a single id, so files can't belong to other users: have root run usermod --add-subuids"
+            " 100000-165535 --add-subgids 100000-165535 NAME, and install newuidmap (package uidmap)"
+        )
 
     # COPY, ADD, WORKDIR
 

@@ -109,6 +109,20 @@ def test_a_failing_command_shows_line_code_and_output(bench) -> None:
     assert list((bench.folder / "cache").glob(".tmp-*")) == []
 
 
+def test_an_account_with_one_id_is_told_why_chown_fails(bench) -> None:
+    bench.base("base")
+
+    def chown(command, output):
+        output(b"chown: changing ownership of '/x': Invalid argument\n")
+        raise StepFailedError("the command ended with exit code 1", command_exit=1)
+
+    bench.programs["chown"] = chown
+    with pytest.raises(StepFailedError) as raised:
+        bench.build("FROM base\nRUN chown -R daemon /x\n")
+    assert raised.value.message == "RUN chown -R daemon /x: the command ended with exit code 1"
+    assert "--add-subuids" in raised.value.hint
+
+
 def test_only_the_stages_that_are_needed_are_built(bench) -> None:
     bench.base("base")
     bench.programs["make"] = lambda command, output: {"out/program": "binary"}
