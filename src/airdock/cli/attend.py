@@ -1,8 +1,7 @@
 """Staying with a container in the foreground: signals go in, its end comes out, a terminal is carried both ways.
 
-One loop waits on four descriptors: the container's end, our signals, the pseudo terminal, and stdin. Signal handlers
-do nothing themselves: the interpreter writes each number into a pipe that the loop reads, so a signal never
-interrupts a conversation with the launcher.
+One loop waits on four descriptors: the container's end, our signals, the pseudo terminal, and stdin. A signal is read
+there like anything else, so it never interrupts a conversation with the launcher.
 """
 
 import fcntl
@@ -15,9 +14,9 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, Self
 
-__all__ = ["Attended", "Terminal", "attend", "open_terminal"]
+__all__ = ["Attended", "Signals", "Terminal", "attend", "open_terminal"]
 
 _FORWARDED: Final = (
     signal.SIGINT,
@@ -28,6 +27,7 @@ _FORWARDED: Final = (
     signal.SIGUSR2,
     signal.SIGWINCH,
 )
+_URGENT: Final = (signal.SIGINT, signal.SIGTERM)
 _INSISTENT: Final = 3
 """How many SIGINTs or SIGTERMs it takes to kill a container that ignores them, as with Docker."""
 _CHUNK: Final = 64 * 1024
@@ -157,21 +157,60 @@ def open_terminal(outside: int, *, interactive: bool) -> Iterator[Terminal]:
         terminal.close()
 
 
-def attend(container: Attended, *, terminal: Terminal | None = None) -> None:
+class Signals:
+    """Signals of ours on their way to a container.
+
+    Handlers do nothing but count: the interpreter writes each number into a pipe, and `attend` reads it from there.
+    Those that come before the container is there wait for it; who can't wait sends a second one.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._before: dict[int, Any] = {}
+        self._wakeup = -1
+        self._urgent = 0
+        self.is_starting = True
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._arrived) for number in _FORWARDED}
+        self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def fileno(self) -> int:
+        return self._reading
+
+    def read(self) -> list[int]:
+        """What arrived; SIGKILL in place of the interrupt that is one too many."""
+        numbers = list(os.read(self._reading, 256))
+        return [signal.SIGKILL if n in _URGENT and self._urgent >= _INSISTENT else n for n in numbers]
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        self._urgent += number in _URGENT
+        if self.is_starting and self._urgent > 1:
+            raise KeyboardInterrupt
+
+
+def attend(container: Attended, *, signals: Signals, terminal: Terminal | None = None) -> None:
     """Come back when the container ended. Signals that we get in the meantime are its signals."""
-    with selectors.DefaultSelector() as selector, _signals() as arrived:
+    signals.is_starting = False
+    with selectors.DefaultSelector() as selector:
         selector.register(container.fileno(), selectors.EVENT_READ)
-        selector.register(arrived, selectors.EVENT_READ)
+        selector.register(signals, selectors.EVENT_READ)
         if terminal:
             terminal.register(selector)
-        insisted = 0
         while True:
             ready = selector.select()
             for key, events in ready:
-                if key.fd == arrived:
-                    for number in os.read(arrived, 256):
-                        insisted += number in (signal.SIGINT, signal.SIGTERM)
-                        _pass_on(container, number, terminal, insisted=insisted >= _INSISTENT)
+                if key.fileobj is signals:
+                    for number in signals.read():
+                        _pass_on(container, number, terminal)
                 elif key.data:
                     key.data(selector, events)
             if any(key.fd == container.fileno() for key, _ in ready):
@@ -180,32 +219,11 @@ def attend(container: Attended, *, terminal: Terminal | None = None) -> None:
             terminal.drain()
 
 
-def _pass_on(container: Attended, number: int, terminal: Terminal | None, *, insisted: bool) -> None:
-    if number == signal.SIGWINCH:
-        if terminal:
-            terminal.resize()
-    else:
-        container.signal(signal.SIGKILL if insisted else number)
-
-
-@contextmanager
-def _signals() -> Iterator[int]:
-    """A descriptor from which the numbers of arriving signals can be read."""
-    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.signal(number, _nothing) for number in _FORWARDED}
-    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    try:
-        yield reading
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """The number is in the pipe."""
+def _pass_on(container: Attended, number: int, terminal: Terminal | None) -> None:
+    if number != signal.SIGWINCH:
+        container.signal(number)
+    elif terminal:
+        terminal.resize()
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from airdock.cli.attend import attend, open_terminal
+from airdock.cli.attend import Signals, attend, open_terminal
 from airdock.cli.errors import tell, tell_before
 from airdock.cli.names import complete_containers, complete_images
 from airdock.cli.parameters import load_env_file, to_env, to_mount, to_size
@@ -112,13 +112,14 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
     request = _request(terminal=tty, image_name=image, **options)
     with session.app() as app:
         found = app.engine.find(image)
-        with _input(interactive) as stdin:
-            made = app.engine.run(found, request, stdin=stdin, stdout=1, stderr=2)
-        try:
-            ended = _attend(made, interactive=interactive)
-        finally:
-            if remove:
-                made.remove()
+        with Signals() as signals:
+            with _input(interactive) as stdin:
+                made = app.engine.run(found, request, stdin=stdin, stdout=1, stderr=2)
+            try:
+                ended = _attend(made, signals, interactive=interactive)
+            finally:
+                if remove:
+                    made.remove()
         if ended.oom:
             _tell_memory(ended)
     click.get_current_context().exit(ended.exit_code)
@@ -229,12 +230,12 @@ def _input(interactive: bool) -> Iterator[int]:
         os.close(nothing)
 
 
-def _attend(made: "Container", *, interactive: bool) -> "Ended":
+def _attend(made: "Container", signals: Signals, *, interactive: bool) -> "Ended":
     if made.terminal < 0:
-        attend(made)
+        attend(made, signals=signals)
     else:
         with open_terminal(made.terminal, interactive=interactive) as terminal:
-            attend(made, terminal=terminal)
+            attend(made, signals=signals, terminal=terminal)
     ended = made.wait()
     assert ended is not None
     return ended

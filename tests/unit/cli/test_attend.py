@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airdock.cli.attend import attend
+from airdock.cli.attend import Signals, attend
 
 
 class Program:
@@ -55,7 +55,8 @@ def when_printed(program: Program, act: Callable[[], None]) -> threading.Thread:
 
 def test_it_comes_back_when_the_program_ended() -> None:
     program = Program("true")
-    attend(program)
+    with Signals() as signals:
+        attend(program, signals=signals)
     assert program.close() == (0, b"")
 
 
@@ -64,7 +65,8 @@ def test_a_signal_of_ours_is_the_programs(number: signal.Signals) -> None:
     program = Program("sh", "-c", "trap 'exit 7' TERM INT HUP USR1; echo ready; while :; do sleep 0.05; done")
     before = signal.getsignal(number)
     thread = when_printed(program, lambda: os.kill(os.getpid(), number))
-    attend(program)
+    with Signals() as signals:
+        attend(program, signals=signals)
     thread.join()
     assert program.close()[0] == 7
     assert signal.getsignal(number) is before
@@ -82,14 +84,30 @@ def test_the_third_interrupt_kills_what_does_not_listen() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = when_printed(program, insist)
-    attend(program)
+    with Signals() as signals:
+        attend(program, signals=signals)
     thread.join()
     assert program.close()[0] == -signal.SIGKILL
 
 
+def test_a_signal_that_comes_before_the_program_waits_for_it() -> None:
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        program = Program("sleep", "100")
+        attend(program, signals=signals)
+    assert program.close()[0] == -signal.SIGTERM
+
+
+def test_a_second_interrupt_while_the_program_starts_does_not_wait() -> None:
+    with Signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 OUTER = textwrap.dedent("""
     import fcntl, os, subprocess, sys, termios
-    from airdock.cli.attend import attend, open_terminal
+    from airdock.cli.attend import Signals, attend, open_terminal
 
     class Program:
         def __init__(self, argv):
@@ -105,8 +123,8 @@ OUTER = textwrap.dedent("""
         def signal(self, number): self.process.send_signal(number)
 
     program = Program(sys.argv[1:])
-    with open_terminal(program.terminal, interactive=True) as terminal:
-        attend(program, terminal=terminal)
+    with Signals() as signals, open_terminal(program.terminal, interactive=True) as terminal:
+        attend(program, signals=signals, terminal=terminal)
     print("ended", program.process.wait(), flush=True)
 """)
 
