@@ -31,6 +31,7 @@ class Course:
         self.run, self.dag, self.view, self.ready = run, dag, view, ready
         self._timers: list[tuple[datetime, int, TaskKey]] = []
         self._order = itertools.count()
+        self._released: list[TaskKey] = []
         for key, _ in view.members(TaskState.SCHEDULED):
             if view.answer(view.task(key.task_id).environment) is not None:
                 ready.push(key)
@@ -76,6 +77,7 @@ class Course:
             if isinstance(event, Answered):
                 for key in self.view.put_answer(event.answer):
                     self.ready.push(key)
+                    self._released.append(key)
             actions += found
         return actions
 
@@ -90,6 +92,11 @@ class Course:
                     answer = self.view.answer(self.view.task(key.task_id).environment)
                     if answer is not None and answer.error is None:
                         self.ready.push(key)
+
+    def pop_released(self) -> list[TaskKey]:
+        """The instances whose image became ready since this was last asked."""
+        released, self._released = self._released, []
+        return released
 
     def admit(self, now: datetime) -> list[Transition]:
         """Queue those that have room now."""

@@ -27,7 +27,7 @@ from airdock.scheduler.events import Action, Answered, Happening, RunBegan, Stop
 from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.ready import Ready
-from airdock.scheduler.tell import tell_run, tell_tasks
+from airdock.scheduler.tell import tell_released, tell_run, tell_tasks
 from airdock.scheduler.view import RunView
 from airdock.scheduler.workloads import make_workload
 from airdock.store.base import ACTIVE, Store
@@ -139,7 +139,7 @@ class Scheduler:
         ready = Ready(
             dag=dag,
             default_executor=self._default,
-            pools={pool.name: pool.slots for pool in self._store.list_pools()},
+            pools=self._pools(),
             executors={name: executor.capacity().slots for name, executor in self._executors.items()},
         )
         return Course(run=run, dag=dag, view=view, ready=ready)
@@ -185,6 +185,7 @@ class Scheduler:
         for change in turn.runs:
             tell_run(self._report, change)
         tell_tasks(self._report, course, actions, queued)
+        tell_released(self._report, course, queued, now)
         if end is not None:
             tell_run(self._report, end)
             return end.target
@@ -336,6 +337,10 @@ class Scheduler:
         key = course.run.key
         if key not in self._store.renew_runs([key], owner=self._owner, lease_s=self._lease_s):
             raise ConflictError("the run was taken over by somebody else", where=key.run_id)
+        course.ready.pools = self._pools()  # somebody may have changed them meanwhile
+
+    def _pools(self) -> dict[str, int]:
+        return {pool.name: pool.slots for pool in self._store.list_pools()}
 
     def _cancel_all(self, course: Course) -> None:
         tries = course.active_tries()

@@ -30,6 +30,7 @@ class Ready:
         self._limits_of = {task.task_id: self._make_limits(task) for task in dag.tasks}
         self._lanes: dict[Lane, deque[TaskKey]] = {}
         self._taken: set[TaskKey] = set()
+        self._was_refused = False
         self._by_pool: Counter[str] = Counter()
         self._by_executor: Counter[str] = Counter()
         self._by_task: Counter[str] = Counter()
@@ -64,13 +65,15 @@ class Ready:
         self._lanes.setdefault(self._lane_of[key.task_id], deque()).append(key)
 
     def put_back(self, keys: Iterable[TaskKey]) -> None:
-        """These were taken but could not be queued: they wait again, before all others."""
+        """These were taken but others hold their slots: they wait again, before all others."""
+        self._was_refused = True
         for key in reversed(list(keys)):
             self.free(key)
             self._lanes.setdefault(self._lane_of[key.task_id], deque()).appendleft(key)
 
     def take(self) -> list[TaskKey]:
         """Those that are to be queued now, in order. An instance that moved on since may be among them."""
+        self._was_refused = False
         waiting = [(lane, len(keys)) for lane, keys in self._lanes.items()]
         chosen: list[TaskKey] = []
         for lane, count in admit(waiting, self._free()) if waiting else ():
@@ -108,8 +111,8 @@ class Ready:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether somebody waits though nothing of this run runs: only others can make room."""
-        return bool(self._lanes) and not self._taken
+        """Whether somebody waits for room that others have to make, which nobody tells."""
+        return bool(self._lanes) and (self._was_refused or not self._taken)
 
     def _free(self) -> Free:
         limited = (lane.task_id for lane in self._lanes if lane.task_id)

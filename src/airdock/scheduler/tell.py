@@ -1,6 +1,7 @@
 """Tell people and programs what a turn of the loop changed."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 
 from airdock.model.keys import TaskKey
 from airdock.model.progress import Report, RunChanged, TaskChanged
@@ -9,7 +10,7 @@ from airdock.scheduler.course import Course
 from airdock.scheduler.events import Action
 from airdock.store.records import RunTransition, Transition
 
-__all__ = ["tell_run", "tell_tasks"]
+__all__ = ["tell_released", "tell_run", "tell_tasks"]
 
 
 def tell_run(report: Report, change: RunTransition) -> None:
@@ -32,6 +33,23 @@ def tell_tasks(report: Report, course: Course, actions: Iterable[Action], queued
                     try_number=action.to_try,
                     waiting_for=_why(course, action.key) if waits else "",
                     outcome=action.outcome,
+                )
+            )
+
+
+def tell_released(report: Report, course: Course, queued: Collection[Transition], at: datetime) -> None:
+    """Images became ready, and these task instances wait for something else now."""
+    going_on = {step.key for step in queued}
+    for key in course.pop_released():
+        member = course.view.member(key)
+        if key not in going_on and member is not None and member.state is TaskState.SCHEDULED:
+            report(
+                TaskChanged(
+                    key=key,
+                    state=member.state,
+                    at=at,
+                    try_number=member.try_number,
+                    waiting_for=_why(course, key),
                 )
             )
 

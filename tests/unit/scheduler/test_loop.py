@@ -132,7 +132,20 @@ def test_tasks_wait_for_their_image(make_house: Make, make_dag: Make, make_task:
     worker.join(10)
     assert house.states() == {"a": "success", "empty": "success"}
     waits = [each.waiting_for for each in house.told if isinstance(each, TaskChanged) and each.key.label == "a"]
-    assert waits[0] == "image"
+    assert waits == ["image", "", "", ""]
+
+
+def test_what_a_task_waits_for_is_told(make_house: Make, make_dag: Make, make_task: Make) -> None:
+    house = make_house(executor=MemoryExecutor(slots=1))
+    house.shelf.keep_back = True
+    key = house.create(make_dag(make_task("a"), make_task("b"), make_task("c", "a")))
+    worker = threading.Thread(target=lambda: house.orchestrator.run(key))
+    worker.start()
+    assert house.shelf.was_asked.wait(10)
+    house.shelf.hand_out()
+    worker.join(10)
+    waits = [each.waiting_for for each in house.told if isinstance(each, TaskChanged) and each.key.label == "b"]
+    assert waits == ["image", "slot", "", "", ""]
 
 
 def test_every_environment_of_the_run_is_asked_for_at_once(make_house: Make, make_dag: Make, make_task: Make) -> None:
