@@ -23,6 +23,7 @@ from airdock.errors import (
     UnsafeArchiveError,
 )
 from airdock.files import save_bytes
+from airdock.images.calls import DirectCalls
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.progress import Report
@@ -223,7 +224,7 @@ class Performer:
     ) -> tuple[Layer | None, bool]:
         """The layer that a function of `copying.py` writes, unless its key is known; None where it would be empty."""
         if measure_first and not self.request.no_cache:
-            found = self.store.calls.call(function, {**arguments, "tar": None})
+            found = self._call(function, {**arguments, "tar": None})
             if not found["entries"]:
                 return None, True
             layer = self._load(self._content_key(found, arguments, below))
@@ -231,7 +232,7 @@ class Performer:
                 return layer, True
         tar = self.folder / "layer.tar"
         try:
-            found = self.store.calls.call(function, {**arguments, "tar": str(tar)})
+            found = self._call(function, {**arguments, "tar": str(tar)})
             if not found["entries"]:
                 return None, False
             key = self._content_key(found, arguments, below)
@@ -242,6 +243,17 @@ class Performer:
             return layer, False
         finally:
             tar.unlink(missing_ok=True)
+
+    def _call(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        calls = self.store.calls
+        if calls.mapping != "ranges":
+            # The disk has the files as this very process may read them; a child would only cost its start, which is
+            # most of a cached step.
+            try:
+                return DirectCalls().call(function, arguments)
+            except PermissionError:
+                pass  # a folder without permissions, which only root inside may enter
+        return calls.call(function, arguments)
 
     def _content_key(self, found: Mapping[str, Any], arguments: Mapping[str, Any], below: Built) -> str:
         return make_key(
