@@ -134,6 +134,7 @@ class BlobWriter:
             found = self._digest_again(expected.algorithm)
         if expected is not None and found != expected:
             raise DigestError(f"expected the blob {expected}, found {found}")
+        os.fsync(self._file.fileno())
         self._place(self.path, found)
         return found, self._size
 
@@ -142,6 +143,7 @@ class BlobWriter:
         found = self.path.stat().st_size
         if found != size:
             raise DigestError(f"expected the blob {digest} to have {size} bytes, found {found}")
+        os.fsync(self._file.fileno())
         self._place(self.path, digest)
 
     def _digest_again(self, algorithm: str) -> Digest:

@@ -69,10 +69,14 @@ class Garbage:
         self._layers = layers
         self._calls = calls
 
-    def forget(self, entry: Descriptor, names: Sequence[str], *, force: bool) -> None:
-        """Drop an image and what only it needs; one in use is refused, or with `force` only loses its names."""
+    def forget(self, entry: Descriptor, names: Sequence[str], *, force: bool, owner: str) -> None:
+        """Drop an image and what only it needs; one in use is refused, or with `force` only loses its names.
+
+        What `owner`, who asks, keeps itself doesn't count as use.
+        """
         others = [other for other in self._names.load() if other.digest != entry.digest]
         spare = find_needs(self._blobs, [entry]) - find_needs(self._blobs, others)
+        self._leases.drop(spare.diff_ids, owner)
         leased = self._leases.held()
         users = sorted({leased[diff_id] for diff_id in spare.diff_ids if diff_id in leased})
         if not users:

@@ -26,7 +26,7 @@ from airdock.images.calls import Calls
 from airdock.images.catalog import Catalog
 from airdock.images.compress import CHUNK, Compressor, Packed
 from airdock.images.diffs import Diff, Diffs
-from airdock.images.garbage import Garbage
+from airdock.images.garbage import Garbage, find_needs
 from airdock.images.image import Image, ImageRow, Layer
 from airdock.images.index import Names, name_of
 from airdock.images.layers import find_layer
@@ -48,7 +48,8 @@ __all__ = ["ImageStore"]
 class ImageStore:
     """Images, their blobs, their unpacked layers. Safe for several threads and processes at once.
 
-    What is committed stays, image or not, until an image has it and is removed, or until `prune` after this process.
+    What is committed stays while this process lives, or until an image that has it gets a name; from then on it stays
+    as long as an image needs it.
     `max_bytes` and `max_entries` bound one layer's tar.
     """
 
@@ -107,7 +108,10 @@ class ImageStore:
     # images
 
     def put_image(self, config: ImageConfig, layers: Sequence[Layer]) -> Image:
-        """Store configuration and manifest over committed layers, the lowest first; the image has no name yet."""
+        """Store configuration and manifest over committed layers, the lowest first; the image has no name yet.
+
+        Without one it stays until `prune` by another process after this one.
+        """
         stack = tuple(layers) or (self._commit_empty(),)  # a manifest has one layer at least, says the spec
         full = replace(config, diff_ids=tuple(layer.diff_id for layer in stack))
         with self._locked():
@@ -120,7 +124,7 @@ class ImageStore:
             document = manifest.to_bytes()
             digest = self._blobs.put(document)
             self._names.add(Descriptor(media_type=MANIFEST, digest=digest, size=len(document)))
-            self._leases.drop(full.diff_ids, self._own)
+            self._leases.add(full.diff_ids, self._own)
         return Image(digest=digest, manifest=manifest, config=full)
 
     def import_tar(self, tar: Path | BinaryIO, config: ImageConfig | None = None) -> Image:
@@ -133,7 +137,9 @@ class ImageStore:
         """Give the image with this manifest digest a name, taking it from another image where need be."""
         name = self._render(reference)
         with self._locked():
-            self._names.set(name, self._catalog.descriptor(digest))
+            entry = self._catalog.descriptor(digest)
+            self._names.set(name, entry)
+            self._leases.drop(find_needs(self._blobs, [entry]).diff_ids, self._own)
 
     def untag(self, reference: Reference | str) -> None:
         """Take a name away; the image stays. `UnknownImageError` when nothing has that name."""
@@ -172,7 +178,7 @@ class ImageStore:
             if len(names) > 1 and not force:
                 shown = ", ".join(map(_familiar, names))
                 raise ImageError(f"expected an image with one name, found {shown}", hint="remove by name, or force it")
-            self._garbage.forget(entry, names, force=force)
+            self._garbage.forget(entry, names, force=force, owner=self._own)
         self._garbage.sweep()
         deleted = [] if self._catalog.has(entry.digest) else [f"Deleted: {entry.digest}"]
         return [*(f"Untagged: {_familiar(found)}" for found in names), *deleted]
@@ -232,7 +238,7 @@ class ImageStore:
         return layer
 
     def keep(self, layer: Layer) -> bool:
-        """Whether a layer committed earlier is still here; then it stays until this process ends or an image has it."""
+        """Whether a layer committed earlier is still here; if so it stays as one committed now does."""
         return self._keep(layer.diff_id) == layer
 
     def lease(self, diff_ids: Iterable[Digest], owner: str) -> None:

@@ -32,7 +32,17 @@ from airdock.images.trees import remove_tree as _remove_tree
 from airdock.images.xattrs import CAPABILITY, is_kept, opaque_name
 from airdock.oci.digest import Digest
 
-__all__ = ["MAX_BYTES", "MAX_ENTRIES", "Unpacker", "remove_tree", "unpack"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_ENTRIES",
+    "OPAQUE",
+    "WHITEOUT",
+    "Unpacker",
+    "open_part",
+    "remove_tree",
+    "split_path",
+    "unpack",
+]
 
 MAX_BYTES = 64 << 30
 """The largest tar that is unpacked, unless the store is told otherwise."""

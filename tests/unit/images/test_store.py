@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -248,6 +249,26 @@ def test_committed_layers_live_until_an_image_has_them(tmp_path: Path, store: Im
     assert files_of(store) == set()
 
 
+def test_an_upper_on_another_filesystem_is_unpacked(store: ImageStore) -> None:
+    if os.stat("/dev/shm").st_dev == store.root.parent.stat().st_dev:
+        pytest.skip("needs /dev/shm on a filesystem of its own")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        (Path(name) / "upper/d").mkdir(parents=True)
+        (Path(name) / "upper/d/f").write_text("x")
+        layer = store.commit_upper(Path(name) / "upper")
+        assert (Path(name) / "upper").is_dir()
+    assert (store.layer_path(layer.diff_id) / "d/f").read_text() == "x"
+
+
+def test_an_image_without_a_name_stays_while_its_maker_lives(store: ImageStore) -> None:
+    with closing(make_store(store.root)) as maker:
+        image = image_of(maker, "a")
+        assert store.prune() == []
+        with pytest.raises(ImageError, match=f"process {os.getpid()}"):
+            store.remove(image.digest)
+    assert store.prune() == [f"Deleted: {image.digest}"]
+
+
 def test_damaged_blobs_are_noticed(store: ImageStore) -> None:
     image = image_of(store, "a")
     store.tag("x", image.digest)
@@ -293,6 +314,7 @@ def test_blobs_are_written_whole_or_not_at_all(store: ImageStore) -> None:
 
 def test_an_index_of_several_platforms(store: ImageStore) -> None:
     image = image_of(store, "a")
+    store.tag("a", image.digest)
     host = host_platform()
     size = store.blob_path(image.digest).stat().st_size
     mine = Descriptor(media_type=MANIFEST, digest=image.digest, size=size, platform=host)
