@@ -90,6 +90,13 @@ def _is_host_bind(mount: Mapping[str, Any]) -> bool:
     return mount.get("type", "bind") == "bind" and (mount["source"], mount["destination"]) != ("/sys", "/sys")
 
 
+def _is_own(mount: Mapping[str, Any]) -> bool:
+    """Whether it is one of the kernel's filesystems in its usual place. They come first: /proc and /sys can be mounted
+    only while the machine's own are in sight, and devices are taken from the machine's /dev."""
+    top = mount["destination"].split("/")[1:2]
+    return not _is_host_bind(mount) and top[:1] in (["proc"], ["dev"], ["sys"])
+
+
 def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator[Op]:
     linux, process = config["linux"], config["process"]
     if hostname := config.get("hostname"):
@@ -97,16 +104,20 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator
     if "network" in kinds:
         yield OwnNetwork()
     yield AttachRoot(place=facts.place)
+    for mount in filter(_is_own, config["mounts"]):
+        yield from _mount(mount, facts)
+    # Before any path that an image or a neighbour can make a link of: through a link to /proc/self/fd, the old root
+    # would still be within reach.
+    yield DetachOldRoot()
     index = 0
     for mount in config["mounts"]:
         if _is_host_bind(mount):
             yield BindTree(index=index, target=_absolute(mount["destination"], "mount target"))
             index += 1
-        else:
+        elif not _is_own(mount):
             yield from _mount(mount, facts)
     yield from (Mask(path=path) for path in linux.get("maskedPaths", ()))
     yield from (ReadOnlyPath(path=path) for path in linux.get("readonlyPaths", ()))
-    yield DetachOldRoot()
     if process["cwd"] != "/":
         yield MakeFolder(path=_absolute(process["cwd"], "working folder"))
     if config["root"].get("readonly"):
