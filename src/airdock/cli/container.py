@@ -24,6 +24,7 @@ from airdock.model.usage import Resources
 
 if TYPE_CHECKING:
     from airdock.engine import RunRequest
+    from airdock.runtime.exec import Execution
     from airdock.runtime.launcher import Container, Ended
     from airdock.runtime.state import ContainerState
 
@@ -107,8 +108,7 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
       airdock container run --rm -it -v .:/src -w /src host bash
       airdock container run --rm --network none --memory 256m -e MODE=test chart
     """
-    if tty and interactive and not sys.stdin.isatty():
-        raise ContainerError("expected a terminal at stdin for -it, found none", hint="leave out -t")
+    _check_terminal(interactive=interactive, tty=tty)
     request = _request(terminal=tty, image_name=image, **options)
     with session.app() as app:
         found = app.engine.find(image)
@@ -116,10 +116,12 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
             with _input(interactive) as stdin:
                 made = app.engine.run(found, request, stdin=stdin, stdout=1, stderr=2)
             try:
-                ended = _attend(made, signals, interactive=interactive)
+                _attend(made, signals, interactive=interactive)
+                ended = made.wait()
             finally:
                 if remove:
                     made.remove()
+        assert ended is not None
         if ended.oom:
             _tell_memory(ended)
     click.get_current_context().exit(ended.exit_code)
@@ -144,6 +146,27 @@ def exec_(
       airdock container exec -it web sh
       airdock container exec -u nobody web id
     """
+    from airdock.runtime.exec import start_exec  # the other commands go without it
+
+    _check_terminal(interactive=interactive, tty=tty)
+    env = _environment(options.pop("env"), terminal=tty)
+    with session.app() as app, Signals() as signals:
+        state = app.engine.container(name)
+        with _input(interactive) as stdin:
+            running = start_exec(
+                state,
+                argv=argv,
+                env=env,
+                cwd=options["workdir"],
+                user=options["user"],
+                terminal=tty,
+                stdin=stdin,
+                stdout=1,
+                stderr=2,
+            )
+        _attend(running, signals, interactive=interactive)
+        code = running.wait()
+    click.get_current_context().exit(code)
 
 
 @container.command()
@@ -201,9 +224,7 @@ def _request(*, argv: tuple[str, ...], terminal: bool, **options: Any) -> "RunRe
     env: dict[str, str] = {}
     for path in options.pop("env_files"):
         env |= load_env_file(path)
-    env |= options.pop("env")
-    if terminal:
-        env.setdefault("TERM", os.environ.get("TERM", "xterm"))
+    env = _environment(env | options.pop("env"), terminal=terminal)
     entrypoint = options.pop("entrypoint")
     resources = Resources(memory_bytes=options.pop("memory"), cpus=options.pop("cpus"), pids=options.pop("pids_limit"))
     return RunRequest(
@@ -230,15 +251,21 @@ def _input(interactive: bool) -> Iterator[int]:
         os.close(nothing)
 
 
-def _attend(made: "Container", signals: Signals, *, interactive: bool) -> "Ended":
-    if made.terminal < 0:
-        attend(made, signals=signals)
+def _check_terminal(*, interactive: bool, tty: bool) -> None:
+    if tty and interactive and not sys.stdin.isatty():
+        raise ContainerError("expected a terminal at stdin for -it, found none", hint="leave out -t")
+
+
+def _environment(given: dict[str, str], *, terminal: bool) -> dict[str, str]:
+    return {"TERM": os.environ.get("TERM", "xterm"), **given} if terminal else given
+
+
+def _attend(running: "Container | Execution", signals: Signals, *, interactive: bool) -> None:
+    if running.terminal < 0:
+        attend(running, signals=signals)
     else:
-        with open_terminal(made.terminal, interactive=interactive) as terminal:
-            attend(made, signals=signals, terminal=terminal)
-    ended = made.wait()
-    assert ended is not None
-    return ended
+        with open_terminal(running.terminal, interactive=interactive) as terminal:
+            attend(running, signals=signals, terminal=terminal)
 
 
 def _tell_memory(ended: "Ended") -> None:

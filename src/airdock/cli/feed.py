@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -37,8 +37,11 @@ class Feed:
     The thread starts with the first event, not before: a process that has threads can't fork a launcher cheaply.
     """
 
-    def __init__(self, view: View, *, clock: Clock, frame_s: float = 0.1) -> None:
-        self.board = Board()
+    def __init__(
+        self, view: View, *, clock: Clock, names: Mapping[str, str] | None = None, frame_s: float = 0.1
+    ) -> None:
+        """`names` says what images are called, by digest."""
+        self.board = Board(labels=dict(names or {}))
         self._view = view
         self._clock = clock
         self._frame_s: Final = frame_s

@@ -21,7 +21,7 @@ from airdock.errors import AirdockError
 from airdock.model.states import RunState
 
 if TYPE_CHECKING:
-    from airdock.app import RunSummary
+    from airdock.app import App, RunSummary
 
 __all__ = ["parse_target", "run"]
 
@@ -74,7 +74,7 @@ def run(
     with session.app(settings) as app:
         tail = Tail(folder=app.config.home / "logs", lines=app.config.logging.tail_lines)
         view = make_view(as_json=as_json, plain=plain, color=context.color, tail=tail)
-        feed = Feed(view, clock=SystemClock())
+        feed = Feed(view, clock=SystemClock(), names=_names(app))
         try:
             ended = app.run_file(path, dag_id=dag_id, conf=given, resume=resume, report=feed)
         except (KeyboardInterrupt, SystemExit):
@@ -89,6 +89,7 @@ def run(
         except BaseException:
             feed.close()
             raise
+        feed.board.labels |= {**_names(app), **feed.board.labels}
         feed.close(lambda board: _summary(board, ended, feed.elapsed_s, tail, target))
     context.exit(0 if ended.state is RunState.SUCCESS else 1)
 
@@ -113,6 +114,12 @@ def _parse_conf(text: str | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise click.BadParameter(f"expected a JSON object, got {type(value).__name__} {text}.", param_hint="--conf")
     return value
+
+
+def _names(app: "App") -> dict[str, str]:
+    """What images are called, by digest: those that no build of this run told of, such as the host's."""
+    rows = app.images.list() if app.is_isolated else ()
+    return {str(row.digest): row.repository + (f":{row.tag}" if row.tag != "latest" else "") for row in rows if row.tag}
 
 
 def _again(target: str, run_id: str) -> str:

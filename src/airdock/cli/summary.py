@@ -75,7 +75,8 @@ class Summary:
         }
 
     def _failures(self) -> Iterator[str]:
-        if self.board.run and self.board.run.reason:
+        failed = any(task.state is TaskState.FAILED for task in self.board.tasks.values())
+        if self.board.run and self.board.run.reason and not failed:
             yield self.board.run.reason
         for task in self.board.tasks.values():
             if task.state is TaskState.FAILED:
