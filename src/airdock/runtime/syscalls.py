@@ -369,12 +369,15 @@ class Syscalls:
         os.chdir(path)
 
     def kind(self, path: str) -> str:
-        """ "folder", "file" or "" for nothing; links are followed."""
+        """ "folder", "file" or "" for nothing; links are followed, but not those of /proc that lead anywhere."""
         try:
-            mode = os.stat(path).st_mode
+            descriptor = self.open_without_magic(path, os.O_PATH)
         except (FileNotFoundError, NotADirectoryError):
             return ""
-        return "folder" if mode & 0o170000 == 0o040000 else "file"
+        try:
+            return "folder" if self.is_folder(descriptor) else "file"
+        finally:
+            os.close(descriptor)
 
     def is_link(self, path: str) -> bool:
         return os.path.islink(path)
