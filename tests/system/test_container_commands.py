@@ -136,6 +136,34 @@ def test_a_failing_build_says_where(account: Account) -> None:
     assert "where: <stdin>:2" in ended.stderr
 
 
+def test_one_more_command_joins_a_running_container(root_account: Account) -> None:
+    argv = [root_account.python, "-m", "airdock", "container", "run", "--rm", "-i", "--name", "open", "host"]
+    script = "echo in > /tmp/made; echo ready; cat"
+    process = subprocess.Popen(
+        [*argv, "sh", "-c", script],
+        env=dict(root_account.environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    joined = root_account.airdock(
+        *("container", "exec", "-i", "-e", "A=1", "-w", "/tmp", "open"),
+        *("sh", "-c", "cat made; pwd; echo $A; cat; exit 4"),
+        input="typed",
+    )
+    assert (joined.returncode, joined.stdout) == (4, "in\n/tmp\n1\ntyped"), joined.stderr
+    assert root_account.airdock("container", "exec", "open", "no-such-command").returncode == 127
+    assert root_account.airdock("container", "exec", "other", "true").returncode == 125
+    assert "found open running" in root_account.airdock("container", "rm", "open").stderr
+    assert root_account.airdock("container", "ps", "--format", "{{.Names}}").stdout == "open\n"
+    process.stdin.close()
+    assert process.wait(20) == 0
+    process.stdout.close()
+    assert root_account.airdock("container", "ps", "-aq").stdout == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_the_containers(root_account: Account, number: signal.Signals) -> None:
     process = subprocess.Popen(

@@ -12,7 +12,7 @@ from airdock.cli.board import Board, Build, Task, counts, overhead_s, peak, reas
 from airdock.cli.tables import Column, fit, render_table
 from airdock.cli.units import render_memory, render_seconds, render_short
 from airdock.cli.words import Tail, build_end, did, paint, stands, word
-from airdock.model.states import RunState, TaskState
+from airdock.model.states import RUN_FINISHED, RunState, TaskState
 
 __all__ = ["Summary"]
 
@@ -83,8 +83,8 @@ class Summary:
                 yield f"{paint('failed', task.state)}: {task.key.label}: {fit(did(task), _REASON_CELLS)}"
                 if self.tail and task.try_number and (path := self.tail.path(task.key, task.try_number)).exists():
                     yield f"  log: {path}"
-        if self.again and self.state is not RunState.SUCCESS:
-            yield f"  again, keeping what succeeded: {self.again}"
+        if self.again and self.state not in RUN_FINISHED:
+            yield f"finish it with: {self.again}"
 
     def _places(self) -> Iterator[str]:
         if self.isolation == "process":
