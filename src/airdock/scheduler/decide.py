@@ -5,7 +5,7 @@ of a run, and stopping it, look at every instance.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -155,8 +155,7 @@ def _refuse(view: View, answer: Answer, now: datetime) -> list[Action]:
 
 
 def _fail_unprepared(key: TaskKey, try_number: int, answer: Answer, now: datetime) -> Transition:
-    error = answer.error or {}
-    ending = Failed(reason=error.get("message", "its environment could not be made"), retryable=False)
+    ending = Failed(reason=_say(answer.error or {}), retryable=False)
     return Transition(
         key=key,
         source=TaskState.SCHEDULED,
@@ -166,6 +165,14 @@ def _fail_unprepared(key: TaskKey, try_number: int, answer: Answer, now: datetim
         at=now,
         outcome=Outcome(ending=ending),
     )
+
+
+def _say(error: Mapping[str, str]) -> str:
+    """What `AirdockError.to_dict` gave, as one reason: message, place and advice."""
+    message = error.get("message") or "its environment could not be made"
+    place = f" (in {error['where']})" if error.get("where") else ""
+    advice = f"; {error['hint']}" if error.get("hint") else ""
+    return f"{message}{place}{advice}"
 
 
 # A task instance reached its end: what about those after it?
