@@ -13,7 +13,7 @@ from airdock.dag.scope import current_dag
 from airdock.dag.xcom_arg import XComArg
 from airdock.errors import DagError
 
-__all__ = ["DecoratedOperator", "DecoratorArguments", "TaskDecorator", "TaskFunction", "task"]
+__all__ = ["DecoratedOperator", "DecoratorArguments", "PartialFunction", "TaskDecorator", "TaskFunction", "task"]
 
 
 class DecoratedOperator(FunctionOperator):

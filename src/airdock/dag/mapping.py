@@ -11,7 +11,7 @@ from airdock.dag.scope import current_dag
 from airdock.dag.xcom_arg import RETURN_KEY, XComArg, resolve
 from airdock.errors import DagError
 
-__all__ = ["ALL_KEYWORDS", "MappedOperator", "OperatorPartial"]
+__all__ = ["ALL_KEYWORDS", "MappedOperator", "OperatorPartial", "own_arguments"]
 
 ALL_KEYWORDS: Final = "**"
 """Stands for the keyword in `expand_kwargs`, whose dicts name the keywords themselves."""

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from airdock.dag.dag import DAG
     from airdock.dag.mapping import MappedOperator, OperatorPartial
 
-__all__ = ["NEEDS", "BaseOperator", "Work", "accepted_arguments", "link_inputs", "merge_defaults", "named_arguments"]
+__all__ = [
+    "NEEDS",
+    "BaseOperator",
+    "OperatorMeta",
+    "Work",
+    "accepted_arguments",
+    "link_inputs",
+    "merge_defaults",
+    "named_arguments",
+]
 
 NEEDS = ("image", "dockerfile", "requirements", "python", "memory", "cpus")
 """The keywords that say what a task needs. They are kept apart from the attributes, whose names are the subclass's."""

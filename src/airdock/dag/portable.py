@@ -2,19 +2,21 @@
 
 Along go the imports, constants, functions and classes of the module that the function names, directly or through one
 another. Each stands in the same line as in its file, so tracebacks tell the truth. Type annotations stay in the text
-but drag nothing along: the runner compiles with `annotations` from the future.
+but drag nothing along, save what classes look up in the standard library: the runner compiles with `annotations` from
+the future.
 """
 
 import ast
 import builtins
 import inspect
+import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from airdock.dag.plain import changed_since, computed_part
-from airdock.dag.source_file import Binding, SourceFile, global_names, read_source
+from airdock.dag.source_file import Binding, SourceFile, class_annotations, global_names, read_source
 from airdock.errors import NotPortableError
 
 __all__ = ["STAND_IN", "Portable", "extract"]
@@ -145,6 +147,8 @@ class _Packer:
             self._check_imports(each.statement)
             for name in sorted(global_names(self._travelling(each.statement))):
                 waiting.extend(self._follow(name, each.statement))
+            for name in sorted(class_annotations(each.statement)):
+                waiting.extend(self._standard_imports(name))
 
     def text(self) -> str:
         """The statements in their lines."""
@@ -166,6 +170,14 @@ class _Packer:
         if len(bindings) == 1 and bindings[0].kind == "value":
             self._check_unchanged(name, bindings[0], user)
         return bindings
+
+    def _standard_imports(self, name: str) -> list[Binding]:
+        """The imports of a name from the standard library, which is there in every image.
+
+        Dataclasses tell ClassVar and InitVar from fields by looking the names in annotations up.
+        """
+        found = [each for each in self.file.bindings.get(name, []) if each.kind == "import"]
+        return [each for each in found if _module_of(each).partition(".")[0] in sys.stdlib_module_names]
 
     def _check_unbound(self, name: str, user: ast.stmt) -> None:
         if name in _OF_THE_FILE:
@@ -289,6 +301,11 @@ class _Packer:
 
 
 _COPY: Final = "move what you need into the DAG file, or COPY the module in a Dockerfile"
+
+
+def _module_of(binding: Binding) -> str:
+    assert binding.alias is not None
+    return binding.statement.module or "" if isinstance(binding.statement, ast.ImportFrom) else binding.alias.name
 
 
 def _with_names(statement: ast.Import | ast.ImportFrom, aliases: list[ast.alias]) -> ast.Import | ast.ImportFrom:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["Binding", "SourceFile", "global_names", "read_source", "without_annotations"]
+__all__ = ["Binding", "SourceFile", "class_annotations", "global_names", "read_source", "without_annotations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,19 @@ def global_names(statement: ast.stmt) -> set[str]:
     table = symtable.symtable(text, "<names>", "exec")
     here = {each.get_name() for each in table.get_symbols() if each.is_referenced() and not each.is_assigned()}
     return here.union(*(_globals_of(child) for child in table.get_children()))
+
+
+def class_annotations(statement: ast.stmt) -> set[str]:
+    """The names in the annotations of a class's attributes."""
+    return {
+        name.id
+        for each in ast.walk(statement)
+        if isinstance(each, ast.ClassDef)
+        for attribute in each.body
+        if isinstance(attribute, ast.AnnAssign)
+        for name in ast.walk(attribute.annotation)
+        if isinstance(name, ast.Name)
+    }
 
 
 def without_annotations(statement: ast.stmt) -> ast.stmt:

@@ -12,7 +12,7 @@ from airdock.errors import DagError
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
 
-__all__ = ["ContainerOperator"]
+__all__ = ["ContainerOperator", "exit_codes", "text_environment"]
 
 
 class ContainerOperator(BaseOperator):
