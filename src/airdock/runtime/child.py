@@ -17,29 +17,34 @@ container, and so is the launcher's command line.
 """
 
 import errno
-import fcntl
 import os
 import select
 import signal
 import socket
 import struct
 import sys
-import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, ContainerError
-from airdock.runtime.command import drop_privileges, execute, make_environment, restore_signals
+from airdock.runtime.command import (
+    drop_privileges,
+    enter_folder,
+    execute,
+    make_environment,
+    restore_signals,
+    take_stdio,
+)
 from airdock.runtime.machine import Machine
 from airdock.runtime.ops import Inside, MountNew, Op
 from airdock.runtime.plan import plan
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
-from airdock.runtime.users import User, find_user
+from airdock.runtime.users import find_config_user
 from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
 
-__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "run_child"]
+__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "fail", "forbid_imports", "run_child"]
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
@@ -79,7 +84,7 @@ def run_child(machine: Machine, lines: Lines) -> NoReturn:
     """Be the first process of a container; never returns and never raises."""
     try:
         close_others(lines.descriptors())
-        _forbid_imports()
+        forbid_imports()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if not lines.orders.recv(1):
             os._exit(NOT_STARTED)
@@ -92,7 +97,7 @@ def run_child(machine: Machine, lines: Lines) -> NoReturn:
         os.close(lines.failed)
         os._exit(_reap(pid, lines.control, machine.syscalls))
     except BaseException as error:
-        _fail(lines.failed, error)
+        fail(lines.failed, error)
 
 
 def _become_command(machine: Machine, lines: Lines) -> NoReturn:
@@ -104,20 +109,20 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
         calls = machine.syscalls
         inside = Inside(syscalls=calls, root=job.root, trees=job.trees)
         _set_up(plan(job.config, machine.facts).setup, inside)
-        user = find_user(job.config)
+        user = find_config_user(job.config)
         terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
         _tell(lines.control, inside.mount_points, terminal)
-        _take_stdio(job.stdio, user, terminal[1] if terminal else -1)
+        take_stdio(job.stdio, user, terminal[1] if terminal else -1)
         process = job.config["process"]
-        _enter(process["cwd"])
+        enter_folder(process["cwd"])
         drop_privileges(calls, user, machine.privileges(job.config), lambda: _announce(lines.control))
         restore_signals()
         execute(calls, process["args"], make_environment(process.get("env", ()), user.home))
     except BaseException as error:
-        _fail(lines.failed, error)
+        fail(lines.failed, error)
 
 
-def _forbid_imports() -> None:
+def forbid_imports() -> None:
     """Whatever is imported late would come out of the container's files: an image could have us run anything."""
     sys.meta_path.clear()
     sys.path.clear()
@@ -179,36 +184,9 @@ def _tell(control: socket.socket, mount_points: list[str], terminal: tuple[int, 
         os.close(terminal[0])
 
 
-def _take_stdio(stdio: Sequence[int], user: User, terminal: int) -> None:
-    os.setsid()
-    _own_stdio(stdio, user)
-    for number, descriptor in enumerate((terminal, terminal, terminal) if terminal >= 0 else stdio):
-        os.dup2(descriptor, number)
-    if terminal >= 0:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        os.fchown(0, user.uid, -1)
-
-
-def _enter(folder: str) -> None:
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise ContainerError(f"can't enter the working folder {folder}: {error.strerror}", where=folder) from error
-
-
 def _announce(control: socket.socket) -> None:
     """The kernel tells the launcher who sent this, by the pid that it has there."""
     control.send(b"P")
-
-
-def _own_stdio(stdio: Sequence[int], user: User) -> None:
-    """Let the user open /dev/stdout again: pipes belong to whoever made them, who is nobody in here."""
-    for descriptor in stdio:
-        if os.fstat(descriptor).st_mode & 0o170000 == 0o010000:
-            try:
-                os.fchown(descriptor, user.uid, -1)
-            except OSError:
-                continue  # not ours to give: writing to the open descriptor still works
 
 
 def _reap(command: int, control: socket.socket, syscalls: Syscalls) -> int:
@@ -267,7 +245,8 @@ def _forget_all_but(control: socket.socket) -> None:
     close_others([control.fileno()])
 
 
-def _fail(descriptor: int, error: BaseException) -> NoReturn:
+def fail(descriptor: int, error: BaseException) -> NoReturn:
+    """Tell what went wrong on the way to a command, and end."""
     try:
         code = error.exit_code if isinstance(error, AirdockError) else NOT_STARTED
         os.write(descriptor, pack(dump_error(error)))

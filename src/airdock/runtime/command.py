@@ -6,20 +6,35 @@ forbids some of what comes before. Source: capabilities(7), Docker's exit codes 
 """
 
 import errno
+import fcntl
 import os
+import platform
 import resource
 import signal
 import stat
-from collections.abc import Callable, Collection, Mapping, Sequence
+import termios
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
-from airdock.runtime.seccomp import install
+from airdock.runtime.seccomp import default_filter, install
+from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CAPABILITIES, Syscalls
 from airdock.runtime.users import User
 
-__all__ = ["DEFAULT_PATH", "Privileges", "drop_privileges", "execute", "make_environment", "restore_signals"]
+__all__ = [
+    "DEFAULT_PATH",
+    "Privileges",
+    "drop_privileges",
+    "enter_folder",
+    "execute",
+    "make_environment",
+    "make_privileges",
+    "privileges_key",
+    "restore_signals",
+    "take_stdio",
+]
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
@@ -36,18 +51,26 @@ class Privileges:
     can_set_groups: bool
     open_files: tuple[int, int]
 
-    @classmethod
-    def of(
-        cls, capabilities: Collection[str], *, filter: bytes, can_set_groups: bool, open_files: tuple[int, int]
-    ) -> "Privileges":
-        numbers = frozenset(CAPABILITIES.index(name) for name in capabilities if name in CAPABILITIES)
-        return cls(
-            kept=sum(1 << number for number in numbers),
-            dropped=tuple(number for number in range(_last_capability() + 1) if number not in numbers),
-            filter=filter,
-            can_set_groups=can_set_groups,
-            open_files=open_files,
-        )
+
+def privileges_key(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """What privileges depend on: the capabilities, and whether the default filter is wanted."""
+    confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
+    return tuple(config["process"].get("capabilities", {}).get("bounding", ())), confined
+
+
+def make_privileges(
+    config: Mapping[str, Any], *, can_set_groups: bool, open_files: tuple[int, int] | None = None
+) -> Privileges:
+    """What a container's commands keep. `open_files` are this process's own limits where None."""
+    capabilities, confined = privileges_key(config)
+    numbers = frozenset(CAPABILITIES.index(name) for name in capabilities if name in CAPABILITIES)
+    return Privileges(
+        kept=sum(1 << number for number in numbers),
+        dropped=tuple(number for number in range(_last_capability() + 1) if number not in numbers),
+        filter=default_filter(platform.machine(), capabilities) if confined else b"",
+        can_set_groups=can_set_groups,
+        open_files=open_files or resource.getrlimit(resource.RLIMIT_NOFILE),
+    )
 
 
 def drop_privileges(syscalls: Syscalls, user: User, privileges: Privileges, before_filter: Callable[[], None]) -> None:
@@ -70,6 +93,25 @@ def drop_privileges(syscalls: Syscalls, user: User, privileges: Privileges, befo
     before_filter()
     if privileges.filter:
         install(privileges.filter)
+
+
+def take_stdio(stdio: Sequence[int], user: User, terminal: int) -> None:
+    """Have a session of its own, with these descriptors or that terminal as the standard three."""
+    os.setsid()
+    _own_stdio(stdio, user)
+    for number, descriptor in enumerate((terminal, terminal, terminal) if terminal >= 0 else stdio):
+        os.dup2(descriptor, number)
+    if terminal >= 0:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.fchown(0, user.uid, -1)
+
+
+def enter_folder(folder: str) -> None:
+    """Go into the working folder. Raises ContainerError."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ContainerError(f"can't enter the working folder {folder}: {error.strerror}", where=folder) from error
 
 
 def restore_signals() -> None:
@@ -99,6 +141,16 @@ def execute(syscalls: Syscalls, argv: Sequence[str], environment: Mapping[str, s
             elif os.path.lexists(path) and found is None:
                 found = error
     raise _failure(name, found)
+
+
+def _own_stdio(stdio: Sequence[int], user: User) -> None:
+    """Let the user open /dev/stdout again: pipes belong to whoever made them, who is nobody in here."""
+    for descriptor in stdio:
+        if os.fstat(descriptor).st_mode & 0o170000 == 0o010000:
+            try:
+                os.fchown(descriptor, user.uid, -1)
+            except OSError:
+                continue  # not ours to give: writing to the open descriptor still works
 
 
 def _candidates(name: str, path: str) -> list[str]:

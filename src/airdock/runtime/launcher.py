@@ -10,7 +10,6 @@ import json
 import os
 import select
 import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,16 +21,12 @@ from typing import Any, Final, Self
 
 from airdock.errors import ContainerError
 from airdock.model.usage import Usage
+from airdock.runtime.offspring import start_process
 from airdock.runtime.refusal import RefusedError, explain_refusal
 from airdock.runtime.state import ContainerState, process_start, save_state
 from airdock.runtime.wire import FrameReader, dump_error, load_error, pack, receive_descriptors, send_with_descriptors
 
 __all__ = ["Bundle", "Container", "Ended", "Launcher"]
-
-_SPAWNED: Final = (
-    "import sys, json; given = json.loads(sys.argv[1]); sys.path[:0] = given.pop('path'); "
-    "from airdock.runtime.server import serve; serve(**given)"
-)
 
 _DIED: Final = "the launcher died while it was starting"
 
@@ -114,7 +109,7 @@ class Launcher:
             }
             self._folder.mkdir(parents=True, exist_ok=True)
             with theirs:
-                self._pid = _fork(theirs, arguments) if _is_single_threaded() else _spawn(theirs, arguments)
+                self._pid = start_process("airdock.runtime.server:serve", arguments, [theirs.fileno()])
             self._control = own
 
     def stop(self) -> None:
@@ -319,35 +314,6 @@ def _state_of(bundle: Bundle, started: Mapping[str, Any], mapping: str) -> Conta
         config=bundle.config,
         cgroups=started["cgroups"],
         mount_points=tuple(started["mount_points"]),
-    )
-
-
-def _is_single_threaded() -> bool:
-    return threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
-
-
-def _fork(control: socket.socket, arguments: Mapping[str, Any]) -> int:
-    # Imported before the fork: the child must not find a file changed, nor pay for it.
-    from airdock.runtime.server import serve
-
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        serve(control.detach(), **arguments)
-    return pid
-
-
-def _spawn(control: socket.socket, arguments: Mapping[str, Any]) -> int:
-    """A fresh interpreter with our module path; posix_spawn(3) is safe beside threads."""
-    descriptor = 3 if control.fileno() != 3 else 4
-    path = [os.path.abspath(entry) for entry in sys.path if entry]
-    given = json.dumps({**arguments, "control": descriptor, "path": path})
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-c", _SPAWNED, given],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, control.fileno(), descriptor)],
-        setpgroup=0,
     )
 
 

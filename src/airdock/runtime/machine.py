@@ -1,23 +1,20 @@
 """What the launcher makes of its machine when it starts: its namespaces and mapping, mounts, cgroups, privileges."""
 
 import os
-import platform
 import resource
 from collections.abc import Mapping
 from typing import Any, Final
 
 from airdock.errors import ContainerError, IsolationError
 from airdock.runtime.cgroups import Cgroups
-from airdock.runtime.command import Privileges
+from airdock.runtime.command import Privileges, make_privileges, privileges_key
 from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
 from airdock.runtime.refusal import RefusedError
-from airdock.runtime.seccomp import default_filter
-from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
-__all__ = ["Machine", "privileges_key"]
+__all__ = ["Machine"]
 
 USERNS: Final = ("auto", "host")
 
@@ -89,19 +86,9 @@ class Machine:
 
     def privileges(self, config: Mapping[str, Any]) -> Privileges:
         """What a container's command keeps; compiled once for each set of capabilities."""
-        key = capabilities, confined = privileges_key(config)
+        key = privileges_key(config)
         if key not in self._privileges:
-            program = default_filter(platform.machine(), capabilities) if confined else b""
-            self._privileges[key] = Privileges.of(
-                capabilities,
-                filter=program,
-                can_set_groups=self.mapping != "one",
-                open_files=self._open_files,
+            self._privileges[key] = make_privileges(
+                config, can_set_groups=self.mapping != "one", open_files=self._open_files
             )
         return self._privileges[key]
-
-
-def privileges_key(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """What privileges depend on: the capabilities, and whether the default filter is wanted."""
-    confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
-    return tuple(config["process"].get("capabilities", {}).get("bounding", ())), confined

@@ -19,8 +19,9 @@ from airdock.model.usage import Resources
 from airdock.runtime import removal
 from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
+from airdock.runtime.command import privileges_key
 from airdock.runtime.idmaps import write_container_maps
-from airdock.runtime.machine import Machine, privileges_key
+from airdock.runtime.machine import Machine
 from airdock.runtime.names import add_name_files
 from airdock.runtime.plan import NAMESPACES, bind_trees
 from airdock.runtime.refusal import RefusedError
@@ -209,7 +210,9 @@ class ContainerProcess:
                 data, ancillary, _, _ = self._first.control.recvmsg(
                     _MOST_NEWS_BYTES, room, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
                 )
-            except (BlockingIOError, ConnectionError):
+            except ConnectionResetError:
+                continue  # a signal came too late to be read; what was sent before is still here
+            except BlockingIOError:
                 return found
             if not data:
                 return found

@@ -33,10 +33,12 @@ _SMALL: Final = 64
 _IDLE_S: Final = 0.002
 
 
-def serve(control: int, *, owner: int, folder: str, userns: str) -> NoReturn:
+def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> NoReturn:
     """Be the launcher of process `owner` until it ends or closes the control socket; never returns."""
     code = 1
     try:
+        (control,) = descriptors
+        os.setsid()
         close_others([control])
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
         os.umask(0o022)

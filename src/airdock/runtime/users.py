@@ -13,7 +13,7 @@ from typing import Any, Final
 from airdock.errors import ContainerError
 from airdock.runtime.spec import USER_ANNOTATION
 
-__all__ = ["User", "find_user", "resolve_user"]
+__all__ = ["User", "find_config_user", "find_user", "resolve_user"]
 
 _MOST_BYTES: Final = 1 << 20
 
@@ -28,10 +28,13 @@ class User:
     home: str = "/"
 
 
-def find_user(config: Mapping[str, Any]) -> User:
+def find_config_user(config: Mapping[str, Any]) -> User:
     """The user of a configuration; to be called inside the container's root."""
-    name = config.get("annotations", {}).get(USER_ANNOTATION, "")
-    given = config["process"]["user"]
+    return find_user(config["process"]["user"], config.get("annotations", {}).get(USER_ANNOTATION, ""))
+
+
+def find_user(given: Mapping[str, Any], name: str) -> User:
+    """The user of that name, else the one with the ids of an OCI `process.user`; to be called inside the root."""
     if name:
         return resolve_user(name, passwd=_read("/etc/passwd"), group=_read("/etc/group"))
     home = resolve_user(str(given["uid"]), passwd=_read("/etc/passwd"), group="").home
