@@ -42,12 +42,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """How a run in the foreground ended. `workspace` is the folder that its tasks saw as `/workspace`."""
+    """How a run in the foreground ended.
+
+    `workspace` is the folder that its tasks saw as `/workspace`; `last` are the tasks that no other waits for.
+    """
 
     key: RunKey
     state: RunState
     isolation: str
     workspace: Path
+    last: tuple[str, ...] = ()
 
 
 class App:
@@ -63,6 +67,11 @@ class App:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def open(self) -> None:
+        """Start what is cheap to start only while this process has one thread: the launcher."""
+        if self.is_isolated:
+            self.launcher.start()
 
     def close(self) -> None:
         """Close what was made: the store, leases of images, then the launcher with whatever it still runs."""
@@ -271,7 +280,13 @@ class App:
             self.executor.stop()
             self.executor.join()
             self._preparing.join()
-        return RunSummary(key=key, state=state, isolation=self.config.isolation.mode, workspace=self.workspace(key))
+        return RunSummary(
+            key=key,
+            state=state,
+            isolation=self.config.isolation.mode,
+            workspace=self.workspace(key),
+            last=self.orchestrator.leaves(key),
+        )
 
     def _tell(self, progress: Progress) -> None:
         self._report(progress)

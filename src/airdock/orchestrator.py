@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from airdock.clock import Clock, SystemClock
+from airdock.dag.graph import leaves
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
@@ -149,6 +150,11 @@ class Orchestrator:
     def states(self, key: RunKey) -> list[Instance]:
         """How each task instance of the run stands."""
         return self._store.list_instances(key)
+
+    def leaves(self, key: RunKey) -> tuple[str, ...]:
+        """The tasks of the run's DAG that no other waits for."""
+        dag = SerializedDag.from_dict(self._store.load_dag(self._store.load_run(key).dag_digest))
+        return leaves({task.task_id: frozenset(task.upstream) for task in dag.tasks})
 
     def tries(self, key: RunKey) -> list[Try]:
         """Every try of the run, with its outcome."""

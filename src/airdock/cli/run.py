@@ -72,6 +72,7 @@ def run(
         "isolation.mode": flags["isolation"],
     }
     with session.app(settings) as app:
+        app.open()
         tail = Tail(folder=app.config.home / "logs", lines=app.config.logging.tail_lines)
         view = make_view(as_json=as_json, plain=plain, color=context.color, tail=tail)
         feed = Feed(view, clock=SystemClock(), names=_names(app))
@@ -144,4 +145,5 @@ def _summary(board: Board, ended: "RunSummary", seconds: float, tail: Tail, targ
         workspace=ended.workspace,
         tail=tail,
         again=_again(target, ended.key.run_id),
+        last=ended.last,
     )

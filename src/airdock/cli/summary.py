@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from airdock.cli.board import Board, Build, Task, counts, overhead_s, peak, reason, user_s
-from airdock.cli.tables import Column, fit, render_table
-from airdock.cli.units import render_memory, render_seconds, render_short
+from airdock.cli.tables import Column, fit, render_table, width
+from airdock.cli.units import render_memory, render_seconds, render_short, render_size
 from airdock.cli.words import Tail, build_end, did, paint, stands, word
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 
@@ -18,6 +18,7 @@ __all__ = ["Summary"]
 
 _REASON_CELLS = 100
 _LABEL_CELLS = 40
+_FILES = 8
 
 _COLUMNS = (
     Column("TASK"),
@@ -36,7 +37,10 @@ _PROCESS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A run that came to its end. `again` is the command that would finish what is left of it."""
+    """A run that came to its end. `again` is the command that would finish what is left of it.
+
+    `last` are the tasks that nothing waits for: what a single one of them said is what the run came to.
+    """
 
     board: Board
     dag_id: str
@@ -47,6 +51,7 @@ class Summary:
     workspace: Path | None = None
     tail: Tail | None = None
     again: str = ""
+    last: tuple[str, ...] = ()
 
     def render(self) -> str:
         """The summary as lines, coloured; whoever prints it takes the colours off where they don't belong."""
@@ -55,6 +60,7 @@ class Summary:
             f"{self.dag_id} {self.run_id}: {paint(self.state.value, state)} in {render_seconds(self.seconds)}",
             render_table(_COLUMNS, [_row(self.board, group) for group in self.board.groups()], indent="  "),
             "\n".join(self._failures()),
+            "\n".join(self._last_words()),
             "\n".join(_images(self.board)),
             "\n".join(self._places()),
         ]
@@ -86,6 +92,14 @@ class Summary:
         if self.again and self.state not in RUN_FINISHED:
             yield f"finish it with: {self.again}"
 
+    def _last_words(self) -> Iterator[str]:
+        ended = [task for task in self.board.tasks.values() if task.key.task_id in self.last]
+        if self.tail and len(ended) == len(self.last) == 1 and ended[0].state is TaskState.SUCCESS:
+            said = self.tail.read(ended[0].key, ended[0].try_number)
+            if said:
+                yield f"{ended[0].key.label} said:"
+                yield from (f"  {line}" for line in said)
+
     def _places(self) -> Iterator[str]:
         if self.isolation == "process":
             yield click.style(_PROCESS[0], fg="yellow")
@@ -94,8 +108,20 @@ class Summary:
             yield f"isolation: {self.isolation}"
         if self.workspace:
             yield f"workspace: {self.workspace}"
+            yield from _files(self.workspace)
         if self.tail:
             yield f"logs: {self.tail.of_run(self.dag_id, self.run_id)}"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """What tasks left in the run's folder, the first few of it."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    cells = max((width(entry.name) for entry in entries[:_FILES]), default=0)
+    for entry in entries[:_FILES]:
+        size = render_size(entry.lstat().st_size) if entry.is_file() else "folder" if entry.is_dir() else ""
+        yield f"  {fit(entry.name, _LABEL_CELLS):{min(cells, _LABEL_CELLS)}}   {size}".rstrip()
+    if len(entries) > _FILES:
+        yield f"  and {len(entries) - _FILES} more"
 
 
 def _row(board: Board, tasks: Sequence[Task]) -> list[str]:
