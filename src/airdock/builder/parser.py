@@ -83,6 +83,10 @@ def parse(text: str, *, name: str = "Dockerfile") -> Document:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DockerfileError("expected text, found a null character", where=f"{name}:{line}")
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise DockerfileError("expected text in Unicode, found half a character", where=name) from error
     # Only line feeds end lines; str.splitlines would also split at form feeds and Unicode's separators.
     lines = text.removeprefix("\ufeff").split("\n")
     if lines[-1] == "":

@@ -90,6 +90,9 @@ class Performer:
             raise
         except (BuildError, UnsafeArchiveError) as error:
             raise BuildError(error.message, where=self._where(step), hint=error.hint) from error
+        except OSError as error:
+            found = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            raise BuildError(f"expected to do {step.text[:200]!r}, found: {found}", where=self._where(step)) from error
 
     def _where(self, step: Step) -> str:
         return f"{self.request.name}:{step.line}"
@@ -304,4 +307,6 @@ def _load_ignore_file(name: str, context: Path) -> tuple[str, tuple[str, ...]]:
                 return path.name, parse_ignore_file(file.read(_LARGEST_IGNORE_FILE))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             continue
+        except OSError as error:
+            raise BuildError(f"expected to read {str(path)!r}, found: {error.strerror}") from error
     return ".dockerignore", ()
