@@ -240,7 +240,7 @@ REFUSED: dict[str, tuple[str, int, str, str]] = {
         4, r"names 'X', computed in line 2 \(`os\.environ\.get", "make X a literal",
     ),
     "a call of the file's own": (
-        "def make():\n    return 1\nX = make()\ndef work():\n    return 1 + X\n", 5, "computed in line 3", "an argument",
+        "def make():\n    return 1\nX = make()\ndef work():\n    return 1 + X\n", 5, "computed in line 3", "argument",
     ),
     "the DAG": (
         "from airdock.sdk import DAG\nwith DAG('d') as g:\n    pass\ndef work():\n    return g\n",
@@ -253,7 +253,7 @@ REFUSED: dict[str, tuple[str, int, str, str]] = {
         "X = []\nX.append(1)\ndef work():\n    return X\n", 4, "which the file changes after line 1", "last value",
     ),
     "a star": (
-        "from math import *\ndef work():\n    return sin(0)\n", 3, r"comes from an `import \*`", "import sin by its name",
+        "from math import *\ndef work():\n    return sin(0)\n", 3, r"comes from an `import \*`", "import sin by its",
     ),
     "the file itself": ("def work():\n    return __file__\n", 2, "names '__file__', which tells", "as an argument"),
     "nothing at all": ("def work():\n    return unheard\n", 2, "'unheard', which its file doesn't", "define or import"),
