@@ -170,7 +170,8 @@ def _failure(name: str, found: OSError | None) -> ContainerError:
         return CommandNotFoundError(
             f"{name!r} is in the image, but the interpreter or loader that it names is not", where=name
         )
-    return NotExecutableError(f"{name!r} can't be executed: {found.strerror}", where=name)
+    why = "it leads into /proc" if found.errno == errno.ELOOP else found.strerror
+    return NotExecutableError(f"{name!r} can't be executed: {why}", where=name)
 
 
 def _refuse_magic_links(syscalls: Syscalls, path: str) -> None:

@@ -1,0 +1,40 @@
+"""Removing what containers left."""
+
+import os
+from pathlib import Path
+
+from airdock.runtime.removal import remove_bundle, remove_tree
+
+
+def make(folder: Path) -> None:
+    for name in ("upper/a/b", "work/work"):
+        (folder / name).mkdir(parents=True)
+    (folder / "upper/a/b/file").touch()
+    (folder / "state.json").touch()
+    os.chmod(folder / "work/work", 0)
+    os.chmod(folder / "upper/a", 0o500)
+
+
+def test_nothing_stays_whatever_the_modes(tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    remove_bundle(str(tmp_path / "x"))
+    remove_bundle(str(tmp_path / "x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_upper_can_be_kept(tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    remove_bundle(str(tmp_path / "x"), keep_upper=True)
+    assert os.listdir(tmp_path / "x") == ["upper"]
+    assert (tmp_path / "x/upper/a/b/file").exists()
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/kept").touch()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "direct").symlink_to(tmp_path / "outside")
+    remove_tree(str(tmp_path / "x"))
+    remove_tree(str(tmp_path / "direct"))
+    assert (tmp_path / "outside/kept").exists()
