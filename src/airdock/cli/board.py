@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from airdock.model.keys import TaskKey
+from airdock.model.keys import NOT_MAPPED, TaskKey
 from airdock.model.outcome import Failed, Lost, Outcome, Skipped, Times
 from airdock.model.progress import (
     BuildFinished,
@@ -47,7 +47,6 @@ class Task:
     try_number: int = 0
     waiting_for: str = ""
     outcome: Outcome | None = None
-    label: str = ""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,6 +58,9 @@ class Board:
     builds: dict[str, Build] = field(default_factory=dict)
     tasks: dict[TaskKey, Task] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    """What images are called, by digest."""
+    environments: dict[str, str] = field(default_factory=dict)
+    """What the tasks' environments are called, by task id, in the order in which tasks were told of."""
 
     def apply(self, event: Progress, now: float) -> None:
         """Take in one event; `now` is in seconds of the view's clock."""
@@ -86,15 +88,14 @@ class Board:
 
     def image_of(self, task: Task) -> str:
         """What the task's image is called; empty while nobody said."""
-        if task.label or task.outcome is None:
-            return task.label
-        return self.labels.get(task.outcome.digest, "")
+        by_digest = self.labels.get(task.outcome.digest, "") if task.outcome else ""
+        return self.environments[task.key.task_id] or by_digest
 
     def groups(self) -> list[list[Task]]:
         """The task instances by task, so that a hundred mapped ones can make one row."""
-        grouped: dict[str, list[Task]] = {}
+        grouped: dict[str, list[Task]] = {task_id: [] for task_id in self.environments}
         for task in self.tasks.values():
-            grouped.setdefault(task.key.task_id, []).append(task)
+            grouped[task.key.task_id].append(task)
         return list(grouped.values())
 
     def _build(self, name: str, now: float) -> Build:
@@ -107,6 +108,10 @@ class Board:
         build.cached += event.cached and event.seconds is not None
 
     def _task(self, event: TaskChanged, now: float) -> None:
+        if event.key.map_index != NOT_MAPPED:
+            # Before it was known how many there are, one instance stood for all.
+            self.tasks.pop(replace(event.key, map_index=NOT_MAPPED), None)
+        self.environments[event.key.task_id] = event.environment or self.environments.get(event.key.task_id, "")
         task = self.tasks.setdefault(event.key, Task(key=event.key, since=now))
         if task.state is not event.state:
             task.since = now

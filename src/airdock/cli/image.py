@@ -239,14 +239,13 @@ def _matches(row: "ImageRow", wanted: str) -> bool:
 
 
 def _row(row: "ImageRow", *, whole: bool) -> dict[str, str]:
-    created = row.created
     return {
         "Repository": row.repository or _NONE,
         "Tag": row.tag or _NONE,
         "Digest": str(row.digest) or _NONE,
         "ID": str(row.image_id) if whole else render_short(str(row.image_id)),
-        "CreatedAt": created.isoformat(" ", "seconds") if created else "N/A",
-        "CreatedSince": f"{render_age(datetime.now(UTC) - created)} ago" if created else "N/A",
+        "CreatedAt": row.created.isoformat(" ", "seconds"),
+        "CreatedSince": f"{render_age(datetime.now(UTC) - row.created)} ago",
         "Size": render_size(row.size),
     }
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from airdock.errors import AirdockError, ImageError, UnknownImageError
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs
@@ -90,8 +90,9 @@ class Catalog:
             if entry.digest not in images:
                 continue
             others = {diff_id for digest, layers in sizes.items() if digest != entry.digest for diff_id in layers}
-            rows.append(_row(entry, images[entry.digest], sizes[entry.digest], others))
-        return sorted(rows, key=lambda row: (_age(row.created), row.repository, row.tag))
+            arrived = datetime.fromtimestamp(self._blobs.path(entry.digest).stat().st_mtime, UTC)
+            rows.append(_row(entry, images[entry.digest], sizes[entry.digest], others, arrived))
+        return sorted(rows, key=lambda row: (-row.created.timestamp(), row.repository, row.tag))
 
     def _images(self) -> Mapping[Digest, Image]:
         found = {}
@@ -147,7 +148,9 @@ def _choose(index: Index, digest: Digest) -> Descriptor:
     raise ImageError(f"expected an image for {host.os}/{host.architecture} in {digest}, found none")
 
 
-def _row(entry: Descriptor, image: Image, sizes: Mapping[Digest, int], others: set[Digest]) -> ImageRow:
+def _row(
+    entry: Descriptor, image: Image, sizes: Mapping[Digest, int], others: set[Digest], arrived: datetime
+) -> ImageRow:
     reference = reference_of(entry)
     shared = sum(size for diff_id, size in sizes.items() if diff_id in others)
     total = sum(sizes[diff_id] for diff_id in image.config.diff_ids)
@@ -156,12 +159,8 @@ def _row(entry: Descriptor, image: Image, sizes: Mapping[Digest, int], others: s
         tag=(reference.tag or "") if reference is not None else "",
         digest=entry.digest,
         image_id=image.image_id,
-        created=datetime.fromisoformat(image.config.created) if image.config.created else None,
+        created=arrived,
         size=total,
         shared_size=shared,
         unique_size=total - shared,
     )
-
-
-def _age(created: datetime | None) -> float:
-    return -created.timestamp() if created is not None else 0.0

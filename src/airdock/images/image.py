@@ -46,14 +46,15 @@ class Image:
 class ImageRow:
     """One name of one image. Sizes are bytes of uncompressed layers; `unique_size` is what only this image has.
 
-    `repository` is the familiar name and empty, like `tag`, for an image without a name.
+    `repository` is the familiar name and empty, like `tag`, for an image without a name. `created` is when the image
+    came to be on this machine: what its configuration says is the same for equal images and tells nobody when.
     """
 
     repository: str
     tag: str
     digest: Digest
     image_id: Digest
-    created: datetime | None
+    created: datetime
     size: int
     shared_size: int
     unique_size: int

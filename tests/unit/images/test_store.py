@@ -118,13 +118,15 @@ def test_what_can_not_be_tagged(store: ImageStore) -> None:
 
 def test_rows_say_sizes_and_age(store: ImageStore) -> None:
     base, top = layer_of(store, "base", 5000), layer_of(store, "top", 2000)
-    old = store.put_image(config_of("old", created="2026-01-01T00:00:00Z"), [base])
-    new = store.put_image(config_of("new", created="2026-02-01T00:00:00.123456789Z"), [base, top])
+    old = store.put_image(config_of("old", created="2000-01-01T00:00:00Z"), [base])
+    new = store.put_image(config_of("new", created="2000-01-01T00:00:00Z"), [base, top])
+    os.utime(store.blob_path(old.digest), (1_750_000_000, 1_750_000_000))
+    os.utime(store.blob_path(new.digest), (1_760_000_000, 1_760_000_000))
     store.tag("old", old.digest)
     store.tag("team/new:2", new.digest)
     first, second = store.list()
     assert (first.repository, first.tag, first.digest, first.image_id) == ("team/new", "2", new.digest, new.image_id)
-    assert first.created is not None and first.created.isoformat() == "2026-02-01T00:00:00.123456+00:00"
+    assert (first.created.timestamp(), second.created.timestamp()) == (1_760_000_000, 1_750_000_000)
     assert (first.shared_size, first.unique_size) == (second.size, first.size - second.size)
     assert (second.shared_size, second.unique_size) == (second.size, 0)
     assert second.size > 5000
