@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MOST_SCRIPTS: Final = 8  # whose interpreters are scripts again; the kernel follows fewer: execve(2)
 _LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
 
 
@@ -177,21 +178,23 @@ def _failure(name: str, found: OSError | None) -> ContainerError:
 def _refuse_magic_links(syscalls: Syscalls, path: str) -> None:
     """Never execute the machine's own interpreter, which /proc/self/exe still is: a container could then hold its file.
 
-    An image may lead there by a link or by the first line of a script. Raises OSError.
+    An image may lead there by a link, or by the first line of a script or of its interpreter. Raises OSError.
     """
-    try:
-        descriptor = syscalls.open_without_magic(path, os.O_RDONLY | os.O_NONBLOCK)
-    except PermissionError:
-        # Executable but not readable: not a script. Still no link may lead into /proc.
-        os.close(syscalls.open_without_magic(path, os.O_PATH))
-        return
-    try:
-        head = os.read(descriptor, 256) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-    finally:
-        os.close(descriptor)
-    words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
-    if words:
-        os.close(syscalls.open_without_magic(os.fsdecode(words[0]), os.O_PATH))
+    for _ in range(_MOST_SCRIPTS):
+        try:
+            descriptor = syscalls.open_without_magic(path, os.O_RDONLY | os.O_NONBLOCK)
+        except PermissionError:
+            # Executable but not readable: not a script. Still no link may lead into /proc.
+            os.close(syscalls.open_without_magic(path, os.O_PATH))
+            return
+        try:
+            head = os.read(descriptor, 256) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        finally:
+            os.close(descriptor)
+        words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
+        if not words:
+            return
+        path = os.fsdecode(words[0])
 
 
 def _last_capability() -> int:
