@@ -272,6 +272,8 @@ class App:
             key = self.orchestrator.create_run(_choose(self.load_dags(path), dag_id, path), conf=conf)
         else:
             key = self.orchestrator.find_run(resume).key
+        for change in self.orchestrator.standing(key):
+            self._tell(change)
         self.executor.start()
         try:
             state = self.orchestrator.run(key) if resume is None else self.orchestrator.resume(key)

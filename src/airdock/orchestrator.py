@@ -11,7 +11,8 @@ from airdock.dag.graph import leaves
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
-from airdock.model.states import RunState, TaskState
+from airdock.model.progress import TaskChanged
+from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
@@ -153,8 +154,32 @@ class Orchestrator:
 
     def leaves(self, key: RunKey) -> tuple[str, ...]:
         """The tasks of the run's DAG that no other waits for."""
-        dag = SerializedDag.from_dict(self._store.load_dag(self._store.load_run(key).dag_digest))
-        return leaves({task.task_id: frozenset(task.upstream) for task in dag.tasks})
+        return leaves({task.task_id: frozenset(task.upstream) for task in self._load_dag(key).tasks})
+
+    def standing(self, key: RunKey) -> list[TaskChanged]:
+        """How the run stands before it is worked on, told as changes: in the DAG's order, with what waits for whom.
+
+        What was under way when its process died is told as waiting; the scheduler says what becomes of it.
+        """
+        tasks = {task.task_id: task for task in self._load_dag(key).tasks}
+        place = {task_id: number for number, task_id in enumerate(tasks)}
+        outcomes = {tried.key: tried.outcome for tried in self._store.list_tries(key)}
+        rows = sorted(self._store.list_instances(key), key=lambda row: (place[row.key.task_id], row.key.map_index))
+        return [
+            TaskChanged(
+                key=row.key,
+                state=row.state if is_finished(row.state) else TaskState.NONE,
+                at=row.ended or self._clock.now(),
+                try_number=row.try_number,
+                waiting_for="" if is_finished(row.state) else ", ".join(tasks[row.key.task_id].upstream),
+                outcome=outcomes.get(row.key.attempt(row.try_number)) if is_finished(row.state) else None,
+                environment=tasks[row.key.task_id].environment.label,
+            )
+            for row in rows
+        ]
+
+    def _load_dag(self, key: RunKey) -> SerializedDag:
+        return SerializedDag.from_dict(self._store.load_dag(self._store.load_run(key).dag_digest))
 
     def tries(self, key: RunKey) -> list[Try]:
         """Every try of the run, with its outcome."""

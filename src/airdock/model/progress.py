@@ -63,7 +63,10 @@ class BuildFinished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChanged:
-    """A task instance entered a state. `waiting_for` is said while it waits; `outcome` when a try ended."""
+    """A task instance entered a state. `waiting_for` is said while it waits; `outcome` when a try ended.
+
+    `environment` is what its environment is called; empty where that was told before.
+    """
 
     key: TaskKey
     state: TaskState
@@ -71,6 +74,7 @@ class TaskChanged:
     try_number: int = 0
     waiting_for: str = ""
     outcome: Outcome | None = None
+    environment: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from airdock.cli.plain import PlainView
 from airdock.cli.summary import Summary
 from airdock.cli.words import ASCII, UNICODE, Tail, printable
 from airdock.clock import ManualClock, SystemClock
-from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, Progress
+from airdock.model.keys import TaskKey
+from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, Progress, TaskChanged
+from airdock.model.states import TaskState
 
 Told = Sequence[tuple[float, Progress]]
 Summarise = Callable[..., Summary]
@@ -194,3 +197,23 @@ def test_a_drawing_view_is_drawn_while_nothing_happens() -> None:
     feed(BuildStarted(build="b", label="b"))
     assert drawn.wait(10)
     feed.close()
+
+
+def test_tasks_keep_the_order_and_the_names_they_were_told_with(play: Play) -> None:
+    def changed(task_id: str, state: TaskState, map_index: int = -1, **more: str) -> TaskChanged:
+        key = TaskKey(dag_id="d", run_id="r", task_id=task_id, map_index=map_index)
+        return TaskChanged(key=key, state=state, at=datetime(2026, 1, 1, tzinfo=UTC), **more)  # type: ignore[arg-type]
+
+    board = play(
+        Silent(),
+        [
+            (0.0, changed("first", TaskState.NONE, environment="host")),
+            (0.0, changed("spread", TaskState.NONE, environment="pandas", waiting_for="first")),
+            (0.0, changed("last", TaskState.NONE, environment="host", waiting_for="spread")),
+            (1.0, changed("spread", TaskState.RUNNING, 0)),
+            (1.0, changed("spread", TaskState.RUNNING, 1)),
+        ],
+    )
+    groups = board.groups()
+    assert [[task.key.label for task in group] for group in groups] == [["first"], ["spread[0]", "spread[1]"], ["last"]]
+    assert [board.image_of(group[0]) for group in groups] == ["host", "pandas", "host"]
