@@ -144,7 +144,7 @@ class _Copier:
         item = self.tree.look(real)
         assert item is not None  # find_sources gives only what is there
         if item.kind == "folder":
-            self._place_folder(real, item, destination)
+            self._place_folder(real, destination)
             return
         name = path.rpartition("/")[2]
         if len(self.excludes) and self.excludes.ignores(name):
@@ -155,8 +155,9 @@ class _Copier:
             return
         self.layout.put(self._file_target(name, destination), self._placed(real, item))
 
-    def _place_folder(self, real: str, item: Item, destination: str) -> None:
-        base = self.layout.enter(destination.strip("/"), new_folder=self._styled(self._owned(real, item)))
+    def _place_folder(self, real: str, destination: str) -> None:
+        # The folder itself isn't copied, only what is in it: a new destination is a plain folder.
+        base = self.layout.enter(destination.strip("/"))
         folders = {"": base}
         for path, found in walk(self.tree, real, self.excludes):
             above, _, name = path.rpartition("/")
@@ -168,9 +169,9 @@ class _Copier:
                 self.layout.put(target, self._placed(place, found))
 
     def _file_target(self, name: str, destination: str) -> str:
-        """Where a single file goes: into the destination where that is a folder, else in its place."""
-        path = destination.strip("/")
-        there = self.layout.look(resolve(self.below, path))
+        """Where a single file goes: into the destination where that is a folder, else to where it leads."""
+        path = resolve(self.below, destination.strip("/"))
+        there = self.layout.look(path)
         if destination.endswith("/") or (there is not None and there.kind == "folder"):
             folder = self.layout.enter(path)
         else:
@@ -240,12 +241,19 @@ class _Copier:
     def _unpack(self, archive: _Archive, output: IO[bytes]) -> None:
         with open_archive(self.tree.open(archive.path)) as source:
             for entry in read_entries(source):
-                parts = split_path(entry.name)
-                if parts:
-                    self._unpack_entry(archive, entry, os.fsdecode(b"/".join(parts)), source, output)
+                name = os.fsdecode(b"/".join(split_path(entry.name)))
+                # An archive says what its top is like, too; only the root folder of the image is left as it is.
+                if name or (archive.target and entry.kind == DIRECTORY):
+                    self._unpack_entry(archive, entry, name, source, output)
+                else:
+                    self._skip(source, entry)
+
+    def _skip(self, source: Source, entry: Entry) -> None:
+        for _ in _pieces(source, entry.size + len(padding(entry.size))):
+            pass
 
     def _unpack_entry(self, archive: _Archive, entry: Entry, name: str, source: Source, output: IO[bytes]) -> None:
-        target = f"{archive.target}/{name}" if archive.target else name
+        target = "/".join(part for part in (archive.target, name) if part)
         before = len(self.layout.placed)
         uid, gid = self.owner or (entry.uid, entry.gid)
         mode = apply_mode(self.chmod, entry.mode, is_folder=entry.kind == DIRECTORY) if self.chmod else entry.mode

@@ -91,11 +91,11 @@ def test_files_of_a_stage_keep_their_owners(based) -> None:
     assert (changed["i/airflow"].uid, changed["i/airflow"].gid) == (3, 4)
 
 
-def test_a_new_folder_is_like_the_one_that_is_copied(based) -> None:
+def test_folders_inside_are_copied_but_not_the_one_that_is_named(based) -> None:
     (based.context / "d").chmod(0o750)
     (based.context / "d/f").chmod(0o711)
     found = names(based, "COPY d /x")
-    assert (found["x"].mode, found["x/f"].mode) == (0o750, 0o711)
+    assert (found["x"].mode, found["x/f"].mode) == (0o755, 0o711)
     assert names(based, "COPY d /tmp")["tmp"].mode == 0o1777
 
 
@@ -155,7 +155,7 @@ def test_modes(change: str, before: int, is_folder: bool, after: int) -> None:
 
 def test_chmod_reaches_files_and_folders(based) -> None:
     found = names(based, "COPY --chmod=u=rwX,go= d /x")
-    assert (found["x"].mode, found["x/f"].mode, found["x/e.txt"].mode) == (0o700, 0o700, 0o600)
+    assert (found["x"].mode, found["x/f"].mode, found["x/e.txt"].mode) == (0o755, 0o700, 0o600)
 
 
 def test_links_stay_links_and_sources_that_are_links_are_followed(based) -> None:
@@ -182,9 +182,16 @@ def test_no_link_leads_out_of_the_context(based, tmp_path: Path) -> None:
         names(based, "COPY circle /x")
 
 
-def test_a_file_takes_the_place_of_a_link_in_the_stage(based) -> None:
-    found = names(based, "COPY --from=base /lib /x\nCOPY a.txt /usr/lib/old")
-    assert found["usr/lib/old"].kind == REGULAR
+def test_a_link_in_the_stage_is_followed_where_it_is_the_destination(based) -> None:
+    (based.context / "links").mkdir()
+    (based.context / "links/to-old").symlink_to("../usr/lib/old")
+    (based.context / "links/to-new").symlink_to("/srv/new")
+    image = based.build("FROM base\nCOPY links /links/\nCOPY a.txt /links/to-old\nCOPY a.txt /links/to-new\n")
+    assert set(based.entries(image.layers[-2])) == {"usr", "usr/lib", "usr/lib/old"}
+    assert set(based.entries(image.layers[-1])) == {"srv", "srv/new"}
+
+
+def test_a_folder_goes_where_a_link_in_the_stage_leads(based) -> None:
     (based.context / "lib").mkdir()
     (based.context / "lib/new").write_text("n")
     found = names(based, "COPY . /")
