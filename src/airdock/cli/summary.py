@@ -154,7 +154,8 @@ def _seconds(values: Sequence[float]) -> str:
 
 def _image(board: Board, tasks: Sequence[Task]) -> str:
     digest = next((task.outcome.digest for task in tasks if task.outcome), "")
-    return f"{fit(board.image_of(tasks[0]), _LABEL_CELLS)} {render_short(digest)}".strip()
+    short = render_short(digest) if digest.startswith("sha256:") else ""  # plain processes have no image
+    return f"{fit(board.image_of(tasks[0]), _LABEL_CELLS)} {short}".strip()
 
 
 def _images(board: Board) -> Iterator[str]:
