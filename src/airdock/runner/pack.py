@@ -71,6 +71,7 @@ def make_runner(folder: Path) -> Path:
     content = pack()
     if not path.is_file() or path.read_bytes() != content:
         save_bytes(path, content, durable=False)
+        path.chmod(0o644)  # whatever the umask: who reads it in a container is somebody else
     return path
 
 
