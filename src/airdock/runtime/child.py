@@ -44,7 +44,7 @@ from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import find_config_user
 from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
 
-__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "fail", "forbid_imports", "run_child"]
+__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "fail", "forbid_imports", "own_keyring", "run_child"]
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
@@ -148,12 +148,17 @@ def _isolate(machine: Machine, lines: Lines) -> None:
     syscalls.hide_memory()
     syscalls.die_with_parent()  # after the ids: changing them clears it
     syscalls.set_name("airdock-init")
+    own_keyring(syscalls)
+    _join_cgroup(lines)
+    syscalls.unshare(CLONE_NEWCGROUP)
+
+
+def own_keyring(syscalls: Syscalls) -> None:
+    """Leave the session keyring of whoever started us."""
     try:
         syscalls.join_new_session_keyring()
     except OSError:
         pass  # the kernel has no keyrings, or the quota is used up: the filter forbids keyctl(2) anyway
-    _join_cgroup(lines)
-    syscalls.unshare(CLONE_NEWCGROUP)
 
 
 def _join_cgroup(lines: Lines) -> None:

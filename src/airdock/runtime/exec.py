@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import ContainerError, UnknownContainerError
 from airdock.runtime.cgroups import open_cgroup
-from airdock.runtime.child import NEWS_EXIT, close_others, fail, forbid_imports
+from airdock.runtime.child import NEWS_EXIT, close_others, fail, forbid_imports, own_keyring
 from airdock.runtime.command import (
     Privileges,
     drop_privileges,
@@ -192,6 +192,7 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
         forbid_imports()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         calls.hide_memory()
+        own_keyring(calls)
         calls.setns(target, flags)
         if flags & CLONE_NEWUSER:
             calls.set_ids(0, 0, () if known.mapping != "one" else None)

@@ -56,6 +56,7 @@ class Machine:
         Raises RefusedError where this machine forbids it.
         """
         self.cgroups = Cgroups.detect()  # by the machine's mounts, which the next step leaves
+        self.cgroups.sweep()
         root = os.geteuid() == 0
         if self._userns == "host" and not root:
             raise IsolationError(

@@ -135,6 +135,9 @@ def _mount(mount: Mapping[str, Any], facts: Facts) -> Iterator[Op]:
     else:
         flags, data = _split(options, facts)
         fallback = HostSys(target=target) if kind == "sysfs" else None
+        if target == "/dev":
+            # Without a user namespace, root could make nodes there. Those that belong there are mounts of their own.
+            flags |= k.MS_NODEV
         yield MountNew(fstype=kind, target=target, flags=flags, data=data, fallback=fallback)
         if target == "/dev":
             yield from (HostDevice(name=name) for name in DEVICES)
