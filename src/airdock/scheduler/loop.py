@@ -27,7 +27,7 @@ from airdock.scheduler.events import Action, Answered, Happening, RunBegan, Stop
 from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.ready import Ready
-from airdock.scheduler.tell import tell_released, tell_run, tell_tasks
+from airdock.scheduler.tell import tell_released, tell_run, tell_tasks, tell_waiting
 from airdock.scheduler.view import RunView
 from airdock.scheduler.workloads import make_workload
 from airdock.store.base import ACTIVE, Store
@@ -185,6 +185,7 @@ class Scheduler:
         for change in turn.runs:
             tell_run(self._report, change)
         tell_tasks(self._report, course, actions, queued)
+        tell_waiting(self._report, course, actions, now)
         tell_released(self._report, course, queued, now)
         if end is not None:
             tell_run(self._report, end)

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from airdock.model.keys import TaskKey
 from airdock.model.progress import Report, RunChanged, TaskChanged
-from airdock.model.states import TaskState
+from airdock.model.states import FINISHED, TaskState
 from airdock.scheduler.course import Course
 from airdock.scheduler.events import Action
 from airdock.store.records import RunTransition, Transition
 
-__all__ = ["tell_released", "tell_run", "tell_tasks"]
+__all__ = ["tell_released", "tell_run", "tell_tasks", "tell_waiting"]
 
 
 def tell_run(report: Report, change: RunTransition) -> None:
@@ -52,6 +52,16 @@ def tell_released(report: Report, course: Course, queued: Collection[Transition]
                     waiting_for=_why(course, key),
                 )
             )
+
+
+def tell_waiting(report: Report, course: Course, actions: Iterable[Action], at: datetime) -> None:
+    """A task that others wait for is done: what they still wait for."""
+    done = {action.key.task_id for action in actions if isinstance(action, Transition) and action.target in FINISHED}
+    settled = [task_id for task_id in done if course.view.is_settled(task_id)]
+    for task_id in {below: None for each in settled for below in course.view.downstream(each)}:
+        above = [each for each in course.view.task(task_id).upstream if not course.view.is_settled(each)]
+        for key in list(course.view.waiting(task_id)) if above else ():
+            report(TaskChanged(key=key, state=TaskState.NONE, at=at, waiting_for=", ".join(above)))
 
 
 def _why(course: Course, key: TaskKey) -> str:
