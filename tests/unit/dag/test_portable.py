@@ -311,3 +311,19 @@ def test_the_stand_in_is_what_the_runner_has() -> None:
     from airdock.runner.inside import standin
 
     assert set(standin.NAMES) == STAND_IN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if False:\n    pass\nelif True:\n    def work(x):\n        return x + 1\n",
+        "if False:\n    pass\nelse:\n    def work(x):\n        return x + 1\n",
+        "try:\n    import nothing_like_this\nexcept ImportError:\n    def work(x):\n        return x + 1\n",
+        "class Steps:\n    @staticmethod\n    def work(x):\n        return x + 1\nwork = Steps.work\n",
+        "for _ in range(1):\n\tdef work(x):\n\t\treturn x + 1\n",
+        "ONE = 1; TWO = 2; THREE = 3\ndef work(x): return x + THREE - TWO\n",
+        "def work(x): return x + 1\n",
+    ],
+)
+def test_where_a_function_stands_does_not_matter(take: Take, text: str) -> None:
+    assert run(take(text), 1) == 2
