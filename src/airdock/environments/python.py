@@ -3,7 +3,6 @@
 What an interpreter said is remembered under its file's identity, so that it is asked once and not by every command.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -140,18 +139,16 @@ class Pythons:
         for folder in self._folders():
             if folder not in seen and folder.name != "shims":  # slow scripts; what they stand for is found beside them
                 seen.add(folder)
-                with contextlib.suppress(OSError):
-                    yield from sorted(folder.glob(name))
+                yield from _glob(folder, name)
 
     def _folders(self) -> Iterator[Path]:
         yield from (Path(folder) for folder in self._path.split(os.pathsep) if folder.startswith("/"))
         for text in self._search:
-            yield from (Path(text), Path(text) / "bin", *sorted(Path(text).glob("*/bin")))
+            yield from (Path(text), Path(text) / "bin", *_glob(Path(text), "*/bin"))
         for pattern in _HOMES:
-            with contextlib.suppress(OSError):
-                yield from sorted(self._home.glob(pattern))
+            yield from _glob(self._home, pattern)
         for pattern in _SYSTEM:
-            yield from sorted(Path("/").glob(pattern.lstrip("/")))
+            yield from _glob(Path("/"), pattern.lstrip("/"))
 
     def _ask(self, program: Path) -> Interpreter | None:
         """What the program says of itself; None where it isn't a Python that runs here."""
@@ -182,6 +179,14 @@ class Pythons:
             self._is_changed = False
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             save_json(self._memory, self._known, durable=False)
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    """What is there, as far as this account may look."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _probe(program: Path) -> Interpreter | None:
