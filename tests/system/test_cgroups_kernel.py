@@ -1,6 +1,8 @@
 """Cgroups on the real kernel: limits that hold, use that is counted, kills, and nothing left behind."""
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from airdock.errors import ContainerError, IsolationError
 from airdock.model.usage import Resources, UsageSource
+from airdock.model.workload import Mount
 from airdock.runtime.cgroup_v2 import CgroupV2, UnifiedTree
 from airdock.runtime.cgroups import Cgroup, Cgroups, open_cgroup, parse_mounts
+from airdock.runtime.launcher import Bundle, Launcher
+from airdock.runtime.spec import make_config
 
 EAT = (
     "import os, sys; sys.stdin.read(1); block = bytearray(int(sys.argv[1])); block[::4096] = b'x' * len(block[::4096])"
@@ -212,3 +218,42 @@ def test_without_cgroup_kill_everybody_is_frozen_first(unchanged_machine: object
     finally:
         cgroup.kill()
         cgroup.remove()
+
+
+def test_the_next_launcher_sweeps_what_a_killed_one_left(
+    cgroups: Cgroups, tmp_path: Path, unchanged_machine: object
+) -> None:
+    first = Launcher(folder=tmp_path / "first")
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    (layer / "bin").symlink_to("usr/bin")
+    for name in ("lib", "lib64"):
+        (layer / name).symlink_to(f"usr/{name}")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    config = make_config(argv=["/bin/sleep", "60"], binds=(Mount(source="/usr", target="/usr"),))
+    bundle = Bundle(id="left", config=config, layers=(layer,), folder=tmp_path / "first/left")
+    with open("/dev/null", "r+b") as null:
+        first.start()
+        try:
+            container = first.run(bundle, stdin=null.fileno(), stdout=null.fileno(), stderr=null.fileno())
+        except IsolationError as error:
+            pytest.skip(f"this machine forbids containers: {error}")
+        ended = os.pidfd_open(container.pid)
+        os.kill(first.pid, signal.SIGKILL)
+        first.join()
+    select.select([ended], [], [], 30)
+    os.close(ended)
+    folders = list(container.state.cgroups.values())
+    assert all(Path(folder).exists() for folder in folders)
+    second = Launcher(folder=tmp_path / "second")
+    second.start()
+    try:
+        assert second.mapping
+        assert not any(Path(folder).exists() for folder in folders)
+    finally:
+        second.stop()
+        second.join()
+        with contextlib.suppress(ContainerError):  # its launcher is gone
+            container.remove()
+        first.stop()

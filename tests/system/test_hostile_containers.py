@@ -276,3 +276,58 @@ def test_a_fork_bomb_is_held_by_its_limit(run: Run, launcher: Launcher) -> None:
     code, said = run("i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done", resources=Resources(pids=20))
     assert code != 0
     assert "fork" in said
+
+
+def test_without_a_user_namespace_root_still_makes_no_devices(base: Path, unchanged_machine: object) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give up user namespaces")
+    layer = base / "layer"
+    layer.mkdir()
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (layer / name).symlink_to(f"usr/{name}")
+    script = """
+    for place in / /dev /dev/shm; do cd $place; mknod disk c 1 3; cat disk && echo OPENED; done
+    true > /dev/null
+    """
+    usr = Mount(source="/usr", target="/usr")
+    launcher = Launcher(folder=base / "run", userns="host")
+    launcher.start()
+    try:
+        bundle = Bundle(
+            id="host",
+            config=make_config(argv=["/bin/sh", "-c", script], binds=(usr,)),
+            layers=(layer,),
+            folder=base / "run/host",
+        )
+        with (base / "output").open("wb") as output, open("/dev/null", "rb") as null:
+            container = launcher.run(bundle, stdin=null.fileno(), stdout=output.fileno(), stderr=output.fileno())
+        ended = container.wait()
+        container.remove()
+    finally:
+        launcher.stop()
+        launcher.join()
+    said = (base / "output").read_text()
+    assert ended is not None and ended.exit_code == 0
+    assert "OPENED" not in said and said.count("Permission denied") == 3
+
+
+def test_a_named_pipe_keeps_its_owner(base: Path, launcher: Launcher, make_layer: Callable[[], Path]) -> None:
+    os.mkfifo(base / "pipe")
+    before = (base / "pipe").stat()
+    usr = Mount(source="/usr", target="/usr")
+    pipe = os.open(base / "pipe", os.O_RDWR)
+    try:
+        bundle = Bundle(
+            id="pipe",
+            config=make_config(argv=["/bin/echo", "said"], binds=(usr,)),
+            layers=(make_layer(),),
+            folder=base / "run/pipe",
+        )
+        container = launcher.run(bundle, stdin=pipe, stdout=pipe, stderr=pipe)
+        container.wait()
+        container.remove()
+        assert os.read(pipe, 100) == b"said\n"
+    finally:
+        os.close(pipe)
+    after = (base / "pipe").stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
