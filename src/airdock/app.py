@@ -109,6 +109,7 @@ class App:
             cache=self.config.home / "cache" / "build",
             clock=self.clock,
             builtin=lambda name: self.host.find(name),
+            trusts=lambda label: self.host.made(label),
         )
 
     # environments

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from airdock.builder.base import BuildRequest, Command
 from airdock.clock import Clock
@@ -30,7 +30,7 @@ from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import make_config
 from airdock.runtime.state import ContainerState, find_container, list_containers
 
-__all__ = ["DEFAULT_PATH", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of", "host_folders"]
+__all__ = ["DEFAULT_PATH", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
 
 HOST_LABEL: Final = "airdock.host"
 """The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
@@ -96,7 +96,11 @@ class RunRequest:
 
 
 class Engine:
-    """Images and containers of one home folder. `builtin` makes the images that need no build, such as "host"."""
+    """Images and containers of one home folder.
+
+    `builtin` makes the images that need no build, such as "host". `trusts` says whether a value of `HOST_LABEL` was
+    made on this machine: an image from elsewhere could ask for any folder.
+    """
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Engine:
         cache: Path,
         clock: Clock,
         builtin: Callable[[str], Image | None] = lambda name: None,
+        trusts: Callable[[str], bool] = lambda label: False,
     ) -> None:
         self.images = images
         self.launcher = launcher
@@ -114,6 +119,7 @@ class Engine:
         self._cache = cache
         self._clock = clock
         self._builtin = builtin
+        self._trusts = trusts
         self._owner = f"engine of process {os.getpid()} {secrets.token_hex(4)}"
         self._leased: dict[Digest, Path] = {}
         self._lock = threading.Lock()
@@ -156,7 +162,7 @@ class Engine:
             user=request.user or image.config.user,
             hostname=request.hostname or container_id[:12],
             terminal=request.terminal,
-            binds=[*host_folders(image.labels), *request.mounts],
+            binds=[*self._host_folders(image.labels), *request.mounts],
             tmpfs=request.tmpfs,
             network=request.network,
             resources=request.resources,
@@ -209,7 +215,7 @@ class Engine:
             cwd=command.cwd,
             user=command.user,
             hostname="build",
-            binds=[*host_folders(command.labels), *command.mounts],
+            binds=[*self._host_folders(command.labels), *command.mounts],
             network=command.network,
         )
         bundle = Bundle(
@@ -242,6 +248,18 @@ class Engine:
             with self._lock:
                 self._leased[diff_id] = path
         return tuple(self._leased[diff_id] for diff_id in diff_ids)
+
+    def _host_folders(self, labels: Mapping[str, str]) -> list[Mount]:
+        """What an image made on this machine's own folders needs bound, read-only, each at its own path."""
+        label = labels.get(HOST_LABEL)
+        if label is None:
+            return []
+        if not self._trusts(label):
+            raise ContainerError(
+                f"expected an image whose label {HOST_LABEL} was made on this machine, found one from elsewhere",
+                hint="build it again here, FROM host, or on a base that is portable",
+            )
+        return [Mount(source=path, target=path) for path in json.loads(label)["binds"]]
 
     def _folder(self, container_id: str) -> Path:
         return self._containers / container_id
@@ -305,14 +323,6 @@ def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
     """The variables that the command sees: a PATH at least, the image's, the request's over them."""
     own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
     return {"PATH": DEFAULT_PATH, **own, **request.env}
-
-
-def host_folders(labels: Mapping[str, str]) -> list[Mount]:
-    """What an image made on this machine's own folders needs bound, read-only, each at its own path."""
-    if HOST_LABEL not in labels:
-        return []
-    described: dict[str, Any] = json.loads(labels[HOST_LABEL])
-    return [Mount(source=path, target=path) for path in described["binds"]]
 
 
 def _failure(ended: Ended) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from airdock.errors import AirdockError
 from airdock.files import TEMPORARY_PREFIX, save_json
 from airdock.images.image import Layer
-from airdock.images.locks import take_lock
+from airdock.images.locks import hold_lock, take_lock
 from airdock.images.store import ImageStore
 from airdock.images.trees import remove_tree
 from airdock.oci.descriptor import Descriptor
@@ -73,13 +73,14 @@ class BuildCache:
     def working_folder(self) -> Iterator[Path]:
         """A folder of its own for one build, gone afterwards; those of builds that were killed go first."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self._folder.glob(f"{TEMPORARY_PREFIX}*"):
-            _remove_unless_held(leftover)
-        folder = self._folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
-        # Readable for others: commands that run under other ids see heredocs that are kept here.
-        folder.mkdir(mode=0o755)
-        lock = take_lock(folder / "lock")
-        assert lock is not None
+        with hold_lock(self._folder / "lock"):  # or a build beside this one takes the new folder for a leftover
+            for leftover in self._folder.glob(f"{TEMPORARY_PREFIX}*"):
+                _remove_unless_held(leftover)
+            folder = self._folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
+            # Readable for others: commands that run under other ids see heredocs that are kept here.
+            folder.mkdir(mode=0o755)
+            lock = take_lock(folder / "lock")
+            assert lock is not None
         try:
             yield folder
         finally:

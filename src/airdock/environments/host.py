@@ -20,7 +20,7 @@ import airdock
 from airdock.engine import DEFAULT_PATH, HOST_LABEL
 from airdock.environments.python import Interpreter, Pythons
 from airdock.errors import ImageError
-from airdock.files import save_json
+from airdock.files import save_bytes, save_json
 from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.oci.config import History, ImageConfig
@@ -126,6 +126,13 @@ class HostImage:
         """The interpreter of the host image for that version; None is the server's."""
         return Interpreter.current() if python is None else self._pythons.find(python)
 
+    def made(self, label: str) -> bool:
+        """Whether this value of the host label was made here, lately or long ago."""
+        return self._proof(label).exists()
+
+    def _proof(self, label: str) -> Path:
+        return self._memory / "hosts" / hashlib.sha256(label.encode()).hexdigest()
+
     def _describe(self, interpreter: Interpreter, *, is_server: bool) -> _Host:
         folders = self._folders if is_server else (interpreter.prefix,)
         programs = (f"{sys.prefix}/bin",) if is_server else ()
@@ -143,6 +150,9 @@ class HostImage:
             "interpreter": host.interpreter.path,
             "fingerprint": host.fingerprint(),
         }
+        text = json.dumps(label, sort_keys=True)
+        self._proof(text).parent.mkdir(parents=True, exist_ok=True)
+        save_bytes(self._proof(text), b"", durable=False)
         path = [folder for folder in host.programs if folder not in DEFAULT_PATH.split(":")]
         config = ImageConfig(
             architecture=platform.architecture,
@@ -150,7 +160,7 @@ class HostImage:
             env=(f"PATH={':'.join([*path, DEFAULT_PATH])}", "LANG=C.UTF-8"),
             cmd=("/bin/sh",),
             working_dir="/",
-            labels={HOST_LABEL: json.dumps(label, sort_keys=True)},
+            labels={HOST_LABEL: text},
             history=(History(created_by="airdock: skeleton of the host image"),),
         )
         return self._images.put_image(config, [self._images.commit_tar(io.BytesIO(_skeleton()))])
