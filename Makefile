@@ -12,6 +12,9 @@ PYTEST_ARGS ?=
 # What the tests' peers come from; installed only as root, and only where something is missing.
 APT := uidmap runc podman buildah skopeo mmdebstrap
 
+# Containers see the source read-only and could keep no bytecode: every task would compile it again.
+COMPILE := $(BIN)/python -m compileall -q src/airdock
+
 .PHONY: demo setup test check fix bench docs clean test-system-packages
 .DEFAULT_GOAL := demo
 
@@ -31,10 +34,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 test-system-packages:
