@@ -113,7 +113,9 @@ class HostImage:
         known = _load(memory)
         if known.get("identity") == identity:
             try:
-                return self._images.find(known["digest"])
+                found = self._images.find(known["digest"])
+                if self.made(found.labels[HOST_LABEL]):
+                    return found
             except ImageError:
                 pass  # removed since
         image = self._make(host)
