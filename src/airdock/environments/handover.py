@@ -10,14 +10,13 @@ The folder holds passwords: it lives as long as the build, and only its owner ge
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from airdock.environments.index import IndexSettings
+from airdock.environments.temporary import temporary_folder
 from airdock.environments.uv_config import render_toml
 
 __all__ = ["Handover", "hand_over"]
@@ -38,15 +37,8 @@ class Handover:
 @contextlib.contextmanager
 def hand_over(settings: IndexSettings, parent: Path, *, seen_at: str | None = None) -> Iterator[Handover]:
     """Make the folder below `parent` and remove it at the end. `seen_at` None is the folder's own path."""
-    parent.mkdir(parents=True, exist_ok=True)
-    private = Path(tempfile.mkdtemp(prefix="index-", dir=parent))
-    try:
-        folder = private / "settings"
-        folder.mkdir()
-        folder.chmod(0o755)  # a container's other ids come in through its mount, past the private folder
+    with temporary_folder(parent, "index") as folder:
         yield _fill(settings, folder, seen_at or str(folder))
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
 
 
 def _fill(settings: IndexSettings, folder: Path, seen_at: str) -> Handover:

@@ -7,8 +7,6 @@ the variables that point there are seen by the commands only. The image gets one
 
 import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from airdock.engine import Engine, RunRequest
 from airdock.environments.handover import Handover
 from airdock.environments.index import IndexSettings
 from airdock.environments.python import PROBE, Interpreter
+from airdock.environments.temporary import temporary_folder
 from airdock.environments.uv import (
     compile_command,
     find_uv,
@@ -27,7 +26,7 @@ from airdock.environments.uv import (
     sync_command,
     venv_command,
 )
-from airdock.errors import CommandNotFoundError, EnvironmentFailedError, StepFailedError
+from airdock.errors import CommandNotFoundError, EnvironmentFailedError, NotExecutableError, StepFailedError
 from airdock.images.image import Image
 from airdock.model.progress import Report
 from airdock.model.workload import Mount
@@ -78,25 +77,36 @@ class Installer:
         Wheels first: reading one runs nobody's code. Only where something has none is its build code run, in the
         container, with a cache that holds nothing of others. EnvironmentFailedError with uv's reason.
         """
-        with self._temporary() as work:
+        with temporary_folder(self._folder, "work") as work:
             (work / "requirements.in").write_text("".join(f"{line}\n" for line in requirements))
-            for build in (False, True):
-                command = compile_command(
-                    _UV,
-                    source=f"{_WORK}/requirements.in",
-                    output=f"{_WORK}/requirements.lock",
-                    python=interpreter.path,
-                    build=build,
-                    extra=given.compile_options,
-                )
-                mounts = (*self._mounts(given, build=build), Mount(source=str(work), target=_WORK, read_only=False))
-                code, output = _run(self._engine, base, command, mounts=mounts, env=self._environ(given))
-                if code == 0:
-                    return Lock(text=(work / "requirements.lock").read_text(), needs_build=build)
-                if build or not needs_build(output):
-                    complaint = parse_complaint(output)
-                    raise EnvironmentFailedError(complaint.message, hint=complaint.hint)
-        raise AssertionError("a second attempt returns or raises")
+            code, output = self._compile(base, interpreter, work, given, build=False)
+            needed = code != 0 and needs_build(output)
+            if needed:
+                code, output = self._compile(base, interpreter, work, given, build=True)
+            if code != 0:
+                complaint = parse_complaint(output)
+                raise EnvironmentFailedError(complaint.message, hint=complaint.hint)
+            return Lock(text=(work / "requirements.lock").read_text(), needs_build=needed)
+
+    def _compile(
+        self, base: Image, interpreter: Interpreter, work: Path, given: Handover, *, build: bool
+    ) -> tuple[int, str]:
+        command = compile_command(
+            _UV,
+            source=f"{_WORK}/requirements.in",
+            output=f"{_WORK}/requirements.lock",
+            python=interpreter.path,
+            build=build,
+            extra=given.compile_options,
+        )
+        mounts = (*self._mounts(given, build=build), Mount(source=str(work), target=_WORK, read_only=False))
+        try:
+            return _run(self._engine, base, command, mounts=mounts, env=self._environ(given))
+        except (CommandNotFoundError, NotExecutableError) as error:
+            raise EnvironmentFailedError(
+                "expected a base on which uv runs, found one without the C library that it needs",
+                hint="requirements need a base with glibc (Debian, Ubuntu, Fedora), not with musl (Alpine) or none",
+            ) from error
 
     def install(
         self, base: Image, interpreter: Interpreter, lock: Lock, *, build: str, report: Report, given: Handover
@@ -107,7 +117,7 @@ class Installer:
         text = _DOCKERFILE.format(
             base=base.digest, lock=_LOCK, prefix=PREFIX, venv=shlex.join(venv), sync=shlex.join(sync)
         )
-        with self._temporary() as context:
+        with temporary_folder(self._folder, "work") as context:
             (context / "requirements.lock").write_text(lock.text)
             try:
                 request = BuildRequest(
@@ -153,25 +163,6 @@ class Installer:
     def _environ(self, given: Handover) -> dict[str, str]:
         # Temporary files lie in the cache, on its file system, and not in what becomes the layer.
         return {**given.environ, "UV_CACHE_DIR": _CACHE, "TMPDIR": f"{_CACHE}/{_TEMPORARY}"}
-
-    def _temporary(self) -> "_Temporary":
-        return _Temporary(self._folder)
-
-
-class _Temporary:
-    """A folder that every id of a container may enter, in one that only its owner may."""
-
-    def __init__(self, parent: Path) -> None:
-        self._private = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
-
-    def __enter__(self) -> Path:
-        folder = self._private / "work"
-        folder.mkdir()
-        folder.chmod(0o755)
-        return folder
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._private, ignore_errors=True)
 
 
 def probe_python(engine: Engine, image: Image, name: str) -> Interpreter:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airdock.images.image import Image
     from airdock.runtime.launcher import Container
 
-__all__ = ["ContainerStarter"]
+__all__ = ["ContainerRunning", "ContainerStarter"]
 
 _PYTHONS: Final = ("python3", "python")
 """What images call their Python, looked for on the image's PATH in this order."""

@@ -24,7 +24,7 @@ from airdock.runner.channel import SOCKET_NAME
 from airdock.runner.pack import runner_argv
 from airdock.runner.spool import Process
 
-__all__ = ["DIGEST_PREFIX", "ProcessStarter"]
+__all__ = ["DIGEST_PREFIX", "ProcessRunning", "ProcessStarter"]
 
 DIGEST_PREFIX: Final = "process:"
 """What stands before the key of a virtual environment where an image's digest would be."""

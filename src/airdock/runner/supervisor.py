@@ -255,8 +255,10 @@ class Supervisor:
         with self._changed:
             del self._attempts[attempt.key]
             self._changed.notify_all()
-        attempt.emit(Finished(key=attempt.key, outcome=outcome))
-        self._clean_up(attempt)
+        try:
+            attempt.emit(Finished(key=attempt.key, outcome=outcome))
+        finally:
+            self._clean_up(attempt)
 
     def _clean_up(self, attempt: Attempt) -> None:
         try:

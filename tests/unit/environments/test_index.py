@@ -224,3 +224,13 @@ index = [{ name = "x", url = "https://x", explicit = true }]
 """
     settings = tomllib.loads(text)
     assert tomllib.loads(render_toml(settings)) == settings
+
+
+def test_what_a_killed_process_left_is_removed(machine: Machine, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    gone, alive = cache / f"index-{2**22 - 1}-x", cache / "index-1-x"
+    for folder in (gone, alive):
+        folder.mkdir(parents=True)
+    with hand_over(machine(), cache):
+        assert not gone.exists()
+        assert alive.exists()
