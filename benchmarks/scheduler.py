@@ -11,6 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from ground import Ground
+from measure import Figure, Samples
+
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.executors.memory import MemoryExecutor
 from airdock.model.environment import Environment
@@ -23,7 +26,43 @@ from airdock.store.base import Store
 from airdock.store.memory import MemoryStore
 from airdock.store.sql import SqlStore
 
+__all__ = ["NAME", "measure"]
+
+NAME = "scheduler"
+BUDGET_PER_S = 2_000.0
 SIZES = (1_000, 10_000)
+LARGE = 100_000
+
+
+def measure(ground: Ground) -> list[Figure]:
+    sizes = (*SIZES, LARGE) if ground.large else SIZES
+    return [_figure(ground, size) for size in sizes]
+
+
+def _figure(ground: Ground, size: int) -> Figure:
+    rounds = 1 if size == LARGE else ground.rounds(5, 1)
+    seconds = {
+        kind: Samples(tuple(run_once(kind, ground.folder, size) for _ in range(rounds)))
+        for kind in ("sqlite", "memory")
+    }
+    return Figure(
+        title=f"scheduler alone, {size:,} tasks",
+        unit="/s",
+        ours=Samples(tuple(size / each for each in seconds["sqlite"].values)),
+        budget=BUDGET_PER_S,
+        more_is_better=True,
+        notes=[f"{size:,} tasks on SQLite; with the store in memory {size / seconds['memory'].median:,.0f}/s"],
+    )
+
+
+def run_once(kind: str, folder: Path, size: int) -> float:
+    """Seconds for one run on a fresh store."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        store = SqlStore(path=Path(name) / "airdock.db") if kind == "sqlite" else MemoryStore()
+        try:
+            return time_run(store, Path(name), size)
+        finally:
+            store.close()
 
 
 class AtOnce:
@@ -42,7 +81,7 @@ def make_dag(size: int) -> SerializedDag:
     return SerializedDag(dag_id="bench", fileloc="/dags/bench.py", tasks=(first, middle, last), max_active_tasks=64)
 
 
-def measure(store: Store, folder: Path, size: int) -> float:
+def time_run(store: Store, folder: Path, size: int) -> float:
     """Seconds for the run."""
     scheduler = Scheduler(
         store=store,
@@ -63,11 +102,8 @@ def measure(store: Store, folder: Path, size: int) -> float:
 def main(sizes: list[int]) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
             for kind in ("sqlite", "memory"):
-                store = SqlStore(path=folder / "airdock.db") if kind == "sqlite" else MemoryStore()
-                seconds = measure(store, folder, size)
-                store.close()
+                seconds = run_once(kind, Path(name), size)
                 print(f"scheduler alone, {kind}: {size} task instances in {seconds:.2f} s, {size / seconds:,.0f}/s")
 
 

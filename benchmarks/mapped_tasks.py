@@ -1,0 +1,37 @@
+"""A hundred mapped Python tasks that do nothing, each in a container of its own: the whole process."""
+
+from dag_runs import DagRun, run_dag
+from ground import Ground
+from measure import Figure, Samples
+
+__all__ = ["NAME", "measure"]
+
+NAME = "mapped"
+BUDGET_S = 5.0
+COUNT = 100
+_DAG = """\
+from airdock.sdk import DAG, task
+
+with DAG("mapped", schedule=None, max_active_tasks=64):
+
+    @task
+    def step(number):
+        return None
+
+    step.expand(number=list(range(COUNT)))
+"""
+
+
+def measure(ground: Ground) -> list[Figure]:
+    path = ground.folder / "mapped.py"
+    path.write_text(_DAG.replace("COUNT", str(COUNT)))
+    runs: list[DagRun] = [run_dag(ground, path) for _ in range(1 + ground.rounds(5, 1))][1:]
+    assert all(len(each.outcomes) == COUNT for each in runs)
+    tasks = Samples(tuple(each.tasks_s for each in runs))
+    notes = [
+        f"the whole process; from the first task queued until the last one ended {tasks.median:.2f} s, "
+        f"{COUNT / tasks.median:.0f} tasks/s",
+        "no peer here runs tasks in containers without a service of its own",
+    ]
+    ours = Samples(tuple(each.seconds for each in runs))
+    return [Figure(title=f"{COUNT} mapped tasks", unit="s", ours=ours, budget=BUDGET_S, notes=notes)]

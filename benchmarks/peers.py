@@ -1,0 +1,109 @@
+"""The peers: how each runs a container or builds an image from the same root folder, or why it can't here.
+
+Each function gives a contestant, after one run that shows that it works. Flags are what the peer needs on machines
+where root has not all capabilities, and what makes the work the same: no network, no terminal.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from ground import IMAGE, Ground, run
+from measure import Contestant, SkippedError, timed
+
+__all__ = ["buildah_build", "bwrap_run", "docker_run", "podman_run", "runc_run"]
+
+_ULIMITS: Final = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+_ANSWERS_S: Final = 5
+
+
+def _need(program: str) -> None:
+    if not shutil.which(program):
+        raise SkippedError("not installed")
+
+
+def _tried(work: Callable[[], object]) -> Contestant:
+    work()
+    return timed(work)
+
+
+def runc_run(ground: Ground) -> Contestant:
+    """`runc run` of runc's own default spec, which has no seccomp filter."""
+    _need("runc")
+    bundle = ground.folder / "bundle"
+    bundle.mkdir()
+    run(["runc", "spec", *(["--rootless"] if os.geteuid() else [])], cwd=bundle)
+    path = bundle / "config.json"
+    config = json.loads(path.read_text())
+    config["root"]["path"] = str(ground.root)
+    config["process"].update(args=["true"], terminal=False)
+    path.write_text(json.dumps(config))
+    serial = itertools.count()
+    state = ground.folder / "runc"
+    return _tried(lambda: run(["runc", "--root", state, "run", "-b", bundle, f"bench-{os.getpid()}-{next(serial)}"]))
+
+
+def bwrap_run(ground: Ground) -> Contestant:
+    _need("bwrap")
+    argv = ["bwrap", "--ro-bind", ground.root, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", "true"]
+    return _tried(lambda: run(argv))
+
+
+def podman_run(ground: Ground) -> Contestant:
+    _need("podman")
+    podman = ["podman", *_storage(ground), "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+    flags = ["--rm", *_ULIMITS, "--network", "none"]
+    return _tried(lambda: run([*podman, "run", *flags, IMAGE, "true"]))
+
+
+def docker_run(ground: Ground) -> Contestant:
+    _need("docker")
+    try:
+        run(["timeout", str(_ANSWERS_S), "docker", "version", "--format", "{{.Server.Version}}"])
+    except SkippedError:
+        raise SkippedError("no engine answers") from None
+    name = f"airdock-bench-{os.getpid()}"
+    run(["docker", "import", ground.base, name])
+    ground.at_end(lambda: run(["docker", "image", "rm", "--force", name]))
+    return _tried(lambda: run(["docker", "run", "--rm", "--network", "none", name, "true"]))
+
+
+def buildah_build(ground: Ground, context: Path, *, cached: bool) -> Contestant:
+    _need("buildah")
+    flags = ["--runtime", "runc", "--isolation", "oci", *_ULIMITS, "--network", "none", "--layers"]
+    argv = [
+        "buildah",
+        *_storage(ground),
+        "bud",
+        *flags,
+        *([] if cached else ["--no-cache"]),
+        "-t",
+        "bench-peer",
+        context,
+    ]
+    return _tried(lambda: run(argv))
+
+
+def _storage(ground: Ground) -> list[str | Path]:
+    """The store that podman and buildah share, with the image in it."""
+    folder = ground.folder / "storage"
+    flags: list[str | Path] = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "overlay"]
+    if not folder.exists():
+        _need("podman")
+        folder.mkdir()
+        ground.at_end(lambda: _remove_storage(folder))
+        run(["podman", *flags, "import", ground.base, IMAGE])
+    return flags
+
+
+def _remove_storage(folder: Path) -> None:
+    """Files of an ordinary account's other ids need its user namespace to be removed."""
+    for mount in (folder / "root/overlay", folder / "run"):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True)
+    prefix = ["podman", "unshare"] if os.geteuid() else []
+    run([*prefix, "rm", "-rf", folder])
