@@ -33,7 +33,7 @@ pythons = Pythons(memory=home / "cache/pythons.json", home=Path.home(), path=os.
                   search=tuple(filter(None, [os.environ.get("SEARCH")])))
 host = HostImage(images=images, pythons=pythons, memory=home / "cache")
 engine = Engine(images=images, launcher=launcher, containers=home / "run/containers", cache=home / "cache/build",
-                clock=SystemClock(), builtin=host.find)
+                clock=SystemClock(), builtin=host.find, trusts=host.made)
 lines, steps = [], []
 
 def take(progress):

@@ -112,3 +112,9 @@ def test_a_python_that_is_not_here(make: Make) -> None:
         make().find("host:3.98")
     with pytest.raises(EnvironmentFailedError, match="expected python to be a version"):
         make().find("host:bookworm")
+
+
+def test_only_labels_that_were_made_here_are_vouched_for(make: Make) -> None:
+    label = make().ensure().labels[HOST_LABEL]
+    assert make().made(label)
+    assert not make().made(label.replace("/usr", "/home"))
