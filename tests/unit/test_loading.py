@@ -1,0 +1,63 @@
+"""DAG files are loaded away from this process, within a time, and tell what is wrong with them."""
+
+from pathlib import Path
+
+import pytest
+
+from airdock.errors import CycleError, DagFileError
+from airdock.loading import ProcessLoad, load_dag_file
+
+
+def load(
+    path: Path, work: Path, *, limit_s: float = 30.0, pythons: tuple[str, ...] = ()
+) -> tuple[list[str], list[str]]:
+    """The ids of the DAGs, and what the file printed."""
+    said: list[str] = []
+    dags = load_dag_file(path, load=ProcessLoad(), work=work, pythons=pythons, tell=said.append, limit_s=limit_s)
+    return [dag.dag_id for dag in dags], said
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "file.py"
+    path.write_text(text)
+    return path
+
+
+def test_dags_come_out_and_prints_are_told(tmp_path: Path) -> None:
+    text = (
+        "from airdock.sdk import DAG, find_pythons\nprint(find_pythons())\nwith DAG('one'): ...\nwith DAG('two'): ...\n"
+    )
+    assert load(write(tmp_path, text), tmp_path / "work", pythons=("3.9",)) == (["one", "two"], ["('3.9',)"])
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_file_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(DagFileError, match=r"within 0\.5 s"):
+        load(write(tmp_path, "import time\nwhile True: time.sleep(1)\n"), tmp_path / "work", limit_s=0.5)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_file_whose_process_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
+    text = "import os, sys\nprint('about to go', flush=True)\nos._exit(7)\n"
+    with pytest.raises(DagFileError, match=r"exit code 7\n    about to go"):
+        load(write(tmp_path, text), tmp_path / "work")
+
+
+def test_errors_keep_their_kind_and_place(tmp_path: Path) -> None:
+    text = """
+from airdock.sdk import DAG
+from airdock.operators.empty import EmptyOperator
+with DAG("circle"):
+    a, b = EmptyOperator(task_id="a"), EmptyOperator(task_id="b")
+    a >> b >> a
+"""
+    with pytest.raises(CycleError, match="a -> b -> a"):
+        load(write(tmp_path, text), tmp_path / "work")
+    with pytest.raises(DagFileError) as caught:
+        load(write(tmp_path, "def f(:\n"), tmp_path / "work")
+    assert caught.value.where == f"{tmp_path}/file.py:1"
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DagFileError, match="found nothing"):
+        load(tmp_path / "missing.py", tmp_path / "work")
