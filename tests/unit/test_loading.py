@@ -24,9 +24,14 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_dags_come_out_and_prints_are_told(tmp_path: Path) -> None:
-    text = (
-        "from airdock.sdk import DAG, find_pythons\nprint(find_pythons())\nwith DAG('one'): ...\nwith DAG('two'): ...\n"
-    )
+    text = """
+from airdock.operators.empty import EmptyOperator
+from airdock.sdk import DAG, find_pythons
+print(find_pythons())
+for dag_id in ("one", "two"):
+    with DAG(dag_id):
+        EmptyOperator(task_id="a")
+"""
     assert load(write(tmp_path, text), tmp_path / "work", pythons=("3.9",)) == (["one", "two"], ["('3.9',)"])
     assert list((tmp_path / "work").iterdir()) == []
 
