@@ -44,7 +44,17 @@ from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import find_config_user
 from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
 
-__all__ = ["NEWS_EXIT", "Job", "Lines", "close_others", "fail", "forbid_imports", "own_keyring", "run_child"]
+__all__ = [
+    "NEWS_EXIT",
+    "Job",
+    "Lines",
+    "close_others",
+    "drop_stdio",
+    "fail",
+    "forbid_imports",
+    "own_keyring",
+    "run_child",
+]
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
@@ -89,6 +99,7 @@ def run_child(machine: Machine, lines: Lines) -> NoReturn:
         if not lines.orders.recv(1):
             os._exit(NOT_STARTED)
         _isolate(machine, lines)
+        drop_stdio()
         pid = machine.syscalls.fork()
         if pid == 0:
             _become_command(machine, lines)
@@ -197,7 +208,7 @@ def _announce(control: socket.socket) -> None:
 def _reap(command: int, control: socket.socket, syscalls: Syscalls) -> int:
     """Be pid 1: wait for everybody, pass signals on, end when the command does or the launcher is gone."""
     syscalls.capset(_CAP_KILL, _CAP_KILL, 0)
-    _forget_all_but(control)
+    close_others([control.fileno()])
     events = syscalls.signalfd(frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
     poll = select.poll()
     poll.register(events, select.POLLIN)
@@ -242,12 +253,15 @@ def _forward(command: int, number: int) -> None:
         pass  # it has just ended
 
 
-def _forget_all_but(control: socket.socket) -> None:
-    """A reader of the command's output must not wait for pid 1 too."""
-    null = os.open("/dev/null", os.O_RDWR)
+def drop_stdio() -> None:
+    """Have nothing for the standard three: a reader of a command's output must not wait for who looks after it.
+
+    To be called while the machine's /dev is there.
+    """
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    close_others([control.fileno()])
+    os.close(null)
 
 
 def fail(descriptor: int, error: BaseException) -> NoReturn:

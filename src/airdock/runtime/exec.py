@@ -11,6 +11,7 @@ The helper is a process of its own because setns(2) into a user namespace takes 
 the caller dies the control socket closes, and the command is killed; when the container ends, so does the command.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -21,7 +22,7 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import ContainerError, UnknownContainerError
 from airdock.runtime.cgroups import open_cgroup
-from airdock.runtime.child import NEWS_EXIT, close_others, fail, forbid_imports, own_keyring
+from airdock.runtime.child import NEWS_EXIT, close_others, drop_stdio, fail, forbid_imports, own_keyring
 from airdock.runtime.command import (
     Privileges,
     drop_privileges,
@@ -180,9 +181,11 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
     """Be the helper; never returns."""
     control, failed, *stdio = descriptors
     try:
+        # Where we were forked they may be the standard three themselves, which are given up soon.
+        stdio = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in stdio]
         os.setsid()
         set_title("airdock-exec")
-        close_others(descriptors)
+        close_others([control, failed, *stdio])
         known = ContainerState.from_dict(state)
         calls = Syscalls()
         privileges = make_privileges(known.config, can_set_groups=known.mapping != "one")
@@ -191,6 +194,7 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
         flags = _different_namespaces(known.command_pid)
         forbid_imports()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        drop_stdio()
         calls.hide_memory()
         own_keyring(calls)
         calls.setns(target, flags)
@@ -245,9 +249,6 @@ def _become(
 
 def _attend(command: int, control: socket.socket, calls: Syscalls) -> int:
     """Pass signals on and wait for the end; without a caller the command ends too."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
     close_others([control.fileno()])
     events = calls.signalfd(frozenset({signal.SIGCHLD}))
     poll = select.poll()

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 
 from airdock.errors import ContainerError
 from airdock.model.usage import Usage
+from airdock.runtime.kill import kill_container
 from airdock.runtime.offspring import start_process
 from airdock.runtime.refusal import RefusedError, explain_refusal
 from airdock.runtime.state import ContainerState, process_start, save_state
@@ -241,7 +242,7 @@ class Container:
     def wait(self, timeout_s: float | None = None) -> Ended | None:
         """Wait for the end; None when it didn't come in time. Any thread may wait, also at the same time.
 
-        Raises ContainerError when the launcher died: then the container is gone too.
+        Raises ContainerError when the launcher died: by then the container is gone too.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while self._ended is None:
@@ -259,12 +260,16 @@ class Container:
         message = self._reader.next()
         if message is not None and "ended" in message:
             self._ended = Ended.from_dict(message["ended"])
+            # Our end closes too, so that `fileno` is readable from now on.
+            with contextlib.suppress(OSError):
+                self._session.shutdown(socket.SHUT_RDWR)
             self.state = self.state.ended_with(self._ended.exit_code)
             if os.path.isdir(self.state.folder):
                 save_state(self.state)
         elif message is not None:
             raise load_error(message["error"])
         elif self._reader.closed:
+            kill_container(self.state)  # its death is on the way; who hears of it may rely on it
             raise ContainerError("the launcher has died, and the container with it", where=f"container {self.id[:12]}")
 
     def signal(self, number: int) -> None:

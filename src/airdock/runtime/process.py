@@ -7,6 +7,7 @@ cgroup of its own): a container then starts with mounting.
 
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -94,7 +95,16 @@ class FirstProcess:
         os.close(self.failed)
         if self.pidfd >= 0:
             os.close(self.pidfd)
-        self.cgroup.remove()
+        try:
+            self.cgroup.remove()
+        except OSError:
+            pass  # whoever sits in there isn't ours; the next launcher sweeps
+
+    def is_waiting(self) -> bool:
+        """Whether it is still there; anybody may have killed it."""
+        poll = select.poll()  # select(2) is limited to small descriptors
+        poll.register(self.pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def discard(self) -> None:
         """End a process that got no orders."""
@@ -255,6 +265,8 @@ class ContainerProcess:
         self._news()
         code = os.waitstatus_to_exitcode(self._status if self._status is not None else status)
         cgroup = self._first.cgroup
+        if self.error is _KILLED:
+            self.error = dump_error(ContainerError(f"the container ended while it was being set up, with {code}"))
         usage = measure(cgroup, rusage)
         oom = cgroup.oom_killed()
         self._first.close()

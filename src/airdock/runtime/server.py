@@ -113,14 +113,18 @@ class _Server:
         gc.freeze()
         gc.disable()
         while not self._stopping:
-            events = self._poll.poll(_IDLE_S if self._wanted is not None else None)
-            if not events:
-                self._make_spare()
-            for descriptor, _ in events:
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler()
+            self._turn()
         self._end_all()
+
+    def _turn(self) -> None:
+        events = self._poll.poll(_IDLE_S if self._wanted is not None else None)
+        if not events:
+            self._make_spare()
+        # Handlers close and open descriptors: one that has got another handler meanwhile isn't ready.
+        ready = [(number, self._handlers[number]) for number, _ in events if number in self._handlers]
+        for number, act in ready:
+            if self._handlers.get(number) is act:
+                act()
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._poll.register(descriptor, select.EPOLLIN)
@@ -158,7 +162,7 @@ class _Server:
         while (message := session.reader.next()) is not None:
             try:
                 self._handle(session, message)
-            except (AirdockError, RefusedError, OSError) as error:
+            except Exception as error:  # the edge of the loop: one request that goes wrong doesn't end the others
                 session.send({"error": dump_error(error)})
                 self._drop(session)
                 return
@@ -219,7 +223,7 @@ class _Server:
     def _take_first(self, config: Mapping[str, Any]) -> FirstProcess:
         """The process that was made ahead, if it can become this container, else a new one."""
         spare, self._spare = self._spare, None
-        if spare is not None and spare.kind == kind_of(config):
+        if spare is not None and spare.kind == kind_of(config) and spare.is_waiting():
             return spare
         if spare is not None:
             spare.discard()
@@ -231,9 +235,12 @@ class _Server:
 
     def _make_spare(self) -> None:
         """In a quiet moment, have the next container's first process ready, of the kind that was last asked for."""
-        if self._spare is None and self._wanted is not None:
-            self._spare = self._make_first(self._wanted)
-        self._wanted = None
+        wanted, self._wanted = self._wanted, None
+        if self._spare is None and wanted is not None:
+            try:
+                self._spare = self._make_first(wanted)
+            except (RefusedError, OSError):
+                pass  # whoever asks for a container next is told
 
     def _on_started(self, session: _Session, container: ContainerProcess) -> None:
         """Either the command runs, or `failed` says why not."""
