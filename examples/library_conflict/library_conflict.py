@@ -10,13 +10,13 @@ in a container of its own, and a last task checks that they agree.
     tools ───┴──────────────────┘   (and other_python, where another Python is found)
 """
 
+import os
 import platform
 import sys
 
 from airdock.operators.container import ContainerOperator
 from airdock.sdk import DAG, find_pythons, get_current_context, task
 
-CSV = "/workspace/seattle-weather.csv"
 HOT = 25.0
 
 # pandas 1.5.3 has wheels up to Python 3.11. On a newer Python the legacy task asks for a 3.11 that this machine has;
@@ -41,15 +41,21 @@ if OTHER is None:
     print(f"no Python other than {SERVER} is on this machine: the task other_python is left out")
 
 
+def shared(name: str) -> str:
+    """The path of a file in the run's folder, which all its tasks see; in a container that is /workspace."""
+    return os.path.join(os.environ["AIRDOCK_WORKSPACE"], name)
+
+
 @task(requirements=["vega_datasets==0.9.0"])
 def extract() -> dict:
     """Writes the data set that the package carries to the run's folder."""
     from vega_datasets import data
 
     weather = data.seattle_weather()
-    weather.to_csv(CSV, index=False)
-    print(f"wrote {len(weather)} days to {CSV}")
-    return {"days": len(weather), "file": CSV}
+    path = shared("seattle-weather.csv")
+    weather.to_csv(path, index=False)
+    print(f"wrote {len(weather)} days to {path}")
+    return {"days": len(weather), "file": path}
 
 
 @task(requirements=LEGACY, python=LEGACY_PYTHON)
@@ -114,8 +120,8 @@ def chart(source: dict) -> str:
     axes.set(title="Seattle: mean daily high of each month", ylabel="°C")
     axes.set_xticks(range(0, len(months), 6), list(months)[::6], rotation=30)
     figure.tight_layout()
-    figure.savefig("/workspace/chart.png", dpi=120)
-    return "/workspace/chart.png"
+    figure.savefig(shared("chart.png"), dpi=120)
+    return shared("chart.png")
 
 
 @task(python=OTHER)
