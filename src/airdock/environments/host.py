@@ -10,14 +10,13 @@ import io
 import json
 import os
 import sys
-import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import airdock
-from airdock.engine import DEFAULT_PATH, HOST_LABEL
+from airdock.engine import DEFAULT_PATH, HOST, HOST_LABEL
 from airdock.environments.python import Interpreter, Pythons
 from airdock.errors import ImageError
 from airdock.files import save_bytes, save_json
@@ -27,8 +26,6 @@ from airdock.oci.config import History, ImageConfig
 from airdock.oci.descriptor import host_platform
 
 __all__ = ["HOST", "HostImage", "python_folders"]
-
-HOST: Final = "host"
 
 _FOLDERS: Final = ("dev", "etc", "home", "opt", "proc", "root", "run", "sys", "usr", "var", "workspace")
 _SHARED: Final = ("tmp", "var/tmp")
@@ -187,6 +184,8 @@ def _outermost(paths: Iterable[str]) -> Iterator[str]:
 
 def _skeleton() -> bytes:
     """The tar of the empty root folder: the same bytes on every machine of a kind."""
+    import tarfile  # made once per machine, while every command would pay for the import
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         entries = [(name, 0o700 if name == "root" else 0o755) for name in _FOLDERS] + [

@@ -63,13 +63,9 @@ def venv_command(uv: str, *, python: str, target: str) -> list[str]:
 
 
 def sync_command(uv: str, *, lock: str, target: str, build: bool, link_mode: str) -> list[str]:
-    """Install exactly what the lock says.
-
-    With bytecode: images are read-only, so that otherwise each task would compile the same modules again.
-    """
+    """Install exactly what the lock says."""
     choice = () if build else ("--no-build",)
-    python = f"{target}/bin/python"
-    options = ("--compile-bytecode", "--link-mode", link_mode, "--python", python)
+    options = ("--link-mode", link_mode, "--python", f"{target}/bin/python")
     return [uv, "pip", "sync", *_COMMON, *choice, *options, lock]
 
 
