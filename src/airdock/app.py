@@ -3,7 +3,6 @@
 Every part is made when it is first asked for, so that a command pays only for what it uses.
 """
 
-import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -15,10 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 from airdock.clock import SystemClock
 from airdock.config import Config
 from airdock.errors import AirdockError, DagError
-from airdock.model.environment import Environment
-from airdock.model.keys import RunKey
-from airdock.model.progress import Note, Progress, Report
-from airdock.model.states import RunState
 
 if TYPE_CHECKING:
     from airdock.dag.serialized import SerializedDag
@@ -27,7 +22,12 @@ if TYPE_CHECKING:
     from airdock.environments.host import HostImage
     from airdock.environments.python import Pythons
     from airdock.executors.base import Executor
+    from airdock.images.image import Image
     from airdock.images.store import ImageStore
+    from airdock.model.environment import Environment
+    from airdock.model.keys import RunKey
+    from airdock.model.progress import Progress, Report
+    from airdock.model.states import RunState
     from airdock.orchestrator import Orchestrator
     from airdock.runner.base import Starter
     from airdock.runtime.launcher import Launcher
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "RunSummary"]
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
@@ -47,8 +45,8 @@ class RunSummary:
     `workspace` is the folder that its tasks saw as `/workspace`; `last` are the tasks that no other waits for.
     """
 
-    key: RunKey
-    state: RunState
+    key: "RunKey"
+    state: "RunState"
     isolation: str
     workspace: Path
     last: tuple[str, ...] = ()
@@ -108,9 +106,15 @@ class App:
             containers=self.config.home / "run" / "containers",
             cache=self.config.home / "cache" / "build",
             clock=self.clock,
-            builtin=lambda name: self.host.find(name),
+            builtin=self._make_builtin,
             trusts=lambda label: self.host.made(label),
         )
+
+    def _make_builtin(self, name: str) -> "Image | None":
+        from airdock.engine import HOST
+
+        # Whoever runs another image goes without what makes this one.
+        return self.host.find(name) if name.partition(":")[0] == HOST else None
 
     # environments
 
@@ -236,7 +240,7 @@ class App:
     def _preparing(self) -> "_Preparing":
         return _Preparing(self.environments)
 
-    def workspace(self, run: RunKey) -> Path:
+    def workspace(self, run: "RunKey") -> Path:
         """The folder of a run that all its tasks see; made when it is first asked for."""
         folder = self.config.home / "workspaces" / run.dag_id / run.run_id
         folder.mkdir(parents=True, exist_ok=True)
@@ -245,6 +249,7 @@ class App:
     def load_dags(self, path: Path) -> "list[SerializedDag]":
         """The DAGs of a file, loaded away from this process. Raises DagFileError and the other DagErrors."""
         from airdock.loading import ContainerLoad, ProcessLoad, load_dag_file
+        from airdock.model.progress import Note
 
         return load_dag_file(
             path,
@@ -261,7 +266,7 @@ class App:
         dag_id: str | None = None,
         conf: Mapping[str, Any] | None = None,
         resume: str | None = None,
-        report: Report = lambda _progress: None,
+        report: "Report" = lambda _progress: None,
     ) -> RunSummary:
         """Run a DAG of the file once, or finish an earlier run, in the foreground.
 
@@ -291,7 +296,7 @@ class App:
             last=self.orchestrator.leaves(key),
         )
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: "Progress") -> None:
         self._report(progress)
 
     def _reached(self, point: str) -> None:
@@ -308,7 +313,7 @@ class _Preparing:
         self._environments = environments
         self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-prepare")
 
-    def request(self, environment: Environment, *, where: str, answer: "Callable[[Reply], None]") -> None:
+    def request(self, environment: "Environment", *, where: str, answer: "Callable[[Reply], None]") -> None:
         self._threads.submit(self._prepare, environment, where, answer)
 
     def stop(self) -> None:
@@ -318,7 +323,9 @@ class _Preparing:
     def join(self) -> None:
         self._threads.shutdown(wait=True)
 
-    def _prepare(self, environment: Environment, where: str, answer: "Callable[[Reply], None]") -> None:
+    def _prepare(self, environment: "Environment", where: str, answer: "Callable[[Reply], None]") -> None:
+        import logging
+
         from airdock.scheduler.prepare import Prepared, PrepareFailed
 
         try:
@@ -327,7 +334,7 @@ class _Preparing:
         except AirdockError as error:
             answer(PrepareFailed(environment=environment, error=error.to_dict()))
         except Exception as error:  # the scheduler waits for an answer, whatever went wrong
-            _log.exception("an environment could not be made")
+            logging.getLogger(__name__).exception("an environment could not be made")
             failed = AirdockError(f"{type(error).__name__}: {error}", where=where)
             answer(PrepareFailed(environment=environment, error=failed.to_dict()))
 
@@ -345,5 +352,5 @@ def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "Ser
     return found
 
 
-def _ignore(progress: Progress) -> None:
+def _ignore(progress: "Progress") -> None:
     """Nobody is told."""

@@ -7,20 +7,17 @@ from being removed for as long as this process lives, since its containers live 
 
 import json
 import os
-import secrets
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from airdock.builder.base import BuildRequest, Command
 from airdock.clock import Clock
 from airdock.errors import ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
-from airdock.model.progress import Report
 from airdock.model.usage import Resources
 from airdock.model.workload import Mount
 from airdock.oci.config import ImageConfig
@@ -30,7 +27,14 @@ from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import make_config
 from airdock.runtime.state import ContainerState, find_container, list_containers
 
-__all__ = ["DEFAULT_PATH", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
+if TYPE_CHECKING:
+    from airdock.builder.base import BuildRequest, Command
+    from airdock.model.progress import Report
+
+__all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
+
+HOST: Final = "host"
+"""What the image is called that is made of this machine's own folders."""
 
 HOST_LABEL: Final = "airdock.host"
 """The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
@@ -120,7 +124,7 @@ class Engine:
         self._clock = clock
         self._builtin = builtin
         self._trusts = trusts
-        self._owner = f"engine of process {os.getpid()} {secrets.token_hex(4)}"
+        self._owner = f"engine of process {os.getpid()} {os.urandom(4).hex()}"
         self._leased: dict[Digest, Path] = {}
         self._lock = threading.Lock()
 
@@ -128,7 +132,7 @@ class Engine:
         """The image of that name, digest or id. Raises UnknownImageError."""
         return self._builtin(name) or self.images.find(name)
 
-    def build(self, request: BuildRequest, report: Report) -> Image:
+    def build(self, request: "BuildRequest", report: "Report") -> Image:
         """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
         from airdock.builder.build import build  # running containers goes without the builder
 
@@ -154,7 +158,7 @@ class Engine:
                 "expected a command: the image has neither ENTRYPOINT nor CMD, and none was given",
                 hint="name one after the image",
             )
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         config = make_config(
             argv=argv,
             env=environment_of(image.config, request),
@@ -206,9 +210,9 @@ class Engine:
             self.launcher.remove(bundle.folder)
             raise
 
-    def _run_step(self, command: Command, output: Callable[[bytes], None]) -> Layer:
+    def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         config = make_config(
             argv=command.argv,
             env=command.env,
@@ -266,7 +270,7 @@ class Engine:
 
     def _claim_name(self, name: str) -> str:
         if not name:
-            return f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_NOUNS)}_{secrets.token_hex(2)}"
+            return f"{_choose(_ADJECTIVES)}_{_choose(_NOUNS)}_{os.urandom(2).hex()}"
         taken = next((state for state in self.containers() if state.name == name), None)
         if taken:
             raise ContainerError(
@@ -323,6 +327,10 @@ def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
     """The variables that the command sees: a PATH at least, the image's, the request's over them."""
     own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
     return {"PATH": DEFAULT_PATH, **own, **request.env}
+
+
+def _choose(words: Sequence[str]) -> str:
+    return words[os.urandom(1)[0] % len(words)]
 
 
 def _failure(ended: Ended) -> str:

@@ -1,6 +1,5 @@
 """Looking images up: by name, digest or the beginning of an id; and listing them."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -38,7 +37,9 @@ class Catalog:
         if found is not None:
             return found
         known = sorted({reference.familiar for entry in entries if (reference := reference_of(entry))})
-        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        from difflib import get_close_matches  # only for a mistake; costs every command a millisecond
+
+        nearest = get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"the nearest are {', '.join(nearest)}" if nearest else "build it, or look it up: airdock image ls"
         raise UnknownImageError(f"expected an image of this machine, found none named {name!r}", hint=hint)
 
