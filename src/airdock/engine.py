@@ -18,8 +18,8 @@ from airdock.clock import Clock
 from airdock.errors import ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.runtime.kill import kill_container

@@ -21,7 +21,7 @@ from airdock.dag.pythons import PYTHONS_VARIABLE
 from airdock.dag.serialized import SerializedDag
 from airdock.engine import Engine, RunRequest
 from airdock.errors import AirdockError, DagFileError
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 
 __all__ = ["ContainerLoad", "Load", "ProcessLoad", "load_dag_file"]
 

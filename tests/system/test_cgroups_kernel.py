@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from airdock.errors import ContainerError, IsolationError
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources, UsageSource
-from airdock.model.workload import Mount
 from airdock.runtime.cgroup_v2 import CgroupV2, UnifiedTree
 from airdock.runtime.cgroups import Cgroup, Cgroups, open_cgroup, parse_mounts
 from airdock.runtime.launcher import Bundle, Launcher

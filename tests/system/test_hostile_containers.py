@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from airdock.errors import ContainerError, IsolationError, NotExecutableError
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount
 from airdock.runtime.cgroups import Cgroups
 from airdock.runtime.launcher import Bundle, Container, Launcher
 from airdock.runtime.spec import make_config

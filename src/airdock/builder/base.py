@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airdock.images.image import Image, Layer
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
 
 __all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]

@@ -26,8 +26,8 @@ from airdock.files import save_bytes
 from airdock.images.calls import DirectCalls
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
+from airdock.model.mount import Mount
 from airdock.model.progress import Report
-from airdock.model.workload import Mount
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_COMPRESSION, to_oci

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from airdock.cli.units import parse_size
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 
 __all__ = ["load_env_file", "parse_env", "to_env", "to_mount", "to_size"]
 

@@ -28,8 +28,8 @@ from airdock.environments.uv import (
 )
 from airdock.errors import CommandNotFoundError, EnvironmentFailedError, NotExecutableError, StepFailedError
 from airdock.images.image import Image
+from airdock.model.mount import Mount
 from airdock.model.progress import Report
-from airdock.model.workload import Mount
 
 __all__ = ["INDEX", "PREFIX", "Installer", "Lock", "probe_python"]
 

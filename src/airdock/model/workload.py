@@ -5,27 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from airdock.model.keys import TryKey
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 
-__all__ = ["FORMAT_VERSION", "Mount", "Workload"]
+__all__ = ["FORMAT_VERSION", "Workload"]
 
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mount:
-    """A host path that the container sees at `target`."""
-
-    source: str
-    target: str
-    read_only: bool = True
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"source": self.source, "target": self.target, "read_only": self.read_only}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        return cls(source=value["source"], target=value["target"], read_only=value["read_only"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

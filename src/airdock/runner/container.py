@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from airdock.engine import Engine, RunRequest
 from airdock.errors import CommandNotFoundError, UnknownContainerError
-from airdock.model.workload import Mount, Workload
+from airdock.model.mount import Mount
+from airdock.model.workload import Workload
 from airdock.runner.base import INSIDE, RUNNER_NAME, WORKSPACE, Ended, Launch
 from airdock.runner.channel import SOCKET_NAME
 from airdock.runner.pack import runner_argv

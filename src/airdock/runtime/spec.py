@@ -9,8 +9,8 @@ Source: opencontainers/runtime-spec, config.md and config-linux.md.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount
 
 __all__ = [
     "DEFAULT_CAPABILITIES",

@@ -5,7 +5,8 @@ from typing import Final
 
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.keys import TryKey
-from airdock.model.workload import Mount, Workload
+from airdock.model.mount import Mount
+from airdock.model.workload import Workload
 
 __all__ = ["WORKSPACE", "make_workload"]
 

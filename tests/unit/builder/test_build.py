@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from airdock.errors import BuildError, DockerfileError, StepFailedError, UnknownImageError
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 
 
 def test_a_file_from_the_context_on_scratch(bench) -> None:

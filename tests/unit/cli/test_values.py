@@ -10,7 +10,7 @@ from airdock.cli.parameters import load_env_file, parse_env, to_mount
 from airdock.cli.run import parse_target
 from airdock.cli.tables import Column, fit, render_table, width
 from airdock.cli.template import render_rows
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 
 TITLES = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID"}
 ROWS = [{"Repository": "chart", "Tag": "1", "ID": "3f2a"}, {"Repository": "<none>", "Tag": "<none>", "ID": "aa11"}]

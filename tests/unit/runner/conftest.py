@@ -10,8 +10,9 @@ import pytest
 from airdock.errors import StoreError
 from airdock.model.events import Event, Finished
 from airdock.model.keys import RunKey, TryKey
+from airdock.model.mount import Mount
 from airdock.model.outcome import Outcome
-from airdock.model.workload import Mount, Workload
+from airdock.model.workload import Workload
 from airdock.runner.process import ProcessStarter
 from airdock.runner.supervisor import Supervisor
 

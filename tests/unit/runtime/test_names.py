@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 from airdock.runtime.names import add_name_files
 from airdock.runtime.spec import make_config
 

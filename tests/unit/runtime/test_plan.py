@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from airdock.errors import ContainerError
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 from airdock.runtime.ops import (
     AttachRoot,
     BindTree,

@@ -10,8 +10,8 @@ import pytest
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount
 from airdock.runtime.spec import make_config, resources_of
 
 SCHEMAS = Path(__file__).parents[4] / "shared/data/oci/runtime-spec"
