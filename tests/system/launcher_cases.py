@@ -18,9 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airdock.errors import AirdockError, CommandNotFoundError, ContainerError, NotExecutableError, UnknownContainerError
+from airdock.errors import (
+    AirdockError,
+    CommandNotFoundError,
+    ContainerError,
+    IsolationError,
+    NotExecutableError,
+    UnknownContainerError,
+)
+from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount
 from airdock.runtime.exec import exec_in, start_exec
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import make_config
@@ -468,6 +475,24 @@ def case_a_stopped_launcher_leaves_nothing(world: World) -> None:
         assert not container.state.alive
         container._session.close()
     assert world.launcher.pid == 0
+    try:
+        world.start("true")
+    except ContainerError as error:
+        assert "the launcher was stopped" in error.message
+    else:
+        raise AssertionError("a stopped launcher started by itself")
+
+
+def case_root_may_give_up_user_namespaces(world: World) -> None:
+    world.launcher = Launcher(folder=world.folder / "run", userns="host")
+    try:
+        said = world.sh("cat /proc/self/uid_map; grep CapEff /proc/self/status; touch /srv/file")
+    except IsolationError as error:
+        assert os.geteuid() != 0, error
+        assert "expected userns to be 'auto', found 'host'" in error.message
+        return
+    assert said.split() == ["0", "0", "4294967295", "CapEff:", "00000000a80425fb"]
+    assert (world.launcher.mapping, world.launcher.id_shift) == ("root", 0)
 
 
 OWNER = """

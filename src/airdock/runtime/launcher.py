@@ -62,7 +62,7 @@ class Ended:
 
 
 class Launcher:
-    """Starts on `start`; `stop` kills what still runs, `join` waits until nothing is left of it.
+    """Starts on `start` or when first needed; `stop` kills what still runs, `join` waits until nothing is left of it.
 
     `userns="host"` gives up user namespaces, for root only and only where the user says so. Facts of the machine
     (`mapping`, `id_shift`) and its refusals (IsolationError) are known once the launcher is ready; whoever asks first
@@ -76,6 +76,7 @@ class Launcher:
         self._control: socket.socket | None = None
         self._pid = 0
         self._ready: dict[str, Any] | None = None
+        self._stopped = False
 
     @property
     def pid(self) -> int:
@@ -102,6 +103,7 @@ class Launcher:
         with self._lock:
             if self._control is not None:
                 return
+            self._stopped = False
             own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             arguments = {
                 "owner": os.getpid(),
@@ -118,6 +120,7 @@ class Launcher:
         with self._lock:
             control, self._control = self._control, None
             self._ready = None
+            self._stopped = True
         if control is not None:
             # Closing alone would not do: a fork of this process may hold another copy.
             with contextlib.suppress(OSError):
@@ -200,7 +203,8 @@ class Launcher:
     def _facts(self) -> dict[str, Any]:
         """What the launcher found out when it started; waits for it the first time."""
         if self._ready is None:
-            self.start()
+            if not self._stopped:
+                self.start()
             with self._lock:
                 if self._ready is None and self._control is not None:
                     self._ready = self._read_ready(self._control)

@@ -12,7 +12,7 @@ from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, open_shifted
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
 from airdock.runtime.refusal import RefusedError
-from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
+from airdock.runtime.syscalls import CAPABILITIES, CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
 __all__ = ["Machine"]
 
@@ -57,7 +57,7 @@ class Machine:
         """
         self.cgroups = Cgroups.detect()  # by the machine's mounts, which the next step leaves
         self.cgroups.sweep()
-        root = os.geteuid() == 0
+        root = _is_real_root()
         if self._userns == "host" and not root:
             raise IsolationError(
                 "containers of an ordinary account need a user namespace: expected userns to be 'auto', found 'host'"
@@ -93,3 +93,14 @@ class Machine:
                 config, can_set_groups=self.mapping != "one", open_files=self._open_files
             )
         return self._privileges[key]
+
+
+def _is_real_root() -> bool:
+    """Root with its rights over the machine. Root of a container around us has what an ordinary account has: one id."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/uid_map", "rb") as file:
+        everything = file.read().split() == [b"0", b"0", b"4294967295"]
+    with open("/proc/self/status", "rb") as file:
+        (effective,) = [line.split()[1] for line in file if line.startswith(b"CapEff:")]
+    return everything and bool(int(effective, 16) >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1)

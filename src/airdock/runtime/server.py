@@ -44,7 +44,8 @@ def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> No
         os.umask(0o022)
         set_title("airdock-launcher")
         _quiet_stdin()
-        _Server(socket.socket(fileno=control), owner, folder, userns).run()
+        server = _Server(socket.socket(fileno=control), owner, folder, userns)
+        server.run()
         code = 0
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
