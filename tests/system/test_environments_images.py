@@ -22,7 +22,7 @@ from airdock.errors import AirdockError
 from airdock.images.store import ImageStore
 from airdock.model.environment import Environment
 from airdock.model.progress import BuildOutput, BuildStep
-from airdock.model.workload import Mount
+from airdock.model.mount import Mount
 from airdock.runtime.launcher import Launcher
 
 home = Path.home() / "environments-test"
@@ -42,9 +42,9 @@ def take(progress):
     elif isinstance(progress, BuildStep):
         steps.append(progress)
 
-def environments(**settings):
+def environments(report=take, **settings):
     index = load_index_settings(environ=os.environ, home=Path.home())
-    return ImageEnvironments(engine=engine, host=host, folder=home / "cache/environments", index=index, report=take,
+    return ImageEnvironments(engine=engine, host=host, folder=home / "cache/environments", index=index, report=report,
                              **settings)
 
 def prepare(base="host", **asked):
@@ -249,3 +249,29 @@ result["none"] = prepare(base="airdock-base:none", requirements=("six",))
     result = do(program, BASE=str(debian_base))
     assert "expected a Python in the base airdock-base:debian" in result["made"]["message"]
     assert "expected an image of this machine" in result["none"]["message"]
+
+
+def test_equal_environments_are_made_once_and_different_ones_side_by_side(do: Do) -> None:
+    program = """
+import threading
+from airdock.model.progress import BuildFinished, BuildStarted
+told = []
+shared = environments(report=told.append)
+asked = [("six",), ("six",), ("Six",), ("idna",), ("six", "idna")]
+made = {}
+
+def ask(number):
+    made[number] = shared.prepare(Environment(requirements=asked[number]), where=f"task {number}").digest
+
+threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(asked))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+result["digests"] = [made[number] for number in range(len(asked))]
+result["started"] = sum(isinstance(each, BuildStarted) for each in told)
+result["finished"] = sum(isinstance(each, BuildFinished) and not each.reused for each in told)
+"""
+    result = do(program)
+    one, same, alike, idna, both = result["digests"]
+    assert one == same == alike
+    assert len({one, idna, both}) == 3
+    assert result["started"] == result["finished"] <= 3

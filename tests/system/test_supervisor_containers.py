@@ -23,7 +23,8 @@ from airdock.images.store import ImageStore
 from airdock.model.events import Finished, Started
 from airdock.model.keys import TryKey
 from airdock.model.usage import Resources
-from airdock.model.workload import Mount, Workload
+from airdock.model.mount import Mount
+from airdock.model.workload import Workload
 from airdock.runner.container import ContainerStarter
 from airdock.runner.pack import make_runner
 from airdock.runner.supervisor import Supervisor

@@ -9,7 +9,6 @@ The folder holds passwords: it lives as long as the build, and only its owner ge
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 from airdock.environments.index import IndexSettings
 from airdock.environments.temporary import temporary_folder
 from airdock.environments.uv_config import render_toml
+from airdock.errors import EnvironmentFailedError
 
 __all__ = ["Handover", "hand_over"]
 
@@ -63,7 +63,7 @@ def _fill(settings: IndexSettings, folder: Path, seen_at: str) -> Handover:
         (settings.netrc, "netrc", "NETRC"),
     ):
         if path is not None:
-            _write(folder / name, path.read_text())
+            _write(folder / name, _read(path))
             environ[variable] = f"{seen_at}/{name}"
     return Handover(folder=folder, seen_at=seen_at, environ=environ, compile_options=tuple(options))
 
@@ -75,13 +75,22 @@ def _write(path: Path, text: str) -> None:
 
 def _joined(places: Sequence[str], option: str) -> str:
     """The lines of several files as one; addresses are left to whoever reads it."""
-    return "".join(f"{option} {place}\n" if "://" in place else f"{Path(place).read_text()}\n" for place in places)
+    return "".join(f"{option} {place}\n" if "://" in place else f"{_read(Path(place))}\n" for place in places)
 
 
 def _certificates(place: Path) -> str:
     if place.is_file():
-        return place.read_text()
+        return _read(place)
     # A folder has each certificate under its own name and under its hash: the names with a digit at their end.
     files = sorted(path for path in place.iterdir() if path.is_file() and path.suffix.removeprefix(".").isdigit())
     files = files or sorted(path for path in place.iterdir() if path.suffix in (".pem", ".crt"))
-    return os.linesep.join(path.read_text() for path in files)
+    return "\n".join(_read(path) for path in files)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentFailedError(
+            f"expected a file that can be read, found: {error}", where=str(path), hint="pip's or uv's settings name it"
+        ) from error

@@ -60,7 +60,8 @@ class ProcessEnvironments:
         try:
             return self._prepare(environment)
         except AirdockError as error:
-            raise EnvironmentFailedError(error.message, where=where, hint=error.hint) from error
+            place = f"{where}, {error.where}" if error.where else where
+            raise EnvironmentFailedError(error.message, where=place, hint=error.hint) from error
 
     def _prepare(self, environment: Environment) -> Prepared:
         if environment.image is not None or environment.dockerfile is not None:

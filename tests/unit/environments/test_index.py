@@ -6,7 +6,7 @@ import pytest
 from airdock.environments.handover import hand_over
 from airdock.environments.index import IndexSettings
 from airdock.environments.uv_config import render_toml
-from airdock.errors import ConfigError
+from airdock.errors import ConfigError, EnvironmentFailedError
 
 Machine = Callable[..., IndexSettings]
 
@@ -234,3 +234,11 @@ def test_what_a_killed_process_left_is_removed(machine: Machine, tmp_path: Path)
     with hand_over(machine(), cache):
         assert not gone.exists()
         assert alive.exists()
+
+
+def test_a_file_that_settings_name_and_that_is_not_there(machine: Machine, tmp_path: Path) -> None:
+    settings = machine({}, {"PIP_CONSTRAINT": "/no/such/constraints.txt"})
+    with pytest.raises(EnvironmentFailedError) as caught, hand_over(settings, tmp_path / "cache"):
+        pass
+    assert caught.value.where == "/no/such/constraints.txt"
+    assert list((tmp_path / "cache").iterdir()) == []
