@@ -148,7 +148,10 @@ class _Server:
                 del self._calls[pid]
 
     def _accept(self) -> None:
-        data, descriptors = receive_descriptors(self._control, 16)
+        try:
+            data, descriptors = receive_descriptors(self._control, 16)
+        except ConnectionResetError:  # the owner left with something of ours unread, and so without a word
+            data, descriptors = b"", []
         if not data:
             self._stopping = True
             return
