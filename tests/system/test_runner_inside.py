@@ -224,6 +224,19 @@ def test_airflows_exceptions_come_from_the_stand_in(folder: Path, python: str) -
     assert "airflow.sdk.Asset isn't there in an image without Airdock; there are AirflowException" in missing.errors
 
 
+def test_airdock_on_the_images_path_knows_nothing_of_the_task(folder: Path, python: str) -> None:
+    """As in an image made FROM host: there the server's own Airdock can be imported."""
+    source = Path(__file__).parents[2] / "src"
+    seen = run(folder, python, f"""
+        import sys
+        sys.path.insert(0, {str(source)!r})
+        def work():
+            from airdock.sdk import get_current_context
+            return get_current_context()["ti"].task_id
+    """)  # fmt: skip
+    assert seen.ending == {"kind": "succeeded"}, seen.errors
+
+
 def test_what_is_not_json_fails_the_try(folder: Path, python: str) -> None:
     source = "import datetime\ndef work():\n    return {'a': [1, 2, datetime.date(2020, 1, 1)]}\n"
     api = Api()

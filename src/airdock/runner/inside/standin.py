@@ -1,6 +1,7 @@
-"""The names of `airdock.sdk` and `airflow.sdk` in an image that has neither.
+"""The names of `airdock.sdk` and `airflow.sdk` for a function that runs away from its file.
 
-A real Airflow in the image is left alone: the finder is asked last.
+A real Airflow in the image is left alone: for its names this finder is asked last. For Airdock's it is asked first: an
+image made from the host image has Airdock on its path, which knows nothing of the task that runs.
 """
 
 import sys
@@ -52,9 +53,8 @@ NAMES = {
     "get_current_context": get_current_context,
 }
 
-_MODULES = (
-    "airdock",
-    "airdock.sdk",
+_AIRDOCK = ("airdock", "airdock.sdk")
+_AIRFLOW = (
     "airflow",
     "airflow.exceptions",
     "airflow.operators",
@@ -85,8 +85,11 @@ class _Module(type(sys)):
 
 
 class _Finder(object):
+    def __init__(self, modules):
+        self._modules = modules
+
     def find_spec(self, name, path=None, target=None):
-        if name not in _MODULES:
+        if name not in self._modules:
             return None
         return type(sys.__spec__)(name, self, is_package=True)
 
@@ -98,5 +101,6 @@ class _Finder(object):
 
 
 def install():
-    """Let `import airdock.sdk` and `import airflow…` find these names where nothing else has them."""
-    sys.meta_path.append(_Finder())
+    """Let `import airdock.sdk` find these names, and `import airflow…` where nothing else has them."""
+    sys.meta_path.insert(0, _Finder(_AIRDOCK))
+    sys.meta_path.append(_Finder(_AIRFLOW))
