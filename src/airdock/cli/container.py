@@ -109,8 +109,9 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
       airdock container run --rm --network none --memory 256m -e MODE=test chart
     """
     _check_terminal(interactive=interactive, tty=tty)
-    request = _request(terminal=tty, image_name=image, **options)
     with session.app() as app:
+        app.open()  # it gets ready while we do
+        request = _request(terminal=tty, image_name=image, **options)
         found = app.engine.find(image)
         with Signals() as signals:
             with _input(interactive) as stdin:

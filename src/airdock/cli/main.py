@@ -1,5 +1,6 @@
 """The `airdock` command: global flags, the table of commands, and the one place where exceptions become exit codes."""
 
+import gc
 import os
 import signal
 import sys
@@ -78,7 +79,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
-    sys.exit(_run(argv))
+    code = _run(argv)
+    gc.freeze()  # the interpreter's last collection would go through everything that was imported
+    sys.exit(code)
 
 
 def _run(argv: list[str] | None) -> int:

@@ -28,11 +28,11 @@ def start_process(function: str, arguments: Mapping[str, Any], descriptors: Sequ
     The function must not return, and closes what else it inherited. Arguments are JSON. The descriptors stay ours.
     """
     if threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1:
-        entry = _find(function)  # imported here: the child must neither pay for it nor find a file changed
         pid = os.fork()
         if pid == 0:
             try:
-                entry(list(descriptors), **arguments)
+                # Imported here, while the parent imports what it needs on another processor.
+                _find(function)(list(descriptors), **arguments)
             finally:
                 os._exit(1)
         return pid
