@@ -1,6 +1,7 @@
 """Calls of uv: what is asked, where its settings lie, and what its complaints say once the noise is gone."""
 
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,8 @@ from airdock.errors import EnvironmentFailedError
 
 __all__ = ["Complaint", "compile_command", "find_uv", "needs_build", "parse_complaint", "sync_command", "venv_command"]
 
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Before Python 3.12, sysconfig shows a second thread half of its variables while the first one still collects them."""
 _COMMON: Final = ("--color", "never", "--no-progress")
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CONCLUSION: Final = re.compile(r",? we can conclude that (all versions of )?.* (are unsatisfiable|cannot be used)\.?")
@@ -27,7 +30,8 @@ def find_uv() -> Path:
     try:
         from uv import find_uv_bin  # its search imports sysconfig, and only a new environment needs it
 
-        return Path(find_uv_bin())
+        with _ONE_AT_A_TIME:
+            return Path(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
         raise EnvironmentFailedError(
             "expected uv, which installs packages, found none", hint="reinstall Airdock, or: pip install uv"
