@@ -495,6 +495,13 @@ def case_root_may_give_up_user_namespaces(world: World) -> None:
     assert (world.launcher.mapping, world.launcher.id_shift) == ("root", 0)
 
 
+def case_a_launcher_that_is_not_needed_ends_quietly(world: World) -> None:
+    for _ in range(5):
+        world.launcher.start()
+        world.launcher.stop()
+        world.launcher.join()
+
+
 OWNER = """
 import os, sys
 sys.argv[1:] = [{folder!r}, ""]

@@ -102,20 +102,24 @@ class _Server:
         try:
             ready = self._machine.enter()
         except (AirdockError, RefusedError) as error:
-            self._control.send(pack({"error": dump_error(error)}))
+            self._tell({"error": dump_error(error)})
             return
         _raise_open_files()
         signals = self._syscalls.signalfd(frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}))
         self._watch(self._control.fileno(), self._accept)
         self._watch(self._owner, self._stop)
         self._watch(signals, lambda: self._on_signal(signals))
-        self._control.send(pack({"ready": ready}))
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        self._tell({"ready": ready})
+        gc.disable()  # a collection would copy every page that is shared with the owner
         while not self._stopping:
             self._turn()
         self._end_all()
+
+    def _tell(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._control.send(pack(message), socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            self._stopping = True  # stopped before it was needed
 
     def _turn(self) -> None:
         events = self._poll.poll(_IDLE_S if self._wanted is not None else None)
