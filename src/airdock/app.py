@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from airdock.clock import SystemClock
 from airdock.config import Config
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from airdock.store.base import Store
 
 __all__ = ["App", "RunSummary"]
+
+_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
+_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +234,13 @@ class App:
         if self.is_isolated:
             from airdock.runner.container import ContainerStarter
 
-            return ContainerStarter(engine=self.engine, network=self.config.network.mode)
+            network = self.config.network.mode
+            return ContainerStarter(
+                engine=self.engine,
+                network=network,
+                environ=_proxies(os.environ) if network == "host" else {},
+                host_environ=_certificates(os.environ),
+            )
         from airdock.runner.process import ProcessStarter
 
         return ProcessStarter(environments=self.config.home / "cache" / "process", environ=os.environ)
@@ -350,6 +359,16 @@ def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "Ser
     if found is None:
         raise DagError(f"expected a DAG {dag_id!r}, found {names}", where=str(path))
     return found
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxies of this machine's network, for tasks that are on it too."""
+    return {name: value for name, value in environ.items() if name.lower() in _PROXIES}
+
+
+def _certificates(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where this machine keeps the certificates that it trusts, if that is where a host image has it too."""
+    return {name: environ[name] for name in _CERTIFICATES if environ.get(name, "").startswith(("/etc/", "/usr/"))}
 
 
 def _ignore(progress: "Progress") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airdock.engine import Engine, RunRequest
+from airdock.engine import HOST_LABEL, Engine, RunRequest
 from airdock.errors import CommandNotFoundError, UnknownContainerError
 from airdock.model.mount import Mount
 from airdock.model.workload import Workload
@@ -30,6 +30,7 @@ _IMAGES_KEPT: Final = 256
 class ContainerStarter:
     """Starts tries with an engine. `network` is what they see of it, `environ` what all of them are given.
 
+    `host_environ` is given to those only whose image has the machine's own `/etc` and `/usr`: it names files there.
     `python` is the server's own, which the host image has at the same path.
     """
 
@@ -41,11 +42,13 @@ class ContainerStarter:
         engine: Engine,
         network: str = "host",
         environ: Mapping[str, str] | None = None,
+        host_environ: Mapping[str, str] | None = None,
         python: str = sys.executable,
     ) -> None:
         self._engine = engine
         self._network = network
         self._environ = dict(environ or {})
+        self._host_environ = dict(host_environ or {})
         self._python = python
         self._images: dict[str, Image] = {}
 
@@ -78,11 +81,13 @@ class ContainerStarter:
         self, launch: Launch, *, argv: Sequence[str] | None, entrypoint: Sequence[str] | None
     ) -> "ContainerRunning":
         workload = launch.workload
+        image = self._find(workload.digest)
         request = RunRequest(
             argv=argv,
             entrypoint=entrypoint,
             env={
                 **self._environ,
+                **(self._host_environ if HOST_LABEL in image.labels else {}),
                 "PYTHONUNBUFFERED": "1",
                 "AIRDOCK_WORKSPACE": WORKSPACE,
                 "AIRDOCK_CHANNEL": f"{INSIDE}/{SOCKET_NAME}",
@@ -95,9 +100,7 @@ class ContainerStarter:
         )
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            container = self._engine.run(
-                self._find(workload.digest), request, stdin=nothing, stdout=launch.stdout, stderr=launch.stderr
-            )
+            container = self._engine.run(image, request, stdin=nothing, stdout=launch.stdout, stderr=launch.stderr)
         finally:
             os.close(nothing)
         return ContainerRunning(container)
