@@ -30,6 +30,7 @@ from airdock.runtime.state import ContainerState, find_container, list_container
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
     from airdock.model.progress import Report
+    from airdock.runtime.exec import Execution
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
 
@@ -182,6 +183,25 @@ class Engine:
             image_digest=image.digest,
         )
         return self._start(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def exec(self, name: str, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Execution":
+        """Start one more command in a running container; of the request, argv, env, user, workdir and terminal count.
+
+        Raises UnknownContainerError when it doesn't run, CommandNotFoundError, NotExecutableError, ContainerError.
+        """
+        from airdock.runtime.exec import start_exec  # most commands go without it
+
+        return start_exec(
+            self.container(name),
+            argv=request.argv or (),
+            env=request.env,
+            cwd=request.workdir,
+            user=request.user,
+            terminal=request.terminal,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
     def containers(self) -> list[ContainerState]:
         """Containers of this home, running or ended, the youngest first."""

@@ -147,24 +147,14 @@ def exec_(
       airdock container exec -it web sh
       airdock container exec -u nobody web id
     """
-    from airdock.runtime.exec import start_exec  # the other commands go without it
+    from airdock.engine import RunRequest  # help and completion go without it
 
     _check_terminal(interactive=interactive, tty=tty)
     env = _environment(options.pop("env"), terminal=tty)
+    request = RunRequest(argv=argv, env=env, terminal=tty, **options)
     with session.app() as app, Signals() as signals:
-        state = app.engine.container(name)
         with _input(interactive) as stdin:
-            running = start_exec(
-                state,
-                argv=argv,
-                env=env,
-                cwd=options["workdir"],
-                user=options["user"],
-                terminal=tty,
-                stdin=stdin,
-                stdout=1,
-                stderr=2,
-            )
+            running = app.engine.exec(name, request, stdin=stdin, stdout=1, stderr=2)
         _attend(running, signals, interactive=interactive)
         code = running.wait()
     click.get_current_context().exit(code)
