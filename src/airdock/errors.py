@@ -168,6 +168,8 @@ class CommandNotFoundError(ContainerError):
 class UnknownContainerError(ContainerError):
     """There is no such container."""
 
+    exit_code = 1  # as Docker's
+
 
 class EnvironmentFailedError(AirdockError):
     """What the task needs could not be made."""

@@ -155,7 +155,7 @@ def test_one_more_command_joins_a_running_container(root_account: Account) -> No
     )
     assert (joined.returncode, joined.stdout) == (4, "in\n/tmp\n1\ntyped"), joined.stderr
     assert root_account.airdock("container", "exec", "open", "no-such-command").returncode == 127
-    assert root_account.airdock("container", "exec", "other", "true").returncode == 125
+    assert root_account.airdock("container", "exec", "other", "true").returncode == 1
     assert "found open running" in root_account.airdock("container", "rm", "open").stderr
     assert root_account.airdock("container", "ps", "--format", "{{.Names}}").stdout == "open\n"
     process.stdin.close()

@@ -128,7 +128,7 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
     click.get_current_context().exit(ended.exit_code)
 
 
-@container.command("exec", cls=DockerCommand, context_settings=_PASS_ON)
+@container.command("exec", context_settings=_PASS_ON)
 @click.argument("name", metavar="CONTAINER", shell_complete=complete_containers)
 @click.argument("argv", metavar="COMMAND [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @_INTERACTIVE
