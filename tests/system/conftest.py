@@ -20,6 +20,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 RANGE_START = 300_000
 RANGE_SIZE = 65_536
+_CONTAINER_IDS = (range(200_000, 200_000 + RANGE_SIZE), range(RANGE_START, RANGE_START + RANGE_SIZE))
+"""The ids of what runs in containers of root, and of the account with ranges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,10 @@ def debian_base() -> Path:
 
 @dataclass(frozen=True)
 class Machine:
-    """What must be the same before and after: mounts, cgroups, and processes that are in namespaces not ours."""
+    """What must be the same before and after: Airdock's mounts and cgroups, and processes under the ids of containers.
+
+    Other containers of the machine may come and go meanwhile; another Airdock beside the tests would be mistaken.
+    """
 
     mounts: frozenset[str]
     cgroups: frozenset[str]
@@ -190,20 +195,21 @@ class Machine:
 
     @classmethod
     def look(cls) -> "Machine":
-        mounts = frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
-        cgroups = frozenset(
-            folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "airdock" in folder and not os.path.islink(folder)
-        )
+        mounts = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        cgroups = (folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "airdock" in folder)
+        accounts = {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name.startswith("airdock-")}
         own = os.readlink("/proc/self/ns/user")
         processes = set()
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    if os.readlink(entry / "ns/user") != own:
-                        processes.add(int(entry.name))
+                    is_inside = os.readlink(entry / "ns/user") != own
+                    owner = entry.stat().st_uid
                 except OSError:
                     continue  # it ended while we looked
-        return cls(mounts, cgroups, frozenset(processes))
+                if is_inside and (owner in accounts or any(owner in ids for ids in _CONTAINER_IDS)):
+                    processes.add(int(entry.name))
+        return cls(frozenset(path for path in mounts if "airdock" in path), frozenset(cgroups), frozenset(processes))
 
     def differences(self, before: "Machine") -> list[str]:
         return [
