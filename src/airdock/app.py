@@ -240,6 +240,7 @@ class App:
                 network=network,
                 environ=_proxies(os.environ) if network == "host" else {},
                 host_environ=_certificates(os.environ),
+                tell=self._note,
             )
         from airdock.runner.process import ProcessStarter
 
@@ -258,14 +259,13 @@ class App:
     def load_dags(self, path: Path) -> "list[SerializedDag]":
         """The DAGs of a file, loaded away from this process. Raises DagFileError and the other DagErrors."""
         from airdock.loading import ContainerLoad, ProcessLoad, load_dag_file
-        from airdock.model.progress import Note
 
         return load_dag_file(
             path,
             load=ContainerLoad(engine=self.engine) if self.is_isolated else ProcessLoad(),
             work=self.config.home / "run" / "loads",
             pythons=tuple(interpreter.series for interpreter in self.pythons.all()),
-            tell=lambda line: self._tell(Note(line=line)),
+            tell=self._note,
         )
 
     def run_file(
@@ -284,7 +284,8 @@ class App:
         """
         self._report = report
         if resume is None:
-            key = self.orchestrator.create_run(_choose(self.load_dags(path), dag_id, path), conf=conf)
+            dags = self._load_beside(self._open_store, lambda: self.load_dags(path))
+            key = self.orchestrator.create_run(_choose(dags, dag_id, path), conf=conf)
         else:
             key = self.orchestrator.find_run(resume).key
         for change in self.orchestrator.standing(key):
@@ -307,6 +308,19 @@ class App:
 
     def _tell(self, progress: "Progress") -> None:
         self._report(progress)
+
+    def _open_store(self) -> None:
+        """What a run takes half its start for, and loading its file doesn't need: imports, SQLAlchemy's above all."""
+        import airdock.executors.local
+        import airdock.runner.supervisor
+        import airdock.scheduler.loop  # noqa: F401 - for their imports' sake
+
+        _ = self.store
+
+    def _note(self, line: str) -> None:
+        from airdock.model.progress import Note
+
+        self._tell(Note(line=line))
 
     def _reached(self, point: str) -> None:
         if point == self.config.debug.kill_at:

@@ -80,6 +80,15 @@ def test_the_entrypoint_is_replaced_and_arguments_are_its_own(account: Account) 
     assert run("--entrypoint", "printf", "entry", "mine\\n") == "mine\n"
 
 
+def test_limits_that_can_not_be_set_are_told(account: Account) -> None:
+    checks = json.loads(account.airdock("doctor", "--json").stdout)["checks"]
+    [limits] = [check for check in checks if check["name"] == "limits"]
+    ended = account.airdock("container", "run", "--rm", "-m", "64m", "--cpus", "0.5", "host", "true")
+    assert ended.returncode == 0
+    assert ended.stderr.startswith(f"warning: limits don't hold: {limits['found']}") == (not limits["ok"])
+    assert account.airdock("container", "run", "--rm", "host", "true").stderr == ""
+
+
 def test_what_was_not_removed_is_listed_and_can_be(account: Account) -> None:
     ended = account.airdock("container", "run", "--name", "kept", "host", "sh", "-c", "exit 3")
     assert ended.returncode == 3

@@ -234,6 +234,24 @@ def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
+def test_limits_that_can_not_be_set_are_told_once(account: Any, write_dag: Callable[[str], Path]) -> None:
+    path = write_dag(
+        """
+        with DAG("limited"):
+            @task(memory="64MB", cpus=0.5)
+            def one(number):
+                return number
+            one.expand(number=[1, 2, 3])
+        """
+    )
+    done = account.airdock("run", str(path), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    hold = next(check["ok"] for check in json.loads(account.airdock("doctor", "--json").stdout)["checks"]
+                if check["name"] == "limits")  # fmt: skip
+    notes = [event["line"] for event in events(done.stdout) if event["event"] == "note"]
+    assert len([line for line in notes if "limits of tasks don't hold" in line]) == (0 if hold else 1)
+
+
 def test_the_end_of_a_failed_tasks_log_is_shown_exception_first(account: Any, write_dag: Callable[[str], Path]) -> None:
     path = write_dag(
         """

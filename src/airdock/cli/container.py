@@ -116,6 +116,8 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
         with Signals() as signals:
             with _input(interactive) as stdin:
                 made = app.engine.run(found, request, stdin=stdin, stdout=1, stderr=2)
+            if made.lacking:
+                tell(f"warning: limits don't hold: {made.lacking}\n  do: airdock doctor says what to do")
             try:
                 _attend(made, signals, interactive=interactive)
                 ended = made.wait()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +31,8 @@ class ContainerStarter:
     """Starts tries with an engine. `network` is what they see of it, `environ` what all of them are given.
 
     `host_environ` is given to those only whose image has the machine's own `/etc` and `/usr`: it names files there.
-    `python` is the server's own, which the host image has at the same path.
+    `python` is the server's own, which the host image has at the same path. `tell` is told once, and from any thread,
+    that limits which tasks ask for don't hold.
     """
 
     isolation = "container"
@@ -44,12 +45,15 @@ class ContainerStarter:
         environ: Mapping[str, str] | None = None,
         host_environ: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._engine = engine
         self._network = network
         self._environ = dict(environ or {})
         self._host_environ = dict(host_environ or {})
         self._python = python
+        self._tell = tell
+        self._told: dict[str, object] = {}
         self._images: dict[str, Image] = {}
 
     def start(self, launch: Launch) -> "ContainerRunning":
@@ -103,7 +107,13 @@ class ContainerStarter:
             container = self._engine.run(image, request, stdin=nothing, stdout=launch.stdout, stderr=launch.stderr)
         finally:
             os.close(nothing)
+        self._tell_lacking(container.lacking)
         return ContainerRunning(container)
+
+    def _tell_lacking(self, reason: str) -> None:
+        mine = object()
+        if reason and self._told.setdefault(reason, mine) is mine:  # one step, whatever other threads do
+            self._tell(f"limits of tasks don't hold on this machine: {reason} (airdock doctor says what to do)")
 
     def _find(self, digest: str) -> "Image":
         """The image with this digest, kept: what a digest names never changes, and reading it costs a millisecond."""

@@ -160,7 +160,7 @@ class Launcher:
             started = answer["started"]
             state = _state_of(bundle, started, self.mapping)
             save_state(state)
-            return Container(self, session, reader, state)
+            return Container(self, session, reader, state, lacking=started["lacking"])
         except BaseException:
             session.close()
             raise
@@ -224,7 +224,15 @@ class Launcher:
 class Container:
     """A running container, or one that has ended. `remove` it at the end; until then its folder stays."""
 
-    def __init__(self, launcher: Launcher, session: socket.socket, reader: FrameReader, state: ContainerState) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        session: socket.socket,
+        reader: FrameReader,
+        state: ContainerState,
+        *,
+        lacking: str = "",
+    ) -> None:
         self._launcher = launcher
         self._session = session
         self._reader = reader
@@ -236,6 +244,8 @@ class Container:
         self.mount_points = tuple(path.lstrip("/") for path in state.mount_points)
         """Paths that were made to mount on, relative to "/": a layer made of `upper` leaves them out."""
         self.upper = Path(state.folder, "upper")
+        self.lacking = lacking
+        """Why a limit that was asked for doesn't hold, or nothing."""
         self.terminal = reader.descriptors.pop() if reader.descriptors else -1
         """The master of the container's terminal, where it has one; the caller closes it."""
 
