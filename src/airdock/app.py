@@ -284,7 +284,7 @@ class App:
         """
         self._report = report
         if resume is None:
-            dags = self._load_beside(self._open_store, lambda: self.load_dags(path))
+            dags = self._load_while_opening(path)
             key = self.orchestrator.create_run(_choose(dags, dag_id, path), conf=conf)
         else:
             key = self.orchestrator.find_run(resume).key
@@ -309,11 +309,23 @@ class App:
     def _tell(self, progress: "Progress") -> None:
         self._report(progress)
 
-    def _open_store(self) -> None:
-        """What a run takes half its start for, and loading its file doesn't need: imports, SQLAlchemy's above all."""
+    def _load_while_opening(self, path: Path) -> "list[SerializedDag]":
+        """The DAGs of a file. While another process loads them, this one opens what the run needs."""
+        from airdock.images.background import Background
+
+        opening = Background(self._open)
+        try:
+            dags = self.load_dags(path)
+        finally:
+            opening.join()
+        opening.result()
+        return dags
+
+    def _open(self) -> None:
+        """The store, and the modules that run tasks: importing them takes as long as loading a small file."""
         import airdock.executors.local
         import airdock.runner.supervisor
-        import airdock.scheduler.loop  # noqa: F401 - for their imports' sake
+        import airdock.scheduler.loop  # noqa: F401 - imported, not used
 
         _ = self.store
 
