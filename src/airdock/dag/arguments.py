@@ -36,7 +36,6 @@ class TaskArguments(TypedDict, total=False):
     start_date: "datetime | None"
     end_date: "datetime | None"
     depends_on_past: bool
-    depends_on_previous_tasks: Any
     ignore_first_depends_on_past: bool
     wait_for_past_depends_before_skipping: bool
     wait_for_downstream: bool

@@ -107,6 +107,8 @@ class DecoratorArguments(TaskArguments, total=False):
     task_id: str
     dag: Any
     default_args: Mapping[str, Any]
+    templates_dict: dict[str, Any] | None
+    show_return_value_in_logs: bool
 
 
 class TaskDecorator:
@@ -137,7 +139,7 @@ class TaskDecorator:
 
 
 def _check(arguments: Mapping[str, Any], where: str) -> None:
-    check_keywords(arguments, {*TASK_DEFAULTS, "task_id", "dag", "default_args"}, "@task", where)
+    check_keywords(arguments, {*TASK_DEFAULTS, *DecoratorArguments.__annotations__}, "@task", where)
 
 
 task = TaskDecorator()

@@ -18,10 +18,11 @@ class FunctionOperator(BaseOperator):
     """Calls `python_callable(*op_args, **op_kwargs)` and the keys of the context that it names.
 
     On the host image the DAG file is imported and the function called. Everywhere else its source travels: see
-    `portable`.
+    `portable`. `templates_dict` is rendered and given to it as `templates_dict`. What it returns is printed only by
+    subclasses that say so; `show_return_value_in_logs` is kept for them.
     """
 
-    template_fields: Sequence[str] = ("op_args", "op_kwargs")
+    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
 
     def __init__(
         self,
@@ -29,6 +30,8 @@ class FunctionOperator(BaseOperator):
         python_callable: Callable[..., Any],
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
+        templates_dict: dict[str, Any] | None = None,
+        show_return_value_in_logs: bool = True,
         task_id: str,
         dag: "DAG | None" = None,
         **arguments: Unpack[TaskArguments],
@@ -43,8 +46,12 @@ class FunctionOperator(BaseOperator):
         self.python_callable = python_callable
         self.op_args = list(op_args or ())
         self.op_kwargs = dict(op_kwargs or {})
+        self.templates_dict = templates_dict
+        self.show_return_value_in_logs = show_return_value_in_logs
 
     def execute(self, context: Any) -> Any:
+        if self.templates_dict is not None:
+            context["templates_dict"] = self.templates_dict
         keywords = context.keywords_for(self.python_callable, self.op_args, self.op_kwargs)
         return self.python_callable(*self.op_args, **keywords)
 
@@ -53,6 +60,7 @@ class FunctionOperator(BaseOperator):
             return super().work()
         if not self.is_plain:
             self.refuse_needs()
+        _refuse_templates_dict(self.templates_dict, f"{self.where} (task {self.task_id!r})")
         from airdock.dag.bare import make_payload  # only a DAG that is serialised needs it
 
         return Work(mode="bare", payload=make_payload(self, self.op_args, self.op_kwargs))
@@ -61,9 +69,17 @@ class FunctionOperator(BaseOperator):
     def mapped_work(cls, mapped: "MappedOperator") -> Work:
         if mapped.settings.runs_on_host:
             return super().mapped_work(mapped)
+        _refuse_templates_dict(mapped.arguments.get("templates_dict"), f"{mapped.where} (task {mapped.task_id!r})")
         from airdock.dag.bare import make_mapped_payload  # only a DAG that is serialised needs it
 
         return Work(mode="bare", payload=make_mapped_payload(mapped))
+
+
+def _refuse_templates_dict(given: dict[str, Any] | None, where: str) -> None:
+    if given is not None:
+        raise DagError(
+            "templates_dict is rendered on the host image only, yet", where=where, hint="pass the values as arguments"
+        )
 
 
 def infers_multiple_outputs(function: Callable[..., Any]) -> bool:

@@ -134,7 +134,7 @@ def _at_least_one(dag: DAG, name: str) -> int:
 
 
 _NO_EFFECT_YET: Final = (
-    "depends_on_past", "depends_on_previous_tasks", "inlets", "on_execute_callback", "on_failure_callback",
+    "depends_on_past", "inlets", "on_execute_callback", "on_failure_callback",
     "on_retry_callback", "on_skipped_callback", "on_success_callback", "outlets", "retry_policy", "run_as_user",
     "start_from_trigger", "task_group", "wait_for_downstream",
 )  # fmt: skip

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.context import get_current_context
 from airdock.dag.function import FunctionOperator
-from airdock.dag.operator import Work
-from airdock.errors import DagError
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
@@ -22,7 +20,6 @@ class PythonOperator(FunctionOperator):
     the templates whose files are read instead. `show_return_value_in_logs` prints what the function returned.
     """
 
-    template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
     ui_color = "#ffefeb"
 
     def __init__(
@@ -42,26 +39,15 @@ class PythonOperator(FunctionOperator):
             python_callable=python_callable,
             op_args=op_args,
             op_kwargs=op_kwargs,
+            templates_dict=templates_dict,
+            show_return_value_in_logs=show_return_value_in_logs,
             task_id=task_id,
             dag=dag,
             **arguments,
         )
-        self.templates_dict = templates_dict
         self.template_ext = tuple(templates_exts or ())
-        self.show_return_value_in_logs = show_return_value_in_logs
-
-    def work(self) -> Work:
-        if not self.runs_on_host and self.templates_dict is not None:
-            raise DagError(
-                "templates_dict is rendered on the host image only, yet",
-                where=f"{self.where} (task {self.task_id!r})",
-                hint="pass the values as op_kwargs",
-            )
-        return super().work()
 
     def execute(self, context: Any) -> Any:
-        if self.templates_dict is not None:
-            context["templates_dict"] = self.templates_dict
         value = super().execute(context)
         if self.show_return_value_in_logs:
             print(f"Done. Returned value was: {value}")  # noqa: T201  a task's prints are its log

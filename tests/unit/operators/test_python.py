@@ -39,7 +39,7 @@ def test_a_templates_dict_needs_the_host_image() -> None:
         task = PythonOperator(task_id="p", python_callable=add, templates_dict={"k": "v"}, requirements=["x"])
     with pytest.raises(DagError, match="templates_dict is rendered on the host image only") as caught:
         task.work()
-    assert caught.value.hint == "pass the values as op_kwargs"
+    assert caught.value.hint == "pass the values as arguments"
 
 
 def test_elsewhere_the_function_travels() -> None:
