@@ -30,7 +30,8 @@ __all__ = ["serve"]
 
 _SIGNALFD_INFO_BYTES: Final = 128
 _SMALL: Final = 64
-_IDLE_S: Final = 0.002
+_IDLE_S: Final = 0.005
+"""Longer than the shortest container lives: the next one's way into its cgroup would hold up the removal of this one's."""
 
 
 def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> NoReturn:
