@@ -31,7 +31,7 @@ __all__ = ["serve"]
 _SIGNALFD_INFO_BYTES: Final = 128
 _SMALL: Final = 64
 _IDLE_S: Final = 0.005
-"""Longer than the shortest container lives: the next one's way into its cgroup would hold up the removal of this one's."""
+"""Longer than a short container lives: the next one, on its way into a cgroup, holds up the removal of this one's."""
 
 
 def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> NoReturn:
