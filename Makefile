@@ -3,6 +3,7 @@
 #   make test    set up what the tests need, and run them
 #   make check   formatting, lint and types;  make fix   mend what can be mended
 #   make bench   the figures of docs/performance.md, against the peers that are installed
+#   make docs    docs/cli.md, from the commands' help
 
 PYTHON ?= python3
 VENV := .venv
@@ -65,6 +66,9 @@ fix: setup
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+docs: setup
+	$(BIN)/python docs/make_cli.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -17,23 +17,23 @@ Made from the commands' own help by `python docs/make_cli.py`.
 
 def render() -> str:
     """The whole page."""
-    parts = [HEAD, *(_section(names, command) for names, command in _commands(airdock, (PROGRAM,)))]
-    return "\n".join(parts)
+    return "\n".join([HEAD, *(_section(context) for context in _contexts(airdock, PROGRAM, None))])
 
 
-def _commands(command: click.Command, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield names, command
+def _contexts(command: click.Command, name: str, parent: click.Context | None) -> Iterator[click.Context]:
+    """The command's context and those of all below it; with its parent, which says what help is called."""
+    context = command.make_context(name, [], parent=parent, resilient_parsing=True, terminal_width=100)
+    yield context
     if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
+        for each in command.list_commands(context):
+            below = command.get_command(context, each)
             assert below is not None
-            yield from _commands(below, (*names, name))
+            yield from _contexts(below, each, context)
 
 
-def _section(names: tuple[str, ...], command: click.Command) -> str:
-    context = command.make_context(" ".join(names), [], resilient_parsing=True, terminal_width=100)
-    return f"{'#' * min(len(names) + 1, 4)} {' '.join(names)}\n\n```text\n{command.get_help(context)}\n```\n"
+def _section(context: click.Context) -> str:
+    names = context.command_path
+    return f"{'#' * min(names.count(' ') + 2, 4)} {names}\n\n```text\n{context.command.get_help(context)}\n```\n"
 
 
 if __name__ == "__main__":

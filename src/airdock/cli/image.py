@@ -77,7 +77,7 @@ def build(ctx: click.Context, /, context: str, *, quiet: bool, plain: bool, as_j
 
     \b
     Examples:
-      airdock image build -t chart examples/chart
+      airdock image build -t chart examples/library_conflict/chart
       airdock image build -f Dockerfile.dev --build-arg VERSION=3 --target test .
       printf 'FROM host\\nRUN echo hello > /hello' | airdock image build -t hello -
     """
@@ -152,7 +152,7 @@ def inspect(session: Session, images: tuple[str, ...]) -> None:
 
     \b
     Example:
-      airdock image inspect host | python3 -m json.tool
+      airdock image inspect host
     """
     with session.app() as app:
         found = [app.engine.find(name) for name in images]
@@ -162,7 +162,12 @@ def inspect(session: Session, images: tuple[str, ...]) -> None:
 
 @image.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", shell_complete=complete_images)
-@click.option("-f", "--force", is_flag=True, help="With all its names, and its name also where it's in use.")
+@click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Also an id that has several names, and an image that is in use: it only loses its names.",
+)
 @pass_session
 def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
     """Remove images: their names, and what no other image needs.
@@ -188,7 +193,10 @@ def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
 @image.command()
 @pass_session
 def prune(session: Session) -> None:
-    """Remove images without a name, and layers that no image needs."""
+    """Remove images without a name, and layers that no image needs.
+
+    Images that lost their name to a newer one have none; so have host images from before an upgrade.
+    """
     with session.app() as app:
         for line in app.images.prune():
             click.echo(line)

@@ -51,7 +51,9 @@ class _Root(LazyGroup):
     epilog="Start with: airdock doctor, then airdock run FILE",
 )
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
-@click.option("--home", metavar="FOLDER", help="Where images, logs and runs are kept. [default: ~/.airdock]")
+@click.option(
+    "--home", metavar="FOLDER", help="Where images, logs and runs are kept. [default: AIRDOCK_HOME, else ~/.airdock]"
+)
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),

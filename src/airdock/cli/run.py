@@ -18,7 +18,8 @@ from airdock.cli.views import make_view
 from airdock.cli.words import Tail
 from airdock.clock import SystemClock
 from airdock.errors import AirdockError
-from airdock.model.states import RunState
+from airdock.model.progress import Note
+from airdock.model.states import RUN_FINISHED, RunState
 
 if TYPE_CHECKING:
     from airdock.app import App, RunSummary
@@ -31,7 +32,12 @@ __all__ = ["parse_target", "run"]
 @click.option("--conf", metavar="JSON", help="What the run is given, as a JSON object: dag_run.conf.")
 @click.option("--executor", metavar="local|sequential", help="What runs tasks. [default: the setting core.executor]")
 @click.option("--parallelism", metavar="N", help="Tasks that run at one time.")
-@click.option("--resume", metavar="RUN", shell_complete=complete_runs, help="Finish this run; what succeeded stays.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Finish this run, which was stopped or killed; what succeeded stays.",
+)
 @click.option(
     "--isolation",
     metavar="container|process",
@@ -54,7 +60,8 @@ def run(
     """Run the DAG in FILE once: build what its tasks need, run each in its own container, show it all live.
 
     FILE is a Python file, or a folder with one DAG file in it; DAG_ID chooses where a file has several. The exit
-    code is 0 only when the run succeeded. Stopped with Ctrl-C, or by a crash, a run can be finished with --resume.
+    code is 0 only when the run succeeded. Stopped with Ctrl-C, or by a crash, a run can be finished with --resume; a
+    run that came to its end, also a failed one, stays as it is.
 
     \b
     Examples:
@@ -76,6 +83,8 @@ def run(
         tail = Tail(folder=app.config.home / "logs", lines=app.config.logging.tail_lines)
         view = make_view(as_json=as_json, plain=plain, color=context.color, tail=tail)
         feed = Feed(view, clock=SystemClock(), names=_names(app))
+        if resume is not None and (state := app.orchestrator.find_run(resume).state) in RUN_FINISHED:
+            feed(Note(line=f"this run ended before, {state.value}: nothing is left to resume"))
         try:
             ended = app.run_file(path, dag_id=dag_id, conf=given, resume=resume, report=feed)
         except (KeyboardInterrupt, SystemExit):

@@ -11,6 +11,7 @@ from airdock.cli.tables import Column, render_table
 from airdock.cli.units import render_age, render_seconds
 from airdock.cli.words import paint
 from airdock.model.states import RunState, TaskState
+from airdock.scheduler.owner import Owner
 
 if TYPE_CHECKING:
     from airdock.store.records import Run
@@ -31,6 +32,8 @@ def runs() -> None:
 @pass_session
 def list_runs(session: Session, *, dag_id: str | None, as_json: bool) -> None:
     """List runs, the newest first.
+
+    One that is "stopped" was interrupted or killed; airdock run FILE --resume RUN finishes it.
 
     \b
     Examples:
@@ -56,10 +59,15 @@ def _cells(row: "Run", now: datetime) -> list[str]:
     return [
         row.key.run_id,
         row.key.dag_id,
-        paint(row.state.value, shown.get(row.state, TaskState.NONE)),
+        "stopped" if _is_stopped(row) else paint(row.state.value, shown.get(row.state, TaskState.NONE)),
         f"{render_age(now - row.created)} ago",
         render_seconds(took) if took is not None else "",
     ]
+
+
+def _is_stopped(row: "Run") -> bool:
+    """Whether it goes on only by `airdock run --resume`: nobody works on it, or who did is dead."""
+    return row.state is RunState.RUNNING and (not row.owner or Owner.parse(row.owner).is_dead())
 
 
 def _took(row: "Run") -> float | None:
@@ -71,6 +79,7 @@ def _dict(row: "Run") -> dict[str, Any]:
         "dag_id": row.key.dag_id,
         "run_id": row.key.run_id,
         "state": row.state.value,
+        "stopped": _is_stopped(row),
         "reason": row.reason,
         "conf": dict(row.conf),
         "created": row.created.isoformat(),

@@ -227,7 +227,12 @@ class _Progress:
         if not isinstance(progress, BuildStep):
             self._report(progress)
         elif progress.text.startswith("RUN "):
-            self.step(2, f"install {self.packages} packages", cached=progress.cached, seconds=progress.seconds)
+            self.step(
+                2,
+                f"install {self.packages} package{'s' if self.packages != 1 else ''}",
+                cached=progress.cached,
+                seconds=progress.seconds,
+            )
 
     def finished(self, image: Image, *, python: tuple[int, int, int] | None) -> Prepared:
         reused = not self._is_made
