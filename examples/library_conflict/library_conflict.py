@@ -28,7 +28,8 @@ if SERVER == "3.11" or "3.11" in PYTHONS:
     LEGACY_PYTHON = None if SERVER == "3.11" else "3.11"
     MODERN = ["pandas>=2.2", "numpy>=2"]
 else:
-    LEGACY = ["pandas==2.1.4", "numpy<2"] if SERVER == "3.12" else ["pandas==2.3.3"]
+    # numpy 1 has wheels up to Python 3.12.
+    LEGACY = ["pandas==2.3.3", "numpy<2"] if SERVER == "3.12" else ["pandas==2.3.3"]
     LEGACY_PYTHON = None
     MODERN = ["pandas>=3", "numpy>=2"]
     print(
@@ -36,7 +37,8 @@ else:
         f"{LEGACY[0]} against pandas 3 instead"
     )
 
-OTHER = next((version for version in ("3.9", "3.10", "3.8", "3.12", "3.13", "3.7") if version in PYTHONS), None)
+OTHERS = [version for version in ("3.9", "3.10", "3.8", "3.12", "3.13", "3.11", "3.7") if version != SERVER]
+OTHER = next((version for version in OTHERS if version in PYTHONS), None)
 if OTHER is None:
     print(f"no Python other than {SERVER} is on this machine: the task other_python is left out")
 
