@@ -4,12 +4,14 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from airdock.cli.board import Board
-from airdock.cli.summary import Summary
 from airdock.clock import Clock
 from airdock.model.progress import Progress
+
+if TYPE_CHECKING:
+    from airdock.cli.summary import Summary  # builds have none
 
 __all__ = ["Feed", "View"]
 
@@ -28,7 +30,7 @@ class View(Protocol):
 
     def draw(self, board: Board, now: float) -> None: ...
 
-    def close(self, summary: Summary | None) -> None: ...
+    def close(self, summary: "Summary | None") -> None: ...
 
 
 class Feed:
@@ -65,7 +67,7 @@ class Feed:
         """Seconds since the feed was made."""
         return self._clock.monotonic() - self._started
 
-    def close(self, make_summary: Callable[[Board], Summary] | None = None) -> None:
+    def close(self, make_summary: Callable[[Board], "Summary"] | None = None) -> None:
         """Show what still waits, then the summary; raises what the view raised, such as a closed pipe."""
         if self._thread is not None:
             self._queue.put(None)

@@ -85,6 +85,7 @@ def build(ctx: click.Context, /, context: str, *, quiet: bool, plain: bool, as_j
     request = _request(context, **options)
     feed = Feed(make_view(as_json=as_json, plain=plain, color=ctx.color, err=True), clock=SystemClock())
     with session.app() as app:
+        app.open()  # it gets ready while we do
         try:
             made = app.engine.build(request, _ignore if quiet else feed)
         finally:

@@ -3,12 +3,11 @@
 import json
 from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from airdock.cli.board import Board
-from airdock.cli.summary import Summary
 from airdock.errors import AirdockError
 from airdock.model.keys import TaskKey
 from airdock.model.outcome import Outcome
@@ -22,6 +21,9 @@ from airdock.model.progress import (
     RunChanged,
     TaskChanged,
 )
+
+if TYPE_CHECKING:
+    from airdock.cli.summary import Summary
 
 __all__ = ["JsonView", "render_event"]
 
@@ -47,7 +49,7 @@ class JsonView:
     def draw(self, board: Board, now: float) -> None:
         """Lines stay as they are."""
 
-    def close(self, summary: Summary | None) -> None:
+    def close(self, summary: "Summary | None") -> None:
         if summary is not None:
             click.echo(json.dumps({"event": "summary", **summary.to_dict()}))
 

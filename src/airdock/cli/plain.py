@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from airdock.cli.board import Board, Task
-from airdock.cli.summary import Summary
 from airdock.cli.tables import fit
 from airdock.cli.units import render_seconds
 from airdock.cli.words import Tail, build_end, did, paint, printable, stands
@@ -22,6 +22,9 @@ from airdock.model.progress import (
     TaskChanged,
 )
 from airdock.model.states import RunState, TaskState
+
+if TYPE_CHECKING:
+    from airdock.cli.summary import Summary
 
 __all__ = ["PlainView", "failure"]
 
@@ -49,7 +52,7 @@ class PlainView:
     def draw(self, board: Board, now: float) -> None:
         """Lines stay as they are."""
 
-    def close(self, summary: Summary | None) -> None:
+    def close(self, summary: "Summary | None") -> None:
         if summary is not None:
             self._echo(f"\n{summary.render()}")
 
