@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -58,7 +58,7 @@ def podman_run(ground: Ground) -> Contestant:
     _need("podman")
     podman = ["podman", *_storage(ground), "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
     flags = ["--rm", *_ULIMITS, "--network", "none"]
-    return _tried(lambda: run([*podman, "run", *flags, IMAGE, "true"]))
+    return _tried(lambda: run([*podman, "run", *flags, IMAGE, "true"], env=_podman_env(ground)))
 
 
 def docker_run(ground: Ground) -> Contestant:
@@ -76,17 +76,8 @@ def docker_run(ground: Ground) -> Contestant:
 def buildah_build(ground: Ground, context: Path, *, cached: bool) -> Contestant:
     _need("buildah")
     flags = ["--runtime", "runc", "--isolation", "oci", *_ULIMITS, "--network", "none", "--layers"]
-    argv = [
-        "buildah",
-        *_storage(ground),
-        "bud",
-        *flags,
-        *([] if cached else ["--no-cache"]),
-        "-t",
-        "bench-peer",
-        context,
-    ]
-    return _tried(lambda: run(argv))
+    buildah = ["buildah", *_storage(ground), "bud", *flags, *([] if cached else ["--no-cache"])]
+    return _tried(lambda: run([*buildah, "-t", "bench-peer", context], env=_podman_env(ground)))
 
 
 def _storage(ground: Ground) -> list[str | Path]:
@@ -95,15 +86,23 @@ def _storage(ground: Ground) -> list[str | Path]:
     flags: list[str | Path] = ["--root", folder / "root", "--runroot", folder / "run", "--storage-driver", "overlay"]
     if not folder.exists():
         _need("podman")
-        folder.mkdir()
-        ground.at_end(lambda: _remove_storage(folder))
-        run(["podman", *flags, "import", ground.base, IMAGE])
+        (folder / "user").mkdir(parents=True, mode=0o700)
+        ground.at_end(lambda: _remove_storage(ground, folder))
+        run(["podman", *flags, "import", ground.base, IMAGE], env=_podman_env(ground))
     return flags
 
 
-def _remove_storage(folder: Path) -> None:
-    """Files of an ordinary account's other ids need its user namespace to be removed."""
-    for mount in (folder / "root/overlay", folder / "run"):
-        subprocess.run(["umount", "--lazy", mount], capture_output=True)
-    prefix = ["podman", "unshare"] if os.geteuid() else []
-    run([*prefix, "rm", "-rf", folder])
+def _podman_env(ground: Ground) -> dict[str, str]:
+    """What podman keeps per login session goes to our folder too."""
+    return {**ground.env, "XDG_RUNTIME_DIR": str(ground.folder / "storage/user")}
+
+
+def _remove_storage(ground: Ground, folder: Path) -> None:
+    """What an ordinary account's podman keeps is mounted and owned in a namespace, which a process of its own holds."""
+    mounts = [folder / "root/overlay", folder / "root/overlay-containers"]
+    script = 'umount --lazy "$@" 2>/dev/null; shift 2; rm -rf "$1/root" "$1/run"'
+    inside = ["podman", "unshare"] if os.geteuid() else []
+    run([*inside, "sh", "-c", script, "remove", *mounts, folder], env=_podman_env(ground))
+    for held in folder.glob("user/libpod/tmp/pause.pid"):
+        os.kill(int(held.read_text()), signal.SIGKILL)
+    shutil.rmtree(folder)
