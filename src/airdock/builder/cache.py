@@ -84,8 +84,12 @@ class BuildCache:
         try:
             yield folder
         finally:
-            remove_tree(folder)
-            os.close(lock)
+            try:
+                # Or a build that begins makes the lock's file anew, in a folder that is half gone.
+                with hold_lock(self._folder / "lock"):
+                    remove_tree(folder)
+            finally:
+                os.close(lock)
 
 
 def _remove_unless_held(folder: Path) -> None:
