@@ -35,6 +35,7 @@ _TITLES: Final = {
     "CreatedAt": "CREATED AT",
     "CreatedSince": "CREATED",
     "Size": "SIZE",
+    "Portable": "PORTABLE",
 }
 _TABLE: Final = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 _TABLE_WITH_DIGESTS: Final = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
@@ -112,7 +113,8 @@ def list_images(
     """List images, the newest first; with REPOSITORY[:TAG], only those.
 
     \b
-    Fields for --format: Repository Tag Digest ID CreatedAt CreatedSince Size
+    Fields for --format: Repository Tag Digest ID CreatedAt CreatedSince Size Portable ('no' for what stands on
+    folders of this machine, as the host image does)
     Examples:
       airdock image ls
       airdock image ls python --digests
@@ -120,7 +122,6 @@ def list_images(
     """
     with session.app() as app:
         listed = [row for row in app.images.list() if repository is None or _matches(row, repository)]
-    listed.sort(key=lambda row: row.created or datetime.min.replace(tzinfo=UTC), reverse=True)
     rows = [_row(row, whole=no_trunc) for row in listed]
     if quiet:
         text = "\n".join(row["ID"] for row in rows)
@@ -128,6 +129,13 @@ def list_images(
         text = render_rows(rows, template or (_TABLE_WITH_DIGESTS if digests else _TABLE), _TITLES)
     if text:
         click.echo(text)
+    if (
+        template is None
+        and not quiet
+        and sys.stderr.isatty()
+        and (bound := sum(not _is_portable(row) for row in listed))
+    ):
+        click.echo(f"not portable, made on this machine's own folders: {bound} of {len(listed)}", err=True)
 
 
 @image.command()
@@ -256,7 +264,14 @@ def _row(row: "ImageRow", *, whole: bool) -> dict[str, str]:
         "CreatedAt": row.created.isoformat(" ", "seconds"),
         "CreatedSince": f"{render_age(datetime.now(UTC) - row.created)} ago",
         "Size": render_size(row.size),
+        "Portable": "yes" if _is_portable(row) else "no",
     }
+
+
+def _is_portable(row: "ImageRow | Image") -> bool:
+    from airdock.engine import HOST_LABEL  # help and completion go without it
+
+    return HOST_LABEL not in row.labels
 
 
 def _inspected(found: "Image", rows: Iterable["ImageRow"]) -> dict[str, Any]:
@@ -270,6 +285,7 @@ def _inspected(found: "Image", rows: Iterable["ImageRow"]) -> dict[str, Any]:
         "Architecture": config.get("architecture"),
         "Os": config.get("os"),
         "Size": max((row.size for row in mine), default=0),
+        "Portable": _is_portable(found),
         "Config": config.get("config") or {},
         "RootFS": {"Type": "layers", "Layers": config["rootfs"]["diff_ids"]},
     }

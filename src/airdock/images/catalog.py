@@ -164,4 +164,5 @@ def _row(
         size=total,
         shared_size=shared,
         unique_size=total - shared,
+        labels=image.labels,
     )

@@ -1,5 +1,6 @@
 """What the store hands out: a layer, an image, a row of `image ls`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,3 +59,4 @@ class ImageRow:
     size: int
     shared_size: int
     unique_size: int
+    labels: Mapping[str, str]
