@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from airdock.errors import AirdockError, ImageError, InvalidReferenceError
+from airdock.errors import AirdockError, DigestError, ImageError, InvalidReferenceError
 from airdock.images.background import Background
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs, BlobWriter
 from airdock.images.calls import Calls
@@ -198,7 +198,14 @@ class ImageStore:
         if found is not None:
             return found
         descriptor = self._catalog.layer(diff_id)
-        return self._unpack(diff_id, self.blob_path(descriptor.digest), descriptor.media_type, descriptor.digest)
+        blob = self.blob_path(descriptor.digest)
+        where, hint = f"layer {diff_id}, blob {descriptor.digest}", "build or pull its image again"
+        if not blob.exists():
+            raise ImageError("expected the blob of a layer, found none", where=where, hint=hint)
+        try:
+            return self._unpack(diff_id, blob, descriptor.media_type, descriptor.digest)
+        except DigestError as error:
+            raise DigestError(error.message, where=where, hint=error.hint or hint) from error
 
     def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""

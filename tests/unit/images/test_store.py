@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -286,6 +287,25 @@ def test_damaged_blobs_are_noticed(store: ImageStore) -> None:
         store.read_json(image.image_id)
     assert store.list() == []
     assert store.remove("x")[-1] == f"Deleted: {image.digest}"
+
+
+def test_a_damaged_layer_that_has_to_be_unpacked_again_is_named(store: ImageStore) -> None:
+    image = image_of(store, "a")
+    layer = image.layers[0]
+    folder, blob = store.layer_path(layer.diff_id), store.blob_path(layer.descriptor.digest)
+    shutil.rmtree(folder.parent)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    with pytest.raises(DigestError) as damaged:
+        store.layer_path(layer.diff_id)
+    blob.unlink()
+    with pytest.raises(ImageError, match="expected the blob of a layer, found none") as missing:
+        store.layer_path(layer.diff_id)
+    for error in (damaged.value, missing.value):
+        assert (error.where, error.hint) == (
+            f"layer {layer.diff_id}, blob {layer.descriptor.digest}",
+            "build or pull its image again",
+        )
+    assert not folder.exists()
 
 
 def test_blobs_are_written_whole_or_not_at_all(store: ImageStore) -> None:
