@@ -85,7 +85,8 @@ class Summary:
             yield self.board.run.reason
         for task in self.board.tasks.values():
             if task.state is TaskState.FAILED:
-                yield f"{paint('failed', task.state)}: {task.key.label}: {fit(did(task), _REASON_CELLS)}"
+                # Whole, however long: the live view had no room for it, and its end says what to do.
+                yield f"{paint('failed', task.state)}: {task.key.label}: {did(task)}"
                 if self.tail and task.try_number and (path := self.tail.path(task.key, task.try_number)).exists():
                     yield f"  log: {path}"
         if self.again and self.state not in RUN_FINISHED:

@@ -19,6 +19,7 @@ from airdock.cli.summary import Summary
 from airdock.cli.words import ASCII, UNICODE, Tail, printable
 from airdock.clock import ManualClock, SystemClock
 from airdock.model.keys import TaskKey
+from airdock.model.outcome import Failed, Outcome
 from airdock.model.progress import BuildFinished, BuildOutput, BuildStarted, Progress, TaskChanged
 from airdock.model.states import TaskState
 
@@ -127,6 +128,19 @@ def test_process_isolation_is_said_with_its_price(told: Told, play: Play, summar
     text = summarise(play(Silent(), told), isolation="process").render()
     assert "isolation: process" in text
     assert "could read its files" in text
+
+
+def test_why_a_task_failed_is_said_whole(told: Told, play: Play, summarise: Summarise) -> None:
+    reason = f"expected {'this and ' * 20}that; do what has to be done"
+    failed = TaskChanged(
+        key=TaskKey(dag_id="weather", run_id="manual__2026-01-01", task_id="long"),
+        state=TaskState.FAILED,
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        try_number=1,
+        outcome=Outcome(ending=Failed(reason=reason)),
+    )
+    text = summarise(play(Silent(), [*told, (9.0, failed)])).render()
+    assert f"long: {reason}\n" in text
 
 
 def test_what_a_task_prints_cannot_paint_over_the_view(tmp_path: Path, capsys: Capture) -> None:
