@@ -64,6 +64,11 @@ def test_stdin_is_given_only_where_it_is_asked_for(account: Account) -> None:
     assert account.airdock("container", "run", "--rm", "host", "cat", input="typed").stdout == ""
 
 
+def test_a_terminal_without_anything_to_type(account: Account) -> None:
+    ended = account.airdock("container", "run", "--rm", "-t", "host", "sh", "-c", "tty; exit 4")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (4, "/dev/pts/0\n", "")
+
+
 def test_without_a_network_there_is_only_loopback(account: Account) -> None:
     listed = account.airdock("container", "run", "--rm", "--network", "none", "host", "cat", "/proc/net/dev")
     names = re.findall(r"^ *(\w+):", listed.stdout, re.MULTILINE)
@@ -165,7 +170,9 @@ def test_one_more_command_joins_a_running_container(root_account: Account) -> No
     assert (joined.returncode, joined.stdout) == (4, "in\n/tmp\n1\ntyped"), joined.stderr
     assert root_account.airdock("container", "exec", "open", "no-such-command").returncode == 127
     assert root_account.airdock("container", "exec", "other", "true").returncode == 1
-    assert "found open running" in root_account.airdock("container", "rm", "open").stderr
+    refused = root_account.airdock("container", "rm", "open")
+    assert refused.returncode == 1
+    assert "found open running" in refused.stderr
     assert root_account.airdock("container", "ps", "--format", "{{.Names}}").stdout == "open\n"
     process.stdin.close()
     assert process.wait(20) == 0

@@ -66,7 +66,7 @@ class Terminal:
 
     def resize(self) -> None:
         """Give the terminal inside the size of ours."""
-        for descriptor in (self._stdout, self._stdin):
+        for descriptor in (self._stdout, self._stdin) if self._stdin >= 0 else (self._stdout,):
             try:
                 size = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
             except OSError:

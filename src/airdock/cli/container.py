@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from airdock.cli.attend import Signals, attend, open_terminal
-from airdock.cli.errors import tell, tell_before
+from airdock.cli.errors import render_error, tell, tell_before
 from airdock.cli.names import complete_containers, complete_images
 from airdock.cli.parameters import load_env_file, to_env, to_mount, to_size
 from airdock.cli.session import DockerCommand, Session, pass_session
@@ -208,7 +208,8 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
                 continue
             click.echo(name)
     if failed:
-        raise failed
+        tell(render_error(failed), color=session.color)
+        click.get_current_context().exit(1)  # as Docker's, whatever the reason
 
 
 def _request(*, argv: tuple[str, ...], terminal: bool, **options: Any) -> "RunRequest":
