@@ -22,6 +22,8 @@ class Program:
     """A plain process in a container's place: the loop needs its end and a way to signal it."""
 
     def __init__(self, *argv: str) -> None:
+        # Whoever started the tests in the background gave them an ignored SIGINT, which a shell can't trap.
+        argv = ("env", "--default-signal", *argv)
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True)
         self._descriptor = os.pidfd_open(self.process.pid)
         self.attended = threading.Event()
