@@ -98,6 +98,8 @@ class Figure:
 
 
 _MS: Final = 1000.0
+_SETTLE_S: Final = 0.05
+"""What the kernel gets between two turns to clear away the namespaces and cgroups of the one before."""
 
 
 def timed(work: Callable[[], object], *, scale: float = _MS) -> Contestant:
@@ -133,6 +135,7 @@ def contest(
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            time.sleep(_SETTLE_S)
             values[name].append(running[name]())
     samples = {name: Samples(tuple(each)) for name, each in values.items()}
     own = samples.pop("")
