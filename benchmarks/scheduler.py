@@ -89,6 +89,7 @@ def time_run(store: Store, folder: Path, size: int) -> float:
         default_executor="memory",
         prepare=AtOnce(),
         workspace=lambda _run: folder,
+        place=lambda _fileloc: (),
         owner=make_owner(),
     )
     orchestrator = Orchestrator(store=store, scheduler=lambda: scheduler)

@@ -5,7 +5,7 @@ Every part is made when it is first asked for, so that a command pays only for w
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airdock.images.store import ImageStore
     from airdock.model.environment import Environment
     from airdock.model.keys import RunKey
+    from airdock.model.mount import Mount
     from airdock.model.progress import Progress, Report
     from airdock.model.states import RunState
     from airdock.orchestrator import Orchestrator
@@ -203,6 +204,7 @@ class App:
             default_executor=self.config.core.executor,
             prepare=self._preparing,
             workspace=self.workspace,
+            place=self._place,
             owner=make_owner(),
             clock=self.clock,
             report=self._tell,
@@ -266,7 +268,15 @@ class App:
             work=self.config.home / "run" / "loads",
             pythons=tuple(interpreter.series for interpreter in self.pythons.all()),
             tell=self._note,
+            place=self._place,
         )
+
+    def _place(self, path: "Path | str") -> "Sequence[Mount]":
+        from airdock.loading import make_place
+
+        empty = self.config.home / "run" / "empty"
+        empty.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return make_place(Path(path), home=Path.home(), own=self.config.home, empty=empty)
 
     def run_file(
         self,

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,7 @@ from airdock.engine import Engine, RunRequest
 from airdock.errors import AirdockError, DagFileError
 from airdock.model.mount import Mount
 
-__all__ = ["ContainerLoad", "Load", "ProcessLoad", "load_dag_file"]
+__all__ = ["ContainerLoad", "Load", "ProcessLoad", "load_dag_file", "make_place"]
 
 INSIDE: Final = "/run/airdock"
 TIME_LIMIT_S: Final = 60.0
@@ -33,9 +33,9 @@ _TAIL_LINES: Final = 12
 class Load(Protocol):
     """Runs `argv` with `env` over ours where a DAG file may run, and gives its exit code.
 
-    `folder` is where it finds the DAG file, `output` the folder it may write to; `inside(output)` is the latter's path
-    as it sees it. Every line that it prints is told to `tell`. Raises TimeoutError after `limit_s`, with everything
-    of it killed.
+    `place` is what it sees of where the DAG file lies, `output` the folder it may write to; `inside(output)` is the
+    latter's path as it sees it. Every line that it prints is told to `tell`. Raises TimeoutError after `limit_s`, with
+    everything of it killed.
     """
 
     def inside(self, output: Path) -> str: ...
@@ -45,7 +45,7 @@ class Load(Protocol):
         argv: list[str],
         *,
         env: Mapping[str, str],
-        folder: Path,
+        place: Sequence[Mount],
         output: Path,
         tell: Callable[[str], None],
         limit_s: float,
@@ -66,13 +66,13 @@ class ContainerLoad:
         argv: list[str],
         *,
         env: Mapping[str, str],
-        folder: Path,
+        place: Sequence[Mount],
         output: Path,
         tell: Callable[[str], None],
         limit_s: float,
     ) -> int:
         mounts = [
-            Mount(source=str(folder), target=str(folder)),
+            *place,
             Mount(source=str(output), target=INSIDE, read_only=False),
         ]
         request = RunRequest(argv=argv, env=env, mounts=mounts, name=f"load-{output.name}", image_name="host")
@@ -109,7 +109,7 @@ class ProcessLoad:
         argv: list[str],
         *,
         env: Mapping[str, str],
-        folder: Path,
+        place: Sequence[Mount],
         output: Path,
         tell: Callable[[str], None],
         limit_s: float,
@@ -127,6 +127,28 @@ class ProcessLoad:
                 process.kill()
 
 
+def make_place(path: Path, *, home: Path, own: Path, empty: Path) -> tuple[Mount, ...]:
+    """What a DAG file's code sees of where it lies, read-only: its folder, or a folder that is given itself.
+
+    Where that holds the account's `home`, only the file; and of Airdock's `own` home never anything but `empty`.
+    Raises DagFileError for a folder that holds the home.
+    """
+    folder = path if path.is_dir() else path.parent
+    if home.resolve().is_relative_to(folder.resolve()):
+        if path.is_dir():
+            raise DagFileError(
+                f"expected a folder of DAG files, found one that holds the home {home}",
+                where=str(path),
+                hint="name the file; of the home, tasks see nothing else",
+            )
+        return (Mount(source=str(path), target=str(path)),)
+    seen = Mount(source=str(folder), target=str(folder))
+    if own.resolve().is_relative_to(folder.resolve()):
+        inside = folder / own.resolve().relative_to(folder.resolve())
+        return seen, Mount(source=str(empty), target=str(inside))
+    return (seen,)
+
+
 def load_dag_file(
     path: Path,
     *,
@@ -134,12 +156,13 @@ def load_dag_file(
     work: Path,
     pythons: tuple[str, ...],
     tell: Callable[[str], None],
+    place: Callable[[Path], Sequence[Mount]],
     limit_s: float = TIME_LIMIT_S,
 ) -> list[SerializedDag]:
     """The DAGs of a file, or of the one DAG file in a folder.
 
-    `work` is the folder for temporary ones. `pythons` are the versions that the file may ask for. Raises DagFileError
-    and the other DagErrors, as the file deserves.
+    `work` is the folder for temporary ones. `pythons` are the versions that the file may ask for. `place` says what is
+    to be seen of where the file lies. Raises DagFileError and the other DagErrors, as the file deserves.
     """
     path = path.absolute()
     if not path.exists():
@@ -165,7 +188,7 @@ def load_dag_file(
         code = load(
             argv,
             env={PYTHONS_VARIABLE: ",".join(pythons)},
-            folder=path if path.is_dir() else path.parent,
+            place=place(path),
             output=output,
             tell=hear,
             limit_s=limit_s,

@@ -87,6 +87,7 @@ def main(folder: Path, verb: str, kill_at: str) -> int:
         default_executor="local",
         prepare=AtOnce(),
         workspace=lambda _run: folder,
+        place=lambda _fileloc: (),
         owner=make_owner(),
         reached=reached,
     )

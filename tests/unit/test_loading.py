@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from airdock.errors import CycleError, DagFileError
-from airdock.loading import ProcessLoad, load_dag_file
+from airdock.loading import ProcessLoad, load_dag_file, make_place
+from airdock.model.mount import Mount
 
 
 def load(
@@ -13,7 +14,15 @@ def load(
 ) -> tuple[list[str], list[str]]:
     """The ids of the DAGs, and what the file printed."""
     said: list[str] = []
-    dags = load_dag_file(path, load=ProcessLoad(), work=work, pythons=pythons, tell=said.append, limit_s=limit_s)
+    dags = load_dag_file(
+        path,
+        load=ProcessLoad(),
+        work=work,
+        pythons=pythons,
+        tell=said.append,
+        place=lambda _path: (),
+        limit_s=limit_s,
+    )
     return [dag.dag_id for dag in dags], said
 
 
@@ -66,3 +75,35 @@ with DAG("circle"):
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DagFileError, match="found nothing"):
         load(tmp_path / "missing.py", tmp_path / "work")
+
+
+def test_a_dag_file_is_seen_with_its_folder(tmp_path: Path) -> None:
+    home, own, empty = tmp_path / "home", tmp_path / "home" / ".airdock", tmp_path / "empty"
+    dags = home / "dags"
+    dags.mkdir(parents=True)
+    file = write(dags, "")
+    seen = Mount(source=str(dags), target=str(dags))
+    assert make_place(file, home=home, own=own, empty=empty) == (seen,)
+    assert make_place(dags, home=home, own=own, empty=empty) == (seen,)
+
+
+def test_of_a_home_only_the_dag_file_is_seen(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    file = write(home, "")
+    alone = (Mount(source=str(file), target=str(file)),)
+    assert make_place(file, home=home, own=home / ".airdock", empty=tmp_path) == alone
+    assert make_place(file, home=home / "deeper", own=tmp_path / "own", empty=tmp_path) == alone
+    with pytest.raises(DagFileError, match="holds the home"):
+        make_place(home, home=home, own=tmp_path / "own", empty=tmp_path)
+
+
+def test_airdocks_own_home_is_never_seen(tmp_path: Path) -> None:
+    project, empty = tmp_path / "project", tmp_path / "empty"
+    own = project / ".airdock"
+    own.mkdir(parents=True)
+    file = write(project, "")
+    assert make_place(file, home=tmp_path / "home", own=own, empty=empty) == (
+        Mount(source=str(project), target=str(project)),
+        Mount(source=str(empty), target=str(own)),
+    )

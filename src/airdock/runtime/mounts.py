@@ -30,7 +30,7 @@ from airdock.runtime.syscalls import (
     Syscalls,
 )
 
-__all__ = ["Mounts"]
+__all__ = ["Mounts", "is_below"]
 
 MOST_LAYERS: Final = 256
 MOST_OPTION_BYTES: Final = 255
@@ -87,7 +87,7 @@ class Mounts:
     def open_bind(self, source: str, *, read_only: bool) -> int:
         """A host path as a detached mount, with ids mapped where they are shifted. Raises ContainerError."""
         try:
-            tree = self._calls.open_tree(os.path.realpath(source), recursive=True)
+            tree = self._open_source(os.path.realpath(source))
         except OSError as error:
             raise ContainerError(f"can't bind {source}: {error.strerror}", where=source) from error
         try:
@@ -96,6 +96,21 @@ class Mounts:
             self._calls.close(tree)
             raise
         return tree
+
+    def _open_source(self, path: str) -> int:
+        """A tree of `path` with what is mounted below, but without the launcher's own mounts where those are below.
+
+        They are nobody's business, and their ids are mapped already, which can't be done twice; so then the tree goes
+        without any mount below `path`.
+        """
+        if is_below(os.path.realpath(self._folder), path):
+            try:
+                return self._calls.open_tree(path)
+            except OSError as error:
+                # An ordinary account may not part a mount from what the machine has mounted on it.
+                if error.errno != errno.EINVAL:
+                    raise
+        return self._calls.open_tree(path, recursive=True)
 
     def _set_bind(self, tree: int, source: str, *, read_only: bool) -> None:
         attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if read_only else 0)
@@ -196,3 +211,8 @@ class Mounts:
             return self._calls.open_tree("root")
         finally:
             self._calls.umount("root")
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it; both absolute and without links."""
+    return os.path.commonpath([path, folder]) == folder

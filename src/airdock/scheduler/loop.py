@@ -19,6 +19,7 @@ from airdock.errors import ConflictError, UnknownRunError
 from airdock.executors.base import Executor
 from airdock.model.events import Event, Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.mount import Mount
 from airdock.model.outcome import Lost, Outcome
 from airdock.model.progress import Report, TaskChanged
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
@@ -71,6 +72,7 @@ class Scheduler:
         default_executor: str,
         prepare: Prepare,
         workspace: Callable[[RunKey], Path],
+        place: Callable[[str], Sequence[Mount]],
         owner: str,
         clock: Clock | None = None,
         report: Report = lambda _progress: None,
@@ -79,6 +81,7 @@ class Scheduler:
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
         self._prepare, self._workspace, self._owner = prepare, workspace, owner
+        self._place = place
         self._clock = clock or SystemClock()
         self._report, self._reached, self._lease_s = report, reached, lease_s
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
@@ -218,7 +221,7 @@ class Scheduler:
     def _submit(self, course: Course, queued: Sequence[Transition]) -> None:
         if not queued:
             return
-        workspace, dag = self._workspace(course.run.key), course.dag
+        workspace, place = self._workspace(course.run.key), self._place(course.dag.fileloc)
         by_executor: dict[str, list[Transition]] = {}
         for step in queued:
             by_executor.setdefault(step.executor, []).append(step)
@@ -226,11 +229,11 @@ class Scheduler:
             for name, steps in by_executor.items():
                 workloads = [
                     make_workload(
-                        dag,
                         course.view.task(step.key.task_id),
                         step.key.attempt(step.to_try),
                         digest=step.digest,
                         workspace=workspace,
+                        place=place,
                     )
                     for step in steps
                 ]

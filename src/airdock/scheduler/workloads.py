@@ -1,9 +1,10 @@
 """From a task instance to the workload that an executor runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.dag.serialized import SerializedTask
 from airdock.model.keys import TryKey
 from airdock.model.mount import Mount
 from airdock.model.workload import Workload
@@ -14,15 +15,16 @@ WORKSPACE: Final = "/workspace"
 """Where every task of a run sees the run's folder for files."""
 
 
-def make_workload(dag: SerializedDag, task: SerializedTask, key: TryKey, *, digest: str, workspace: Path) -> Workload:
+def make_workload(
+    task: SerializedTask, key: TryKey, *, digest: str, workspace: Path, place: Sequence[Mount]
+) -> Workload:
     """One try of the task on the image `digest`. `workspace` is the run's folder on this machine.
 
-    The DAG file's folder is seen read-only at its own path where the runner imports the file.
+    `place` is what the task sees of where its DAG file lies, if the runner imports the file.
     """
     mounts = [Mount(source=str(workspace), target=WORKSPACE, read_only=False)]
     if task.mode == "sdk":
-        folder = str(Path(dag.fileloc).parent)
-        mounts.append(Mount(source=folder, target=folder))
+        mounts += place
     return Workload(
         key=key,
         digest=digest,

@@ -157,3 +157,22 @@ def test_a_bind_of_what_is_not_there_says_so() -> None:
     recorder = Recorder(failures={"open_tree": errno.ENOENT})
     with pytest.raises(ContainerError, match="can't bind /nowhere: No such file or directory"):
         as_account(recorder).open_bind("/nowhere", read_only=True)
+
+
+def test_a_bind_that_holds_the_launchers_folder_goes_without_its_mounts() -> None:
+    """They are id-mapped already, so the tree with them could not be mapped; and they are nobody's business."""
+    recorder = Recorder()
+    mounts = Mounts(recorder, folder="/srv/home/run/mounts", shifted=7, trusted=True)
+    mounts.open_bind("/srv/home", read_only=False)
+    mounts.open_bind("/srv/other", read_only=False)
+    opened = [call for call in recorder.calls if call[0] == "open_tree"]
+    assert [("recursive", True) in call or True in call[2:] for call in opened] == [False, True]
+
+
+def test_where_mounts_cannot_be_parted_the_bind_has_them() -> None:
+    def refuse_parting(path: str, recursive: bool = False, **_: object) -> int:
+        return 0 if recursive else errno.EINVAL
+
+    recorder = Recorder(failures={"open_tree": refuse_parting})
+    Mounts(recorder, folder="/srv/home/run/mounts", shifted=-1, trusted=False).open_bind("/srv/home", read_only=True)
+    assert recorder.names().count("open_tree") == 2

@@ -74,6 +74,7 @@ class House:
             default_executor="memory",
             prepare=self.shelf,
             workspace=lambda _run: self.folder,
+            place=lambda _fileloc: (),
             owner=make_owner(),
             report=self.told.append,
             reached=self.reached.append,
