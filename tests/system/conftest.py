@@ -1,8 +1,9 @@
 """What system tests share: ordinary accounts, a copy of the source they can read, a Debian base, and a look at the
 machine before and after.
 
-Accounts are made when first asked for and removed at the end. The Debian base is made once with mmdebstrap and kept
-in the user's cache folder, since it takes ten seconds and 140 MB of downloads.
+Accounts are made when first asked for and removed at the end; whoever can't make any is one of them himself. The
+Debian base is made once with mmdebstrap and kept in the user's cache folder, since it takes ten seconds and 140 MB of
+downloads.
 """
 
 import os
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from airdock.runtime.idmaps import find_range
 
 REPOSITORY = Path(__file__).parents[2]
 RANGE_START = 300_000
@@ -33,15 +36,19 @@ class Account:
     python: str
     environment: Mapping[str, str]
 
+    @property
+    def become(self) -> list[str]:
+        """What goes before a command so that it is this account's: nothing where this account runs the tests."""
+        if self.name == pwd.getpwuid(os.geteuid()).pw_name:
+            return []
+        return ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups"]
+
     def run(
         self, *argv: str, env: Mapping[str, str] | None = None, timeout_s: float = 300, input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as this account in its home; output is captured."""
-        prefix = (
-            [] if self.name == "root" else ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups"]
-        )
         return subprocess.run(
-            [*prefix, *argv],
+            [*self.become, *argv],
             env={**self.environment, **(env or {})},
             cwd=self.home,
             capture_output=True,
@@ -125,9 +132,36 @@ def _remove_account(name: str) -> None:
         file.write_text("".join(f"{line}\n" for line in lines))
 
 
+def _own_account(home: Path, *, ranges: bool) -> Iterator[Account]:
+    """Whoever runs the tests, with a home of its own for them."""
+    uid = os.geteuid()
+    name = pwd.getpwuid(uid).pw_name
+    has_ranges = bool(find_range("/etc/subuid", uid, name) and shutil.which("newuidmap"))
+    if has_ranges != ranges:
+        pytest.skip(f"{name} has {'id' if has_ranges else 'no id'} ranges, and making another account needs root")
+    environment = _environment(home) | {"USER": name, "LOGNAME": name}
+    account = Account(name=name, home=home, python=sys.executable, environment=environment)
+    yield account
+    account.run(account.python, "-c", _REMOVE_HOME)
+
+
+_REMOVE_HOME = """
+from airdock.app import App
+from airdock.config import load_config
+config = load_config()
+with App(config) as app:
+    app.launcher.call("airdock.images.unpack:remove_tree", {"path": str(config.home)})
+"""
+"""Files of images may belong to other ids of the account, and only where it has them can they be removed."""
+
+
 @pytest.fixture(scope="session")
-def plain_account(ordinary_venv: Path) -> Iterator[Account]:
+def plain_account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """An ordinary account without id ranges: one id is all it has."""
+    if os.geteuid() != 0:
+        yield from _own_account(tmp_path_factory.mktemp("home"), ranges=False)
+        return
+    ordinary_venv = request.getfixturevalue("ordinary_venv")
     name = f"airdock-p{os.getpid()}"
     try:
         yield _make_account(name, ordinary_venv, ranges=False)
@@ -136,10 +170,14 @@ def plain_account(ordinary_venv: Path) -> Iterator[Account]:
 
 
 @pytest.fixture(scope="session")
-def ranged_account(ordinary_venv: Path) -> Iterator[Account]:
+def ranged_account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """An ordinary account with id ranges in /etc/subuid and /etc/subgid."""
+    if os.geteuid() != 0:
+        yield from _own_account(tmp_path_factory.mktemp("home"), ranges=True)
+        return
     if not (shutil.which("newuidmap") and shutil.which("newgidmap")):
         pytest.skip("id ranges need newuidmap and newgidmap (apt-get install uidmap)")
+    ordinary_venv = request.getfixturevalue("ordinary_venv")
     name = f"airdock-r{os.getpid()}"
     try:
         yield _make_account(name, ordinary_venv, ranges=True)

@@ -56,10 +56,9 @@ class Builder:
     def start(self) -> subprocess.Popen[str]:
         """A build of what was written, that goes on by itself; its progress is on stderr."""
         account = self.account
-        become = ["setpriv", f"--reuid={account.name}", f"--regid={account.name}", "--init-groups"]
         argv = [account.python, "-m", "airdock", "image", "build", "--plain", str(self.context)]
         return subprocess.Popen(
-            argv if account.name == "root" else [*become, *argv],
+            [*account.become, *argv],
             env=dict(account.environment),
             cwd=account.home,
             stderr=subprocess.PIPE,

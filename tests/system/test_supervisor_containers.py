@@ -231,13 +231,8 @@ while "up" not in (log() if (home / "logs/dag/run/task/1.log").exists() else [])
 print(json.dumps({"pid": state.pid}), flush=True)
 threading.Event().wait()
 """
-    prefix = (
-        []
-        if account.name == "root"
-        else ["setpriv", f"--reuid={account.name}", f"--regid={account.name}", "--init-groups"]
-    )
     owner = subprocess.Popen(
-        [*prefix, account.python, "-c", PARTS],
+        [*account.become, account.python, "-c", PARTS],
         env={**account.environment, "PROGRAM": program},
         cwd=account.home,
         stdout=subprocess.PIPE,
