@@ -142,15 +142,18 @@ def _own_account(home: Path, *, ranges: bool) -> Iterator[Account]:
     environment = _environment(home) | {"USER": name, "LOGNAME": name}
     account = Account(name=name, home=home, python=sys.executable, environment=environment)
     yield account
-    account.run(account.python, "-c", _REMOVE_HOME)
+    removed = account.run(account.python, "-c", _REMOVE_HOME)
+    assert removed.returncode == 0, removed.stderr
 
 
 _REMOVE_HOME = """
+import shutil
 from airdock.app import App
 from airdock.config import load_config
 config = load_config()
 with App(config) as app:
-    app.launcher.call("airdock.images.unpack:remove_tree", {"path": str(config.home)})
+    app.launcher.call("airdock.images.unpack:remove_tree", {"path": str(config.home / "images")})
+shutil.rmtree(config.home)
 """
 """Files of images may belong to other ids of the account, and only where it has them can they be removed."""
 

@@ -44,11 +44,13 @@ def builder(account, request: pytest.FixtureRequest) -> Iterator[object]:
 
 
 REMOVE_HOME = """
+import shutil
 from airdock.app import App
 from airdock.config import load_config
 config = load_config()
 with App(config) as app:
-    app.launcher.call("airdock.images.unpack:remove_tree", {"path": str(config.home)})
+    app.launcher.call("airdock.images.unpack:remove_tree", {"path": str(config.home / "images")})
+shutil.rmtree(config.home)
 """
 
 
