@@ -7,12 +7,15 @@ AIRDOCK_HOME/run/loads/<random>/
 import json
 import os
 import secrets
-import selectors
+import select
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,6 +31,10 @@ __all__ = ["ContainerLoad", "Load", "ProcessLoad", "load_dag_file", "make_place"
 INSIDE: Final = "/run/airdock"
 TIME_LIMIT_S: Final = 60.0
 _TAIL_LINES: Final = 12
+_TOLD_LINES: Final = 1000
+"""How many lines of what a file prints are told: what comes after is read and dropped."""
+_LINE_BYTES: Final = 4096
+_RESULT_BYTES: Final = 1 << 30
 
 
 class Load(Protocol):
@@ -88,10 +95,9 @@ class ContainerLoad:
             os.close(writing)
             os.close(nothing)
         try:
-            _tell_lines(reading, tell, limit_s)
-            ended = container.wait(limit_s)
-            if ended is None:
-                raise TimeoutError
+            _tell_lines(reading, container.fileno(), tell, limit_s)
+            ended = container.wait()
+            assert ended is not None
             return ended.exit_code
         finally:
             container.remove()
@@ -115,16 +121,21 @@ class ProcessLoad:
         limit_s: float,
     ) -> int:
         with subprocess.Popen(
-            argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            argv,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         ) as process:
             assert process.stdout is not None
+            ended = os.pidfd_open(process.pid)
             try:
-                _tell_lines(process.stdout.fileno(), tell, limit_s)
-                return process.wait(limit_s)
-            except subprocess.TimeoutExpired:
-                raise TimeoutError from None
+                _tell_lines(process.stdout.fileno(), ended, tell, limit_s)
             finally:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: what it forked is in its session
+                os.close(ended)
+        return process.returncode
 
 
 def make_place(path: Path, *, home: Path, own: Path, empty: Path) -> tuple[Mount, ...]:
@@ -169,7 +180,7 @@ def load_dag_file(
         raise DagFileError(f"expected a DAG file or a folder with one, found nothing at {path}", where=str(path))
     output = work / secrets.token_hex(6)
     output.mkdir(parents=True)
-    lines: list[str] = []
+    lines: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def hear(line: str) -> None:
         lines.append(line)
@@ -204,38 +215,95 @@ def load_dag_file(
         shutil.rmtree(output, ignore_errors=True)
 
 
-def _read(result: Path, path: Path, code: int, lines: list[str]) -> list[SerializedDag]:
+def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[SerializedDag]:
+    """What the container wrote, which is whatever the file's own code made of it."""
     try:
-        answer: dict[str, Any] = json.loads(result.read_bytes())
-    except (FileNotFoundError, ValueError):
-        said = "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+        answer: dict[str, Any] = json.loads(_read_plain(result))
+        if answer["error"]:
+            raise _error(answer["error"])
+        return [SerializedDag.from_dict(each) for each in answer["dags"]]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        said = "\n".join(f"    {line}" for line in lines)
         raise DagFileError(
             f"the file could not be loaded: its process ended with exit code {code}" + (f"\n{said}" if said else ""),
             where=str(path),
+            hint="a DAG file is imported, so it mustn't exit" if code == 0 else "",
         ) from None
-    if answer["error"]:
-        raise _error(answer["error"])
-    return [SerializedDag.from_dict(each) for each in answer["dags"]]
+
+
+def _read_plain(path: Path) -> bytes:
+    """A file that others could have put there: no link is followed, no pipe waited for, no endless file read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _RESULT_BYTES:
+            raise ValueError("expected a plain file")
+        return file.read(_RESULT_BYTES)
 
 
 def _error(value: Mapping[str, str]) -> AirdockError:
-    kind = getattr(errors, value["error"], AirdockError)
-    error: AirdockError = kind(value["message"], where=value["where"], hint=value["hint"])
+    kind = getattr(errors, value["error"], None)
+    if not (isinstance(kind, type) and issubclass(kind, AirdockError)):
+        kind = AirdockError
+    error: AirdockError = kind(str(value["message"]), where=str(value["where"]), hint=str(value["hint"]))
     return error
 
 
-def _tell_lines(descriptor: int, tell: Callable[[str], None], limit_s: float) -> None:
-    """Hand on lines until the other end is closed. Raises TimeoutError when that takes longer than `limit_s`."""
+def _tell_lines(descriptor: int, ended: int, tell: Callable[[str], None], limit_s: float) -> None:
+    """Hand on lines until the process ended whose output they are. Raises TimeoutError when that takes `limit_s`.
+
+    `ended` becomes readable with its end: a process that it left behind may hold its output open. A line is cut where
+    it is too long, and lines are dropped where there are too many.
+    """
+    lines = _Lines(tell)
     deadline = time.monotonic() + limit_s
-    kept = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while True:
-            if not selector.select(max(deadline - time.monotonic(), 0)):
-                raise TimeoutError
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.register(ended, select.POLLIN)
+    os.set_blocking(descriptor, False)
+    while True:
+        left_s = deadline - time.monotonic()
+        ready = dict(poll.poll(left_s * 1000)) if left_s > 0 else {}
+        if not ready:
+            raise TimeoutError
+        if descriptor in ready and not lines.take(descriptor):
+            poll.unregister(descriptor)
+        elif ended in ready:
+            break
+    lines.end(descriptor)
+
+
+class _Lines:
+    """Lines cut out of what is read."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._kept = b""
+        self._left = _TOLD_LINES
+
+    def take(self, descriptor: int) -> bool:
+        """Tell what is there, at most one piece; False where nothing more will come."""
+        try:
             piece = os.read(descriptor, 1 << 16)
-            *whole, kept = (kept + piece).split(b"\n")
-            for line in [*whole, *([kept] if not piece and kept else [])]:
-                tell(line.decode(errors="replace"))
-            if not piece:
-                return
+        except BlockingIOError:
+            return True
+        *whole, kept = (self._kept + piece).split(b"\n")
+        self._kept = kept[:_LINE_BYTES]
+        for line in whole:
+            self._say(line)
+        return bool(piece)
+
+    def end(self, descriptor: int) -> None:
+        """Tell what was printed last, without waiting."""
+        deadline = time.monotonic() + 1  # whoever it left behind may print for ever
+        while time.monotonic() < deadline and select.select([descriptor], [], [], 0)[0] and self.take(descriptor):
+            pass
+        if self._kept:
+            self._say(self._kept)
+
+    def _say(self, line: bytes) -> None:
+        self._left -= 1
+        if self._left >= 0:
+            self._tell(line[:_LINE_BYTES].decode(errors="replace"))
+        elif self._left == -1:
+            self._tell(f"(more than {_TOLD_LINES} lines: the rest is left out)")

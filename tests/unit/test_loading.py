@@ -107,3 +107,62 @@ def test_airdocks_own_home_is_never_seen(tmp_path: Path) -> None:
         Mount(source=str(project), target=str(project)),
         Mount(source=str(empty), target=str(own)),
     )
+
+
+@pytest.mark.parametrize("line", ["'x' * 999_999", "'x' * 99 + chr(10)"])
+def test_a_file_that_prints_for_ever_is_stopped_too(tmp_path: Path, line: str) -> None:
+    text = f"import sys\nwhile True: sys.stdout.write({line})\n"
+    with pytest.raises(DagFileError, match=r"within 0\.5 s"):
+        load(write(tmp_path, text), tmp_path / "work", limit_s=0.5)
+
+
+def test_of_what_a_file_prints_no_more_is_told_than_people_read(tmp_path: Path) -> None:
+    text = """
+from airdock.operators.empty import EmptyOperator
+from airdock.sdk import DAG
+print("x" * 1_000_000)
+for _ in range(20_000):
+    print("again")
+with DAG("one"):
+    EmptyOperator(task_id="a")
+"""
+    dags, said = load(write(tmp_path, text), tmp_path / "work")
+    assert dags == ["one"]
+    assert len(said[0]) == 4096
+    assert said[-1] == "(more than 1000 lines: the rest is left out)"
+    assert len(said) == 1001
+
+
+def test_what_a_file_leaves_running_is_neither_waited_for_nor_left(tmp_path: Path) -> None:
+    text = f"""
+import os, time
+from airdock.operators.empty import EmptyOperator
+from airdock.sdk import DAG
+child = os.fork()
+if child == 0:
+    time.sleep(1000)
+open({str(tmp_path / "child")!r}, "w").write(str(child))
+with DAG("one"):
+    EmptyOperator(task_id="a")
+"""
+    assert load(write(tmp_path, text), tmp_path / "work", limit_s=20) == (["one"], [])
+    stat = Path("/proc", (tmp_path / "child").read_text(), "stat")
+    assert not stat.exists() or stat.read_text().rpartition(") ")[2][0] in "ZX"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "os.symlink('/dev/zero', output)",
+        "os.mkfifo(output)",
+        "os.mkdir(output)",
+        "open(output, 'w').write('[]')",
+        """open(output, 'w').write('{"error": {"error": "annotations"}}')""",
+        """open(output, 'w').write('{"error": null, "dags": [7]}')""",
+    ],
+)
+def test_an_answer_that_the_file_itself_has_made_up_is_refused(tmp_path: Path, answer: str) -> None:
+    text = f"import os, sys\noutput = sys.argv[sys.argv.index('--output') + 1]\n{answer}\nos._exit(0)\n"
+    with pytest.raises(DagFileError, match="ended with exit code 0"):
+        load(write(tmp_path, text), tmp_path / "work")
+    assert list((tmp_path / "work").iterdir()) == []
