@@ -254,7 +254,9 @@ class App:
 
     def workspace(self, run: "RunKey") -> Path:
         """The folder of a run that all its tasks see; made when it is first asked for."""
-        folder = self.config.home / "workspaces" / run.dag_id / run.run_id
+        from airdock.runner.logs import run_folder
+
+        folder = run_folder(self.config.home / "workspaces", run.dag_id, run.run_id)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -4,6 +4,7 @@ logs/<dag>/<run>/<task>[/<map index>]/<try>.log
     2026-01-02T03:04:05.678Z what the task printed
 """
 
+import hashlib
 import os
 from datetime import datetime
 from pathlib import Path
@@ -12,25 +13,36 @@ from typing import Final
 from airdock.clock import Clock
 from airdock.model.keys import NOT_MAPPED, TryKey
 
-__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "log_path", "tail"]
+__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "log_path", "run_folder", "tail"]
 
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes after which a line is broken."""
 _BLOCK: Final = 64 * 1024
+_NAME_BYTES: Final = 255
 
 
 def log_path(root: Path, key: TryKey) -> Path:
     """Where the log of this try lies below `root`."""
-    folder = root / _name(key.dag_id) / _name(key.run_id) / _name(key.task_id)
+    folder = run_folder(root, key.dag_id, key.run_id) / _name(key.task_id)
     if key.map_index != NOT_MAPPED:
         folder /= str(key.map_index)
     return folder / f"{key.try_number}.log"
 
 
+def run_folder(root: Path, dag_id: str, run_id: str) -> Path:
+    """The folder below `root` that belongs to one run."""
+    return root / _name(dag_id) / _name(run_id)
+
+
 def _name(text: str) -> str:
-    """An id as the name of one folder: never a way up, never two folders."""
+    """An id as the name of one folder: never a way up, never two folders, never longer than a name may be."""
     name = text.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
-    return name.replace(".", "%2E") if name.strip(".") == "" else name
+    if name.strip(".") == "":
+        return name.replace(".", "%2E")
+    if len(whole := os.fsencode(name)) <= _NAME_BYTES:
+        return name
+    # A name is measured in bytes, an id in characters: what is cut off still tells ids apart.
+    return f"{whole[: _NAME_BYTES - 17].decode(errors='ignore')}~{hashlib.sha256(whole).hexdigest()[:16]}"
 
 
 class LogFile:

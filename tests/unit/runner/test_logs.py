@@ -5,7 +5,7 @@ import pytest
 
 from airdock.clock import ManualClock
 from airdock.model.keys import TryKey
-from airdock.runner.logs import LogFile, LogStream, log_path, tail
+from airdock.runner.logs import LogFile, LogStream, log_path, run_folder, tail
 
 CLOCK = ManualClock(at=datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC))
 STAMP = "2026-01-02T03:04:05.678Z "
@@ -90,3 +90,13 @@ def test_tail_of_nothing(tmp_path: Path) -> None:
 def test_tail_of_what_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"a\xff\n\nb")
     assert tail(tmp_path / "log", 3) == ["a�", "", "b"]
+
+
+def test_a_run_has_a_folder_of_its_own_whatever_its_names(tmp_path: Path) -> None:
+    names = ["..", ".", "a/../..", "\0", "ü" * 250, "ü" * 249 + "u", "x" * 250, "x" * 1000]
+    folders = [run_folder(tmp_path, name, name) for name in names]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        assert folder.resolve().parent.parent == tmp_path.resolve()
+    assert len(set(folders)) == len(names)
+    assert folders[6] == tmp_path / names[6] / names[6]
