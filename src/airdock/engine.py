@@ -25,7 +25,14 @@ from airdock.oci.digest import Digest
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import make_config
-from airdock.runtime.state import ContainerState, find_container, list_containers
+from airdock.runtime.state import (
+    ContainerState,
+    find_container,
+    is_alive,
+    list_containers,
+    load_state,
+    process_start,
+)
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
@@ -42,6 +49,11 @@ HOST_LABEL: Final = "airdock.host"
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What PATH is where an image says nothing, as with Docker."""
+
+_OWNER: Final = "owner"
+"""The file in a container's folder that says which process made it: pid and start time."""
+
+_TRANSIENT: Final = {"airdock.transient": "yes"}
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -98,6 +110,8 @@ class RunRequest:
     read_only_root: bool = False
     image_name: str = ""
     """What the image was asked for as, to be shown by `container ps`."""
+    transient: bool = False
+    """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
 
 
 class Engine:
@@ -128,6 +142,7 @@ class Engine:
         self._owner = f"engine of process {os.getpid()} {os.urandom(4).hex()}"
         self._leased: dict[Digest, Path] = {}
         self._lock = threading.Lock()
+        self._is_swept = False
 
     def find(self, name: str) -> Image:
         """The image of that name, digest or id. Raises UnknownImageError."""
@@ -172,6 +187,7 @@ class Engine:
             network=request.network,
             resources=request.resources,
             read_only_root=request.read_only_root,
+            annotations=_TRANSIENT if request.transient else None,
         )
         bundle = Bundle(
             id=container_id,
@@ -224,11 +240,24 @@ class Engine:
         self.launcher.remove(Path(state.folder))
 
     def _start(self, bundle: Bundle, *, stdin: int, stdout: int, stderr: int) -> Container:
+        self._sweep_once()
         try:
+            bundle.folder.mkdir(parents=True)
+            bundle.folder.joinpath(_OWNER).write_text(f"{os.getpid()} {process_start(os.getpid())}")
             return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
         except BaseException:
             self.launcher.remove(bundle.folder)
             raise
+
+    def _sweep_once(self) -> None:
+        """Remove what killed processes left: containers that never ran, and those that nobody wants without them."""
+        with self._lock:
+            if self._is_swept:
+                return
+            self._is_swept = True
+        for folder in self._containers.iterdir() if self._containers.is_dir() else ():
+            if _is_abandoned(folder):
+                self.launcher.remove(folder)
 
     def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
@@ -241,6 +270,7 @@ class Engine:
             hostname="build",
             binds=[*self._host_folders(command.labels), *command.mounts],
             network=command.network,
+            annotations=_TRANSIENT,
         )
         bundle = Bundle(
             id=container_id,
@@ -351,6 +381,18 @@ def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
 
 def _choose(words: Sequence[str]) -> str:
     return words[os.urandom(1)[0] % len(words)]
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that made this container's folder is gone, and the container is of no use without it."""
+    try:
+        pid, started = map(int, folder.joinpath(_OWNER).read_text().split())
+    except (OSError, ValueError):
+        return False  # being made, or being removed
+    if is_alive(pid, started):
+        return False
+    state = load_state(folder)
+    return state is None or (not state.alive and _TRANSIENT.items() <= state.config.get("annotations", {}).items())
 
 
 def _failure(ended: Ended) -> str:

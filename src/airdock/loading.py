@@ -82,7 +82,9 @@ class ContainerLoad:
             *place,
             Mount(source=str(output), target=INSIDE, read_only=False),
         ]
-        request = RunRequest(argv=argv, env=env, mounts=mounts, name=f"load-{output.name}", image_name="host")
+        request = RunRequest(
+            argv=argv, env=env, mounts=mounts, name=f"load-{output.name}", image_name="host", transient=True
+        )
         reading, writing = os.pipe2(os.O_CLOEXEC)
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:

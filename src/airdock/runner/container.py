@@ -101,6 +101,7 @@ class ContainerStarter:
             network=self._network,
             resources=workload.resources,
             name=_name(launch),
+            transient=True,
         )
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
