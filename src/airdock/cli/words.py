@@ -40,6 +40,8 @@ _COLOURS: Final = {
     TaskState.RUNNING: "cyan",
 }
 _CONTROLS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f]")
+_LINE_CELLS: Final = 500
+"""Of a line of a log, as shown where a task failed."""
 _REASONS: Final = {"image": "its image", "slot": "a free slot"}
 
 
@@ -61,7 +63,11 @@ class Tail:
     def read(self, key: TaskKey, try_number: int) -> list[str]:
         """The last lines without their time stamps; none where there is no log."""
         lines = tail(self.path(key, try_number), self.lines)
-        return [printable(line.partition("Z ")[2] or line) for line in lines]
+        return [_cut(printable(line.partition("Z ")[2] or line)) for line in lines]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE_CELLS else f"{line[:_LINE_CELLS]} …"
 
 
 def printable(text: str) -> str:

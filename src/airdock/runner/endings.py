@@ -78,6 +78,8 @@ _FIELDS: Final[dict[str, tuple[type, dict[str, type]]]] = {
     "rescheduled": (Rescheduled, {"at": str}),
     "deferred": (Deferred, {"trigger": str, "kwargs": dict}),
 }
+_MOST_CHARACTERS: Final = 4000
+"""Of a reason; the whole of it is in the log."""
 _NEEDED: Final = frozenset({"reason@failed", "at@rescheduled", "trigger@deferred"})
 
 
@@ -87,7 +89,7 @@ def parse_ending(value: Any) -> Ending:
     if kind not in _FIELDS:
         raise RunnerError(f"expected an ending of {', '.join(_FIELDS)}, found {kind!r}")
     made, expected = _FIELDS[kind]
-    fields = {name: value[name] for name in expected if name in value}
+    fields = {name: _plain(value[name]) for name in expected if name in value}
     for name, type_ in expected.items():
         if name not in fields and f"{name}@{kind}" not in _NEEDED:
             continue
@@ -97,6 +99,14 @@ def parse_ending(value: Any) -> Ending:
         return Rescheduled(at=_moment(fields["at"]))
     ending: Ending = made(**fields)
     return ending
+
+
+def _plain(value: Any) -> Any:
+    """Text as it can be stored and shown: no half characters, and no more than somebody reads."""
+    if not isinstance(value, str):
+        return value
+    text = value if len(value) <= _MOST_CHARACTERS else value[:_MOST_CHARACTERS] + " …"
+    return text.encode("utf-8", "replace").decode()
 
 
 def _moment(text: str) -> datetime:

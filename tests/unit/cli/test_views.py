@@ -143,6 +143,14 @@ def test_why_a_task_failed_is_said_whole(told: Told, play: Play, summarise: Summ
     assert f"long: {reason}\n" in text
 
 
+def test_of_a_long_line_no_more_is_shown_than_people_read(tmp_path: Path) -> None:
+    tail = Tail(folder=tmp_path, lines=3)
+    key = TaskKey(dag_id="weather", run_id="manual", task_id="long")
+    tail.path(key, 1).parent.mkdir(parents=True)
+    tail.path(key, 1).write_text(f"2026-01-01T00:00:02.000Z {'x' * 100_000}\n")
+    assert tail.read(key, 1) == ["x" * 500 + " …"]
+
+
 def test_what_a_task_prints_cannot_paint_over_the_view(tmp_path: Path, capsys: Capture) -> None:
     assert printable("a\x1b[2J\x1b[31mb\x1b]0;title\x07c\rd\te") == "abcd   e"
     board, view = Board(), PlainView(output=True)

@@ -9,6 +9,7 @@ from airdock.model.usage import Usage, UsageSource
 from airdock.model.workload import Workload
 from airdock.runner.base import Ended
 from airdock.runner.endings import Seen, decide, parse_ending
+from airdock.runner.inside.endings import ending_of
 
 USAGE = Usage(memory_peak_bytes=255 << 20, cpu_s=1.0, source=UsageSource.CGROUP)
 FINE = Ended(exit_code=0, signal=None, usage=USAGE)
@@ -79,6 +80,8 @@ def test_what_stops_a_try_counts_more_than_anything_it_says() -> None:
         ({"kind": "failed", "reason": "x", "more": 1}, Failed(reason="x")),
         ({"kind": "failed", "reason": "x", "retryable": False}, Failed(reason="x", retryable=False)),
         ({"kind": "skipped"}, Skipped()),
+        ({"kind": "failed", "reason": "half \udcff"}, Failed(reason="half ?")),
+        ({"kind": "failed", "reason": "y" * 5000}, Failed(reason="y" * 4000 + " …")),
         ({"kind": "deferred", "trigger": "a.B", "kwargs": {"c": 1}}, Deferred(trigger="a.B", kwargs={"c": 1})),
     ],
 )
@@ -105,3 +108,12 @@ def test_endings_that_runners_report(value: dict, ending: object) -> None:
 def test_what_a_runner_may_not_report(value: object) -> None:
     with pytest.raises(RunnerError, match="expected"):
         parse_ending(value)
+
+
+def test_an_exception_that_cannot_be_said_is_an_ending_too() -> None:
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    name = SilentError.__qualname__
+    assert ending_of(SilentError())["reason"] == f"{name}: (and RuntimeError while it was being said)"

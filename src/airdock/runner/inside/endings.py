@@ -19,7 +19,7 @@ def ending_of(error):
     """The ending that an exception means. Airflow's exceptions are known by name: there are several of each about."""
     names = [kind.__name__ for kind in type(error).__mro__]
     if "AirflowSkipException" in names:
-        return {"kind": "skipped", "reason": str(error)}
+        return {"kind": "skipped", "reason": _text(error)}
     retryable = not any(name in _FINAL for name in names)
     return {"kind": "failed", "reason": reason_of(error), "retryable": retryable}
 
@@ -32,11 +32,19 @@ def reason_of(error):
         return str(error)
     if isinstance(error, SystemExit):
         return "SystemExit: %s (a task ends by returning, not by exiting)" % (error.code,)
-    text = str(error).strip().split("\n")[0]
+    text = _text(error).strip().split("\n")[0]
     if isinstance(error, SyntaxError) and error.lineno:
         text = "%s (%s, line %d)" % (error.msg, str(error.filename).rpartition("/")[2], error.lineno)
     name = type(error).__qualname__
     return "%s: %s" % (name, text) if text else name
+
+
+def _text(error):
+    """What an exception says, also where saying it goes wrong."""
+    try:
+        return str(error)
+    except Exception as second:
+        return "(and %s while it was being said)" % type(second).__qualname__
 
 
 def show(error, hidden=()):
