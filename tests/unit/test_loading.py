@@ -1,5 +1,7 @@
 """DAG files are loaded away from this process, within a time, and tell what is wrong with them."""
 
+import os
+import select
 from pathlib import Path
 
 import pytest
