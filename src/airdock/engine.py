@@ -5,7 +5,9 @@ environment, folder, user), binds the host's folders where the image needs them,
 from being removed for as long as this process lives, since its containers live no longer.
 """
 
+import fcntl
 import json
+import logging
 import os
 import selectors
 import threading
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from airdock.clock import Clock
-from airdock.errors import ContainerError, StepFailedError
+from airdock.errors import AirdockError, ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from airdock.runtime.exec import Execution
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
+
+_log = logging.getLogger(__name__)
 
 HOST: Final = "host"
 """What the image is called that is made of this machine's own folders."""
@@ -255,9 +259,24 @@ class Engine:
             if self._is_swept:
                 return
             self._is_swept = True
-        for folder in self._containers.iterdir() if self._containers.is_dir() else ():
-            if _is_abandoned(folder):
-                self.launcher.remove(folder)
+        if not self._containers.is_dir():
+            return
+        descriptor = os.open(self._containers, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for folder in self._containers.iterdir():
+                if _is_abandoned(folder):
+                    self._sweep(folder)
+        except BlockingIOError:
+            pass  # somebody else is at it
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self, folder: Path) -> None:
+        try:
+            self.launcher.remove(folder)
+        except AirdockError as error:  # it must not keep everything else from running
+            _log.warning("what is left of a container could not be removed: %s", error.message)
 
     def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""

@@ -4,6 +4,7 @@ AIRDOCK_HOME/run/loads/<random>/
     dags.json       what came out; the only thing the container may write to
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -30,6 +31,8 @@ __all__ = ["ContainerLoad", "Load", "ProcessLoad", "load_dag_file", "make_place"
 
 INSIDE: Final = "/run/airdock"
 TIME_LIMIT_S: Final = 60.0
+_ABANDONED_S: Final = 600.0
+"""A folder of this age belongs to nobody any more: no load takes that long."""
 _TAIL_LINES: Final = 12
 _TOLD_LINES: Final = 1000
 """How many lines of what a file prints are told: what comes after is read and dropped."""
@@ -46,6 +49,9 @@ class Load(Protocol):
     """
 
     def inside(self, output: Path) -> str: ...
+
+    def clear(self, output: Path) -> None:
+        """Remove the folder, whatever the file's code made in it."""
 
     def __call__(
         self,
@@ -67,6 +73,9 @@ class ContainerLoad:
 
     def inside(self, output: Path) -> str:
         return INSIDE
+
+    def clear(self, output: Path) -> None:
+        self._engine.launcher.remove(output)
 
     def __call__(
         self,
@@ -111,6 +120,9 @@ class ProcessLoad:
 
     def inside(self, output: Path) -> str:
         return str(output)
+
+    def clear(self, output: Path) -> None:
+        shutil.rmtree(output, ignore_errors=True)
 
     def __call__(
         self,
@@ -182,6 +194,8 @@ def load_dag_file(
         raise DagFileError(f"expected a DAG file or a folder with one, found nothing at {path}", where=str(path))
     output = work / secrets.token_hex(6)
     output.mkdir(parents=True)
+    for abandoned in _abandoned(work):
+        load.clear(abandoned)
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def hear(line: str) -> None:
@@ -214,7 +228,16 @@ def load_dag_file(
             hint="what takes long belongs into tasks, not into the top of the file",
         ) from None
     finally:
-        shutil.rmtree(output, ignore_errors=True)
+        load.clear(output)
+
+
+def _abandoned(work: Path) -> Iterator[Path]:
+    """Folders of processes that were killed while they loaded a file."""
+    before = time.time() - _ABANDONED_S
+    for folder in work.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if folder.stat().st_mtime < before:
+                yield folder
 
 
 def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[SerializedDag]:

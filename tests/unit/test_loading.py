@@ -174,3 +174,13 @@ def test_an_answer_that_the_file_itself_has_made_up_is_refused(tmp_path: Path, a
     with pytest.raises(DagFileError, match="ended with exit code 0"):
         load(write(tmp_path, text), tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_load(tmp_path: Path) -> None:
+    old, young = tmp_path / "work/old", tmp_path / "work/young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (1, 1))
+    with pytest.raises(DagFileError, match="defines no DAG"):
+        load(write(tmp_path, "dag = 'airdock'"), tmp_path / "work")
+    assert (old.exists(), young.exists()) == (False, True)

@@ -111,7 +111,7 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
     _check_terminal(interactive=interactive, tty=tty)
     with session.app() as app:
         app.open()  # it gets ready while we do
-        request = _request(terminal=tty, image_name=image, **options)
+        request = _request(terminal=tty, image_name=image, transient=remove, **options)
         found = app.engine.find(image)
         with Signals() as signals:
             with _input(interactive) as stdin:

@@ -19,12 +19,13 @@ import itertools
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from airdock.files import save_json
+from airdock.files import TEMPORARY_PREFIX, save_json
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Outcome, Times
 
@@ -164,9 +165,18 @@ class Spool:
         descriptor = os.open(self._root / "recover.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._drop_unfinished()
             yield
         finally:
             os.close(descriptor)
+
+    def _drop_unfinished(self) -> None:
+        """Remove outcomes that were being written when their process was killed; writing one takes no minute."""
+        before = time.time() - 60
+        for path in self._outcomes.glob(f"{TEMPORARY_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
     def _path(self, key: TryKey) -> Path:
         return self._outcomes / f"{name_of(key)}.json"

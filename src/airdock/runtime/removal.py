@@ -1,5 +1,6 @@
 """Removing what a container left; to be run where the account has all its ids (`Launcher.call`)."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -29,7 +30,7 @@ def remove_tree(path: str) -> None:
     Raises ContainerError when something stays.
     """
     if not os.path.isdir(path) or os.path.islink(path):
-        if os.path.lexists(path):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         return
     # An overlay's work/work has mode 000; images have folders without write permission.
@@ -38,7 +39,9 @@ def remove_tree(path: str) -> None:
         raise ContainerError(f"{path} could not be removed", where=path)
 
 
-def _open_up(function: Callable[..., Any], path: str, _error: object) -> None:
+def _open_up(function: Callable[..., Any], path: str, error: tuple[type, BaseException, object]) -> None:
+    if isinstance(error[1], FileNotFoundError):
+        return  # another process removes it too
     parent = os.path.dirname(path)
     for folder in (parent, path):
         if os.path.isdir(folder) and not os.path.islink(folder):
@@ -50,4 +53,5 @@ def _open_up(function: Callable[..., Any], path: str, _error: object) -> None:
 
 
 def _raise(_function: Callable[..., Any], path: str, error: tuple[type, BaseException, object]) -> None:
-    raise ContainerError(f"{path} could not be removed: {error[1]}", where=path) from error[1]
+    if not isinstance(error[1], FileNotFoundError):
+        raise ContainerError(f"{path} could not be removed: {error[1]}", where=path) from error[1]

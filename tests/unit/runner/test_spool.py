@@ -107,3 +107,13 @@ def test_lost_outcomes_survive_the_way_to_disk(spool: Spool) -> None:
     outcome = Outcome(ending=Lost(reason="x"), isolation="process")
     spool.put(KEY, outcome)
     assert dict(spool.unacknowledged()) == {KEY: outcome}
+
+
+def test_an_outcome_that_was_never_written_whole_is_dropped(tmp_path: Path, spool: Spool) -> None:
+    old, young = tmp_path / "outcomes/.tmp-old", tmp_path / "outcomes/.tmp-young"
+    old.write_text("{")
+    young.write_text("{")
+    os.utime(old, (1, 1))
+    with spool.recovering():
+        pass
+    assert (old.exists(), young.exists()) == (False, True)

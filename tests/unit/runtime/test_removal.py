@@ -1,6 +1,7 @@
 """Removing what containers left."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airdock.runtime.removal import remove_bundle, remove_tree
@@ -38,3 +39,12 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     remove_tree(str(tmp_path / "x"))
     remove_tree(str(tmp_path / "direct"))
     assert (tmp_path / "outside/kept").exists()
+
+
+def test_two_may_remove_the_same_at_once(tmp_path: Path) -> None:
+    for index in range(2000):
+        (tmp_path / f"x/{index % 7}/{index}").mkdir(parents=True)
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(remove_tree, str(tmp_path / "x")) for _ in range(4)]:
+            done.result()
+    assert list(tmp_path.iterdir()) == []
