@@ -1,13 +1,12 @@
 """What a build will do, decided before anything is done: stages of steps, everything in them expanded."""
 
-from dataclasses import dataclass
-
 from airdock.oci.config import ImageConfig
+from airdock.record import record
 
 __all__ = ["Action", "CopyFiles", "MakeFolder", "Plan", "PlannedStage", "RunCommand", "Script", "Step"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Script:
     """A heredoc of RUN that names its own interpreter: the command sees it as a file at `path`."""
 
@@ -15,7 +14,7 @@ class Script:
     content: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunCommand:
     """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own."""
 
@@ -27,7 +26,7 @@ class RunCommand:
     script: Script | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CopyFiles:
     """Copy `sources` (patterns) and `documents` (name, text) to `destination`.
 
@@ -46,7 +45,7 @@ class CopyFiles:
     unpack: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MakeFolder:
     """Make the folder that WORKDIR names unless it is there, owned by `user`."""
 
@@ -57,7 +56,7 @@ class MakeFolder:
 Action = RunCommand | CopyFiles | MakeFolder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Step:
     """One instruction: what is to be done (None where it only changes the configuration), and its history line."""
 
@@ -67,7 +66,7 @@ class Step:
     action: Action | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class PlannedStage:
     """One stage that is needed.
 
@@ -84,7 +83,7 @@ class PlannedStage:
     config: ImageConfig
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Plan:
     """The stages in the order they're built; the last one is the result. `warnings` are lines for people."""
 

@@ -1,13 +1,14 @@
 """A path of the machine that a container sees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from airdock.record import record
 
 __all__ = ["Mount"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Mount:
     """A host path that the container sees at `target`."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from airdock.errors import ContainerError
+from airdock.record import record
 from airdock.runtime.syscalls import (
     CLONE_NEWNET,
     MOUNT_ATTR_NODEV,
@@ -92,7 +93,7 @@ class Op(Protocol):
     def apply(self, inside: Inside) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SetHostname:
     name: str
 
@@ -100,7 +101,7 @@ class SetHostname:
         inside.syscalls.sethostname(self.name)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class OwnNetwork:
     """A network namespace with nothing in it but loopback, which has to be brought up by hand."""
 
@@ -109,7 +110,7 @@ class OwnNetwork:
         inside.syscalls.loopback_up()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AttachRoot:
     """Make the prepared tree the root: attach it at `place` (relative: its parents may not be entered by us), pivot."""
 
@@ -124,7 +125,7 @@ class AttachRoot:
         calls.change_folder("/")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class DetachOldRoot:
     """After this nothing of the machine's files can be reached but what was bound."""
 
@@ -135,7 +136,7 @@ class DetachOldRoot:
         inside.syscalls.close(inside.old_root)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MountNew:
     """Mount a fresh filesystem. `fallback` is a step for where the kernel refuses with EPERM, EINVAL or ENODEV."""
 
@@ -155,7 +156,7 @@ class MountNew:
             self.fallback.apply(inside)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BindTree:
     """Attach one of the trees that were opened on the machine."""
 
@@ -168,7 +169,7 @@ class BindTree:
         inside.syscalls.move_mount(tree, self.target)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostDevice:
     """A device node of the machine, bound since a user namespace can't make nodes."""
 
@@ -182,7 +183,7 @@ class HostDevice:
         calls.close(tree)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostSys:
     """The machine's /sys, with all that is mounted in it, read-only."""
 
@@ -198,7 +199,7 @@ class HostSys:
         calls.close(tree)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Link:
     path: str
     target: str
@@ -207,7 +208,7 @@ class Link:
         inside.syscalls.make_link(self.target, self.path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MakeFolder:
     """The working folder, made where the image lacks it; not a mount point, so a commit keeps it."""
 
@@ -222,7 +223,7 @@ class MakeFolder:
         inside.syscalls.make_folder(self.path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Mask:
     """Hide a file behind /dev/null or a folder behind an empty one; what isn't there needs no mask."""
 
@@ -236,7 +237,7 @@ class Mask:
             inside.syscalls.mount("", "/dev/null", self.path, MS_BIND)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ReadOnlyPath:
     path: str
 
@@ -246,7 +247,7 @@ class ReadOnlyPath:
             inside.syscalls.mount("", "", self.path, MS_BIND | MS_REMOUNT | MS_RDONLY | _STRICT)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ReadOnlyRoot:
     """Nothing below "/" but mounts can be written from here on."""
 
