@@ -9,12 +9,11 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from airdock.errors import ConfigError
-from airdock.record import record
 
 __all__ = [
     "FILE_NAME",
@@ -41,7 +40,7 @@ def _setting(default: Any, about: str) -> Any:
     return field(default=default, metadata={"about": about})
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Core:
     """How much runs where. `parallelism` counts tasks at one time; None leaves it to the executor."""
 
@@ -49,7 +48,7 @@ class Core:
     parallelism: int | None = _setting(None, "tasks that run at one time on this machine")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Isolation:
     """What stands between a task and the machine."""
 
@@ -57,7 +56,7 @@ class Isolation:
     userns: str = _choice("auto", "auto", "host", about="'host' gives up user namespaces: only by your word")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Environments:
     """How what a task needs becomes an image. `python_search` names folders that hold Python installations."""
 
@@ -65,28 +64,28 @@ class Environments:
     python_search: tuple[str, ...] = _setting((), "further folders in which other Pythons are looked for")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """What of the network a task sees."""
 
     mode: str = _choice("host", "host", "none", about="the network of tasks")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Debug:
     """For tests of crashes."""
 
     kill_at: str = _setting("", "the named point at which the scheduler kills itself")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Logging:
     """What is shown of logs."""
 
     tail_lines: int = _setting(20, "lines of a failed task's log that are shown where it failed")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One setting as `airdock config` lists it. `source` is "default", a file's path, a variable or a flag."""
 
@@ -96,7 +95,7 @@ class Row:
     about: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Every setting of this process. `sources` has "section.key" of those that aren't the default."""
 

@@ -12,7 +12,7 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -24,7 +24,6 @@ from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
-from airdock.record import record
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import make_config
@@ -92,7 +91,7 @@ _NOUNS: Final = (
 )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
     """One container to be run.
 

@@ -1,19 +1,18 @@
 """What a build is asked for, and the two things it needs from outside: bases, and a place to run commands."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from airdock.images.image import Image, Layer
 from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
-from airdock.record import record
 
 __all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRequest:
     """One build.
 
@@ -39,7 +38,7 @@ class BuildRequest:
     label: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
     """One RUN.
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 from airdock.builder.globs import compile_glob
 from airdock.errors import DockerfileError
-from airdock.record import record
 
 __all__ = ["IgnoreRules", "Verdict", "parse_ignore_file"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """Whether a path is ignored, and which rules it or a folder above it met: what its children start from."""
 

@@ -4,11 +4,11 @@ What each means: https://docs.docker.com/reference/dockerfile/. `dockerfile.py` 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airdock.builder.flags import FlagValue
 from airdock.builder.parser import Heredoc
-from airdock.record import record
 
 __all__ = [
     "Arg",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instruction:
     """What every instruction has: its first line, counted from 1, and its text with continued lines joined."""
 
@@ -44,7 +44,7 @@ class Instruction:
     text: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
     """A name and a value as written; None is ARG's missing default. `old_form` is `ENV name value`."""
 
@@ -54,7 +54,7 @@ class Pair:
     comment: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
     """A command: `words` as they are in exec form, one text for the shell in shell form."""
 
@@ -62,7 +62,7 @@ class Arguments:
     is_shell: bool
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class From(Instruction):
     """FROM. `alias` is in lower case, "" where the stage has no name; `comment` is what was written above about it."""
 
@@ -72,7 +72,7 @@ class From(Instruction):
     comment: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run(Instruction):
     """RUN. `flags` are those given; `network` is "default", "host" or "none"."""
 
@@ -82,7 +82,7 @@ class Run(Instruction):
     network: str = "default"
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer(Instruction):
     """COPY, or ADD where `is_add`. `documents` are its heredocs, each a file named as the heredoc."""
 
@@ -98,105 +98,105 @@ class Transfer(Instruction):
     flags: Mapping[str, FlagValue]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Arg(Instruction):
     """ARG."""
 
     pairs: tuple[Pair, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Env(Instruction):
     """ENV."""
 
     pairs: tuple[Pair, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Label(Instruction):
     """LABEL."""
 
     pairs: tuple[Pair, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class User(Instruction):
     """USER."""
 
     user: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Workdir(Instruction):
     """WORKDIR."""
 
     path: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Expose(Instruction):
     """EXPOSE."""
 
     ports: tuple[str, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Volume(Instruction):
     """VOLUME."""
 
     paths: tuple[str, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cmd(Instruction):
     """CMD."""
 
     command: Arguments
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entrypoint(Instruction):
     """ENTRYPOINT."""
 
     command: Arguments
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Shell(Instruction):
     """SHELL."""
 
     words: tuple[str, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StopSignal(Instruction):
     """STOPSIGNAL."""
 
     signal: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Maintainer(Instruction):
     """MAINTAINER, which LABEL replaced; still in many files."""
 
     name: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Healthcheck(Instruction):
     """HEALTHCHECK, as the image configuration writes it: `Test`, and durations in nanoseconds."""
 
     check: Mapping[str, Any]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OnBuild(Instruction):
     """ONBUILD: an instruction for the images built upon this one, kept as text."""
 
     trigger: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
     """FROM and what follows it."""
 
@@ -204,7 +204,7 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Dockerfile:
     """A whole file: the ARGs before the first FROM, the stages, the escape, and the name for messages."""
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from airdock.builder.trees import Item, Tree, resolve
 from airdock.errors import BuildError
-from airdock.record import record
 
 __all__ = ["Layout", "Placed"]
 
@@ -18,7 +17,7 @@ __all__ = ["Layout", "Placed"]
 _WHITEOUT: Final = ".wh."
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
     """An item at its place in the image. A file's bytes are `data`, or what `open` gives a descriptor of."""
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from airdock.builder.words import expand
 from airdock.errors import DockerfileError
-from airdock.record import record
 
 __all__ = ["Document", "Heredoc", "Node", "parse", "parse_heredoc_word"]
 
@@ -25,7 +24,7 @@ _WITH_HEREDOCS: Final = frozenset({"add", "copy", "run"})
 _BLANKS = re.compile(r"\s+")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Heredoc:
     """A document written into the file after an instruction: `<<NAME`.
 
@@ -47,7 +46,7 @@ class Heredoc:
         return re.sub(r"^\t+", "", self.content, flags=re.MULTILINE)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
     """One instruction as it is written.
 
@@ -68,7 +67,7 @@ class Node:
     end_line: int = 1
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """A whole file: its instructions, the character that escapes, and the directives at its top."""
 

@@ -31,7 +31,6 @@ from airdock.model.progress import Report
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_COMPRESSION, to_oci
-from airdock.record import record
 
 __all__ = ["FIXED_TIME", "Built", "Performer"]
 
@@ -45,7 +44,7 @@ _OTHER_IDS: Final = re.compile(r"chown|set(?:groups|e?[ug]id|res[ug]id)|changing
 _LARGEST_IGNORE_FILE: Final = 1 << 20
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
     """A stage as far as it is. `labels` are those of the image that it all began with."""
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from airdock.builder.dockerfile import parse_instruction
@@ -18,7 +18,6 @@ from airdock.builder.words import expand_word
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Platform
-from airdock.record import record
 
 __all__ = ["Selection", "plan", "select"]
 
@@ -26,7 +25,7 @@ _SCRATCH: Final = "scratch"
 _UNDECLARED: Final = frozenset({"SOURCE_DATE_EPOCH"}) | PROXY_ARGUMENTS
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """The stages that lead to the target, in order: index and base (image, index, or None for scratch) of each.
 

@@ -1,12 +1,13 @@
 """What a build will do, decided before anything is done: stages of steps, everything in them expanded."""
 
+from dataclasses import dataclass
+
 from airdock.oci.config import ImageConfig
-from airdock.record import record
 
 __all__ = ["Action", "CopyFiles", "MakeFolder", "Plan", "PlannedStage", "RunCommand", "Script", "Step"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Script:
     """A heredoc of RUN that names its own interpreter: the command sees it as a file at `path`."""
 
@@ -14,7 +15,7 @@ class Script:
     content: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunCommand:
     """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own."""
 
@@ -26,7 +27,7 @@ class RunCommand:
     script: Script | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CopyFiles:
     """Copy `sources` (patterns) and `documents` (name, text) to `destination`.
 
@@ -45,7 +46,7 @@ class CopyFiles:
     unpack: bool = False
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MakeFolder:
     """Make the folder that WORKDIR names unless it is there, owned by `user`."""
 
@@ -56,7 +57,7 @@ class MakeFolder:
 Action = RunCommand | CopyFiles | MakeFolder
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One instruction: what is to be done (None where it only changes the configuration), and its history line."""
 
@@ -66,7 +67,7 @@ class Step:
     action: Action | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedStage:
     """One stage that is needed.
 
@@ -83,7 +84,7 @@ class PlannedStage:
     config: ImageConfig
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The stages in the order they're built; the last one is the result. `warnings` are lines for people."""
 

@@ -1,12 +1,11 @@
 """What is left of a DAG file once it is loaded: plain JSON that scheduler, supervisor and runner share."""
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from airdock.model.environment import Environment
 from airdock.model.usage import Resources
-from airdock.record import record
 
 __all__ = ["FORMAT_VERSION", "SerializedDag", "SerializedTask"]
 
@@ -15,7 +14,7 @@ FORMAT_VERSION = 1
 _DAY_S = 86_400.0
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SerializedTask:
     """One task, with every default resolved.
 
@@ -83,7 +82,7 @@ class SerializedTask:
         )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SerializedDag:
     """One DAG. `tasks` are in topological order; `source_digest` is the sha256 of the file at `fileloc`.
 

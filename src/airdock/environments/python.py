@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from airdock.errors import EnvironmentFailedError
 from airdock.files import save_json
-from airdock.record import record
 
 __all__ = ["PROBE", "Interpreter", "Pythons", "parse_version"]
 
@@ -33,7 +32,7 @@ _HOMES: Final = (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin", ".loca
 _SYSTEM: Final = ("/usr/bin", "/usr/local/bin", "/opt/python/*/bin")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Interpreter:
     """One installed Python. `path` is the real program, never a virtual environment's; `prefix` holds its library."""
 

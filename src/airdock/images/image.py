@@ -1,18 +1,18 @@
 """What the store hands out: a layer, an image, a row of `image ls`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
 from airdock.oci.manifest import Manifest
-from airdock.record import record
 
 __all__ = ["Image", "ImageRow", "Layer"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
     """One layer: `descriptor` names the compressed blob, `diff_id` the uncompressed tar."""
 
@@ -20,7 +20,7 @@ class Layer:
     diff_id: Digest
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """One image of the store. `digest` is the manifest's, `image_id` the configuration's."""
 
@@ -43,7 +43,7 @@ class Image:
         return dict(self.config.labels)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRow:
     """One name of one image. Sizes are bytes of uncompressed layers; `unique_size` is what only this image has.
 

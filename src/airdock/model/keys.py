@@ -1,9 +1,8 @@
 """What names a run, a task instance, and one try of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
-
-from airdock.record import record
 
 __all__ = ["NOT_MAPPED", "RunKey", "TaskKey", "TryKey"]
 
@@ -11,7 +10,7 @@ NOT_MAPPED = -1
 """The map index of a task instance that isn't mapped, as in Airflow."""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunKey:
     """One DAG run."""
 
@@ -19,7 +18,7 @@ class RunKey:
     run_id: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskKey:
     """One task instance of a DAG run; mapped instances count `map_index` from 0."""
 
@@ -48,7 +47,7 @@ class TaskKey:
         )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TryKey:
     """One try of one task instance. Executors know work only by this key."""
 

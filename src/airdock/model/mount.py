@@ -1,14 +1,13 @@
 """A path of the machine that a container sees."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
-
-from airdock.record import record
 
 __all__ = ["Mount"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Mount:
     """A host path that the container sees at `target`."""
 

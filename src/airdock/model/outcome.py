@@ -1,12 +1,11 @@
 """How one try of a task instance ended: a tagged union, with times, place, image and use."""
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from airdock.model.usage import Usage
-from airdock.record import record
 
 __all__ = [
     "AwaitingInput",
@@ -22,12 +21,12 @@ __all__ = [
 ]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Succeeded:
     """The task's code returned."""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failed:
     """The task's code raised, exited with another code than 0, or was killed.
 
@@ -39,21 +38,21 @@ class Failed:
     retryable: bool = True
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
     """The task asked to be skipped."""
 
     reason: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rescheduled:
     """A sensor gives its slot back until `at`."""
 
     at: datetime
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Deferred:
     """The task waits for a trigger, given by its class path and its keyword arguments."""
 
@@ -61,12 +60,12 @@ class Deferred:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AwaitingInput:
     """The task waits for a person."""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
     """The try ended with whoever ran it. It uses up no retry; its container is proven gone when this is told."""
 
@@ -87,7 +86,7 @@ _KINDS: dict[str, type[Any]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
     """When each phase of a try began; None where it was never reached. UTC.
 
@@ -103,15 +102,14 @@ class Times:
     ended: datetime | None = None
 
     def to_dict(self) -> dict[str, str | None]:
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: value.isoformat() if value else None for name, value in values.items()}
+        return {name: value.isoformat() if (value := getattr(self, name)) else None for name in self.__slots__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, str | None]) -> Self:
         return cls(**{name: datetime.fromisoformat(text) for name, text in value.items() if text})
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The end of one try, and what there is to say about it.
 
@@ -150,7 +148,7 @@ class Outcome:
 
 
 def _fields(ending: Ending) -> dict[str, Any]:
-    values = {each.name: getattr(ending, each.name) for each in fields(ending)}
+    values = {name: getattr(ending, name) for name in ending.__slots__}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 

@@ -1,12 +1,12 @@
 """What is told while images are built and tasks run; whoever shows it decides how."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.model.keys import TaskKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import RunState, TaskState
-from airdock.record import record
 
 __all__ = [
     "BuildFinished",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildStarted:
     """An image is being made. `build` names it for the events that follow; `steps` may grow later."""
 
@@ -29,7 +29,7 @@ class BuildStarted:
     label: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildStep:
     """A step began (`seconds` is None) or ended. `number` counts from 1 of `total`."""
 
@@ -41,7 +41,7 @@ class BuildStep:
     seconds: float | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildOutput:
     """One line that a step printed."""
 
@@ -49,7 +49,7 @@ class BuildOutput:
     line: str
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildFinished:
     """An image is there (`digest`), was there already (`reused`), or could not be made (`error`)."""
 
@@ -61,7 +61,7 @@ class BuildFinished:
     error: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskChanged:
     """A task instance entered a state. `waiting_for` is said while it waits; `outcome` when a try ended.
 
@@ -77,7 +77,7 @@ class TaskChanged:
     environment: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunChanged:
     """A run entered a state."""
 
@@ -88,7 +88,7 @@ class RunChanged:
     reason: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
     """A line that belongs to no build and no task, such as what a DAG file printed while it was loaded."""
 

@@ -1,10 +1,9 @@
 """What a container really used, and who counted it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
-
-from airdock.record import record
 
 __all__ = ["Resources", "Usage", "UsageSource"]
 
@@ -17,7 +16,7 @@ class UsageSource(StrEnum):
     KUBELET = "kubelet"
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     """Memory in bytes at its highest, processor time in seconds."""
 
@@ -35,7 +34,7 @@ class Usage:
         )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
     """What a task asks for: bytes of memory, processors (1.5 is one and a half), processes. None is no limit."""
 

@@ -5,13 +5,12 @@ import binascii
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import ALGORITHMS, Digest
 from airdock.oci.document import take, take_media_type, take_object, take_string_map, take_strings
-from airdock.record import record
 
 __all__ = ["Descriptor", "Platform", "host_platform"]
 
@@ -22,7 +21,7 @@ _LARGEST = 2**63 - 1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Platform:
     """What a manifest runs on; `extra` keeps `os.version` and `os.features`."""
 
@@ -60,7 +59,7 @@ def host_platform() -> Platform:
     )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Descriptor:
     """Names content by digest. `size` is in bytes; `extra` keeps `urls`, `data`, `artifactType` and what is unknown."""
 

@@ -1,14 +1,13 @@
 """Manifests and indexes (OCI image spec, manifest.md and image-index.md); Docker's schema 2 is read as their equal."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from airdock.errors import ImageError
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.document import canonical_bytes, take, take_list, take_media_type, take_object, take_string_map
 from airdock.oci.media_types import INDEX, MANIFEST, to_oci
-from airdock.record import record
 
 __all__ = ["Index", "Manifest"]
 
@@ -16,7 +15,7 @@ _MANIFEST_OWN = ("schemaVersion", "mediaType", "config", "layers", "annotations"
 _INDEX_OWN = ("schemaVersion", "mediaType", "manifests", "annotations")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """One image: its configuration and its layers, the lowest first. `extra` keeps `subject` and `artifactType`."""
 
@@ -56,7 +55,7 @@ class Manifest:
         )
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
     """A list of manifests: of one image for several platforms, or of everything in a layout."""
 

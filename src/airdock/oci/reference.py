@@ -5,13 +5,12 @@ The grammar is the one of github.com/distribution/reference. `docker.io` is the 
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from airdock.errors import DigestError, InvalidReferenceError
 from airdock.oci.digest import Digest
 from airdock.oci.pattern import matches_pattern
-from airdock.record import record
 
 __all__ = [
     "DEFAULT_REGISTRY",
@@ -44,7 +43,7 @@ _IS_DIGEST = re.compile(_DIGEST)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
     """The name of an image. `registry` is empty only when a name was read without Docker's defaults."""
 

@@ -24,10 +24,10 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, ContainerError
-from airdock.record import record
 from airdock.runtime.command import (
     drop_privileges,
     enter_folder,
@@ -62,7 +62,7 @@ NEWS_EXIT: Final = struct.Struct("=ci")
 NOT_STARTED: Final = 125
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lines:
     """What connects a container's first process with the launcher.
 
@@ -80,7 +80,7 @@ class Lines:
         return [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """The orders, once they are there."""
 

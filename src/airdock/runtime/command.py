@@ -14,10 +14,10 @@ import signal
 import stat
 import termios
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
-from airdock.record import record
 from airdock.runtime.seccomp import default_filter, install
 from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CAPABILITIES, Syscalls
@@ -41,7 +41,7 @@ _MOST_SCRIPTS: Final = 8  # whose interpreters are scripts again; the kernel fol
 _LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Privileges:
     """What a command keeps, worked out once by the launcher: a mask of capabilities, the numbers of those to drop from
     the bounding set, a seccomp program (empty is none), whether groups can be set, the soft limit of open files."""

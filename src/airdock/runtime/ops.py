@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from airdock.errors import ContainerError
-from airdock.record import record
 from airdock.runtime.syscalls import (
     CLONE_NEWNET,
     MOUNT_ATTR_NODEV,
@@ -93,7 +92,7 @@ class Op(Protocol):
     def apply(self, inside: Inside) -> None: ...
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetHostname:
     name: str
 
@@ -101,7 +100,7 @@ class SetHostname:
         inside.syscalls.sethostname(self.name)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OwnNetwork:
     """A network namespace with nothing in it but loopback, which has to be brought up by hand."""
 
@@ -110,7 +109,7 @@ class OwnNetwork:
         inside.syscalls.loopback_up()
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AttachRoot:
     """Make the prepared tree the root: attach it at `place` (relative: its parents may not be entered by us), pivot."""
 
@@ -125,7 +124,7 @@ class AttachRoot:
         calls.change_folder("/")
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DetachOldRoot:
     """After this nothing of the machine's files can be reached but what was bound."""
 
@@ -136,7 +135,7 @@ class DetachOldRoot:
         inside.syscalls.close(inside.old_root)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MountNew:
     """Mount a fresh filesystem. `fallback` is a step for where the kernel refuses with EPERM, EINVAL or ENODEV."""
 
@@ -156,7 +155,7 @@ class MountNew:
             self.fallback.apply(inside)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BindTree:
     """Attach one of the trees that were opened on the machine."""
 
@@ -169,7 +168,7 @@ class BindTree:
         inside.syscalls.move_mount(tree, self.target)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HostDevice:
     """A device node of the machine, bound since a user namespace can't make nodes."""
 
@@ -183,7 +182,7 @@ class HostDevice:
         calls.close(tree)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HostSys:
     """The machine's /sys, with all that is mounted in it, read-only."""
 
@@ -199,7 +198,7 @@ class HostSys:
         calls.close(tree)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
     path: str
     target: str
@@ -208,7 +207,7 @@ class Link:
         inside.syscalls.make_link(self.target, self.path)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MakeFolder:
     """The working folder, made where the image lacks it; not a mount point, so a commit keeps it."""
 
@@ -223,7 +222,7 @@ class MakeFolder:
         inside.syscalls.make_folder(self.path)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Mask:
     """Hide a file behind /dev/null or a folder behind an empty one; what isn't there needs no mask."""
 
@@ -237,7 +236,7 @@ class Mask:
             inside.syscalls.mount("", "/dev/null", self.path, MS_BIND)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOnlyPath:
     path: str
 
@@ -247,7 +246,7 @@ class ReadOnlyPath:
             inside.syscalls.mount("", "", self.path, MS_BIND | MS_REMOUNT | MS_RDONLY | _STRICT)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOnlyRoot:
     """Nothing below "/" but mounts can be written from here on."""
 

@@ -2,10 +2,10 @@
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from airdock.errors import ContainerError
-from airdock.record import record
 from airdock.runtime import syscalls as k
 from airdock.runtime.ops import (
     AttachRoot,
@@ -45,7 +45,7 @@ NAMESPACES: Final = k.CLONE_NEWNS | k.CLONE_NEWPID | k.CLONE_NEWIPC | k.CLONE_NE
 """What every container is born into, beside a user namespace; the cgroup namespace waits for its cgroup."""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """What a plan needs to know of the machine: `mapping` as in idmaps ("host" is none), `cgroup2` whether it has
     nothing but the unified hierarchy, `place` where the root is attached, relative to the launcher's folder."""
@@ -55,7 +55,7 @@ class Facts:
     place: str = "root"
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
     """A host path to be opened for a bind, before the container is there."""
 
@@ -63,7 +63,7 @@ class Tree:
     read_only: bool
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """`trees` are opened by the launcher, beforehand; `setup` runs inside, in order."""
 

@@ -11,9 +11,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from airdock.record import record
 from airdock.runtime import probe_attempt
 from airdock.runtime.cgroups import Cgroups
 
@@ -22,7 +21,7 @@ __all__ = ["Facts", "gather", "try_namespaces"]
 CAP_SYS_ADMIN = 21
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """A machine as one account sees it.
 

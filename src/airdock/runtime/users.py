@@ -7,10 +7,10 @@ sensible size count. Source: passwd(5), group(5); Docker's rules for numbers tha
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from airdock.errors import ContainerError
-from airdock.record import record
 from airdock.runtime.spec import USER_ANNOTATION
 
 __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
@@ -18,7 +18,7 @@ __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
 _MOST_BYTES: Final = 1 << 20
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class User:
     """Ids, further groups, and where home is."""
 

@@ -5,13 +5,12 @@ every instance that waits.
 """
 
 from collections.abc import Iterable, Mapping
-
-from airdock.record import record
+from dataclasses import dataclass
 
 __all__ = ["Free", "Lane", "admit", "explain"]
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
     """What instances have in common that wait in one line. `task_id` is set where the task has limits of its own."""
 
@@ -22,7 +21,7 @@ class Lane:
     task_id: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Free:
     """What is left, as far as this scheduler knows; None is no bound, and a name that isn't there has none.
 

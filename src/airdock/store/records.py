@@ -1,7 +1,7 @@
 """The rows that the store keeps and the changes it takes, as frozen values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,6 @@ from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import RunState, TaskState
-from airdock.record import record
 
 __all__ = [
     "DEFAULT_POOL",
@@ -31,7 +30,7 @@ DEFAULT_POOL = "default_pool"
 DEFAULT_POOL_SLOTS = 128
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """One DAG run. `owner` holds it until `lease_until`; empty where nobody does."""
 
@@ -48,7 +47,7 @@ class Run:
     lease_until: datetime | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
     """One task instance. `max_tries` is how many tries may fail before a failure is final, less one.
 
@@ -67,7 +66,7 @@ class Instance:
     ended: datetime | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Try:
     """One try: `outcome` is None while it goes on. `digest` is the image it was queued with."""
 
@@ -78,7 +77,7 @@ class Try:
     outcome: Outcome | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What a task instance needs to be queued; counts are over queued and running instances. None is no bound.
 
@@ -92,7 +91,7 @@ class Limits:
     task_in_run: int | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
     """A task instance goes from one state to another, if it is in that state with that try number.
 
@@ -115,7 +114,7 @@ class Transition:
     limits: Limits | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Expansion:
     """The unexpanded instance of a mapped task (state `none`) becomes instances 0 to `length` - 1; at least one."""
 
@@ -124,7 +123,7 @@ class Expansion:
     length: int
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What became of an environment that a run needs: a digest, or the error that `AirdockError.to_dict` gives."""
 
@@ -136,7 +135,7 @@ class Answer:
     error: Mapping[str, str] | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunTransition:
     """A run goes from one state to another, if it is in that state."""
 
@@ -147,7 +146,7 @@ class RunTransition:
     reason: str = ""
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Changes that are committed together, in this order: answers, expansions, transitions, runs."""
 
@@ -160,7 +159,7 @@ class Batch:
         return bool(self.answers or self.expansions or self.transitions or self.runs)
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class XCom:
     """One value that a task pushed: JSON text, and its length where it is a list or an object."""
 
@@ -170,7 +169,7 @@ class XCom:
     length: int | None = None
 
 
-@record
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
     """A named number of slots; -1 is unlimited."""
 
