@@ -54,7 +54,9 @@ class Ground:
         self.folder = Path(tempfile.mkdtemp(prefix="airdock-bench-", dir="/var/tmp"))
         self.folder.chmod(0o755)
         self.home = self.folder / "home"
-        self.env = {**os.environ, "AIRDOCK_HOME": str(self.home)}
+        # Where Python may not keep bytecode, every start compiles what changed since it last could.
+        self.env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.env["AIRDOCK_HOME"] = str(self.home)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,23 +13,25 @@ BUDGET_MS = 40.0
 
 
 def measure(ground: Ground) -> list[Figure]:
-    rounds = ground.rounds(25, 5)
-    package, peers = contest(_importing("airdock"), {"import airflow": lambda: _peer("airflow")}, rounds=rounds)
-    sdk, sdk_peers = contest(
-        _importing("airdock.sdk"), {"import airflow.sdk": lambda: _peer("airflow.sdk")}, rounds=rounds
-    )
     return [
-        Figure(title="import airdock", unit="ms", ours=package, budget=BUDGET_MS, peers=peers),
-        Figure(title="import airdock.sdk", unit="ms", ours=sdk, peers=sdk_peers, notes=["without starting Python"]),
+        _figure(ground, "airdock", peer="airflow", budget=BUDGET_MS),
+        _figure(ground, "airdock.sdk", peer="airflow.sdk", budget=None),
     ]
 
 
-def _importing(module: str) -> Contestant:
+def _figure(ground: Ground, module: str, *, peer: str, budget: float | None) -> Figure:
+    peers = {f"import {peer}": lambda: _peer(ground, peer)}
+    ours, measured = contest(_importing(ground, module), peers, rounds=ground.rounds(25, 5))
+    notes = ["measured inside: without the start of Python"]
+    return Figure(title=f"import {module}", unit="ms", ours=ours, budget=budget, peers=measured, notes=notes)
+
+
+def _importing(ground: Ground, module: str) -> Contestant:
     program = f"from time import perf_counter as now; began = now(); import {module}; print((now() - began) * 1000)"
-    return lambda: float(run([sys.executable, "-c", program]))
+    return lambda: float(run([sys.executable, "-c", program], env=ground.env))
 
 
-def _peer(module: str) -> Contestant:
+def _peer(ground: Ground, module: str) -> Contestant:
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise SkippedError("not installed")
-    return _importing(module)
+    return _importing(ground, module)
