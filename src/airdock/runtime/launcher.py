@@ -112,7 +112,7 @@ class Launcher:
             }
             self._folder.mkdir(parents=True, exist_ok=True)
             with theirs:
-                self._pid = start_process("airdock.runtime.server:serve", arguments, [theirs.fileno()])
+                self._pid = start_process("airdock.runtime.begin:serve", arguments, [theirs.fileno()])
             self._control = own
 
     def stop(self) -> None:
