@@ -6,6 +6,7 @@ its owner, whatever kills that, and its containers with it. `run` and `call` may
 """
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -30,6 +31,7 @@ from airdock.runtime.wire import FrameReader, dump_error, load_error, pack, rece
 __all__ = ["Bundle", "Container", "Ended", "Launcher"]
 
 _DIED: Final = "the launcher died while it was starting"
+_GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,8 @@ class Ended:
 
 class Launcher:
     """Starts on `start` or when first needed; `stop` kills what still runs, `join` waits until nothing is left of it.
+
+    One that was killed takes its containers with it; the next request starts another.
 
     `userns="host"` gives up user namespaces, for root only and only where the user says so. Facts of the machine
     (`mapping`, `id_shift`) and its refusals (IsolationError) are known once the launcher is ready; whoever asks first
@@ -186,6 +190,13 @@ class Launcher:
         return explain_refusal(error, self._folder) if isinstance(error, RefusedError) else error
 
     def _open_session(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
+        """Begin a request; where the launcher was killed, with another one."""
+        session = self._try_session(message, descriptors) or self._try_session(message, descriptors)
+        if session is None:
+            raise ContainerError("the launcher has died", where=f"process {self._pid}")
+        return session
+
+    def _try_session(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket | None:
         self._facts()
         control = self._control
         if control is None:
@@ -197,8 +208,22 @@ class Launcher:
             own.sendall(pack(message))
         except OSError as error:
             own.close()
-            raise ContainerError("the launcher has died", where=f"process {self._pid}") from error
+            if error.errno not in _GONE:
+                raise ContainerError(f"the launcher can't be asked: {error.strerror}") from error
+            self._bury(control)
+            return None
         return own
+
+    def _bury(self, control: socket.socket) -> None:
+        """Forget a launcher that died, unless another thread did. Its containers are dead by then, or dying."""
+        with self._lock:
+            if self._control is not control:
+                return
+            self._control, self._ready = None, None
+            control.close()
+            pid, self._pid = self._pid, 0
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
     def _facts(self) -> dict[str, Any]:
         """What the launcher found out when it started; waits for it the first time."""
@@ -279,7 +304,8 @@ class Container:
                 self._session.shutdown(socket.SHUT_RDWR)
             self.state = self.state.ended_with(self._ended.exit_code)
             if os.path.isdir(self.state.folder):
-                save_state(self.state)
+                with contextlib.suppress(OSError):  # on a full disk its record says "dead", as it does of the killed
+                    save_state(self.state)
         elif message is not None:
             raise load_error(message["error"])
         elif self._reader.closed:

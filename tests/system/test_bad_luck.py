@@ -1,0 +1,176 @@
+"""What goes wrong on real machines: killed processes, full disks, broken files, tasks that behave badly.
+
+Each time there is one clear message or the run goes on, and nothing is left behind.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAP = """
+from airdock.sdk import DAG, task
+
+with DAG("nap", schedule=None):
+    @task
+    def nap():
+        import os, time
+        path = os.path.join(os.environ["AIRDOCK_WORKSPACE"], "began")
+        if not os.path.exists(path):
+            open(path, "w").close()
+            time.sleep(60)
+        return "rested"
+    nap()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder for DAG files that everybody can enter."""
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "dag.py"
+    file.write_text(text)
+    return file
+
+
+def begin(account: Any, home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A command that goes on by itself; what it says is on stdout."""
+    return subprocess.Popen(
+        [*account.become, account.python, "-m", "airdock", *arguments],
+        env={**account.environment, "AIRDOCK_HOME": str(home)},
+        cwd=account.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(look: Callable[[], Any]) -> Any:
+    """What `look` gives, once that is something."""
+    for _ in range(600):
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_killed_launcher_is_replaced_and_its_tasks_run_again(
+    account: Any, place: Path, unchanged_machine: Callable[[], None]
+) -> None:
+    home = account.home / "launcher-killed"
+    running = begin(account, home, "run", str(write(place, NAP)))
+    try:
+        wait_for(lambda: list((home / "workspaces").glob("*/*/began")))
+        (launcher,) = children(running.pid)
+        os.kill(launcher, signal.SIGKILL)
+        said, _ = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 0, said
+    assert "success (try 2)" in said
+    assert [list((home / "run" / name).iterdir()) for name in ("containers", "tries", "outcomes", "loads")] == [[]] * 4
+    unchanged_machine()
+
+
+FILL = """
+from airdock.sdk import DAG, task
+
+with DAG("fill", schedule=None):
+    @task
+    def fills():
+        import os
+        with open(os.path.join(os.environ["AIRDOCK_WORKSPACE"], "big"), "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 100_000)
+
+    @task(trigger_rule="all_done")
+    def says(_):
+        print("done")
+    says(fills())
+"""
+
+
+@pytest.fixture
+def small_disk(root_account: Any, tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a disk to be filled needs mount: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_a_run_at_once_and_with_room_it_goes_on(
+    root_account: Any, place: Path, small_disk: Path, unchanged_machine: Callable[[], None]
+) -> None:
+    home = small_disk / "home"
+    file = write(place, FILL)
+    ended = root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}, timeout_s=60)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "error: the metadata database refused: database or disk is full" in ended.stderr
+    assert "do: make room there" in ended.stderr
+    unchanged_machine()
+    (workspace,) = home.glob("workspaces/*/*")
+    (workspace / "big").unlink()
+    file.write_text(FILL.replace("while True:", "for _ in range(3):"))
+    resumed = root_account.airdock("run", str(file), "--resume", workspace.name, env={"AIRDOCK_HOME": str(home)})
+    assert "Traceback" not in resumed.stdout + resumed.stderr
+    listed = root_account.airdock("runs", "list", "--json", env={"AIRDOCK_HOME": str(home)})
+    assert json.loads(listed.stdout)[0]["state"] in {"success", "failed"}, resumed.stdout + resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("airdock.db", "not a database, " * 1000, "error: the metadata database refused: file is not a database"),
+        ("images/index.json", '{"manifests"', "error: expected index.json to be JSON"),
+    ],
+)
+def test_a_broken_file_is_named_and_can_be_moved_away(
+    root_account: Any, place: Path, name: str, content: str, said: str
+) -> None:
+    home = place / "home"
+    file = write(place, NAP.replace("sleep(60)", "sleep(0)"))
+    assert root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}).returncode == 0
+    (home / name).write_text(content)
+    for beside in home.glob(f"{name}-*"):
+        beside.unlink()
+    broken = root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)})
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert broken.stderr.startswith(said)
+    assert f"where: {home / name}" in broken.stderr
+    assert "do: move it away" in broken.stderr
+    (home / name).unlink()
+    mended = root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)})
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+
+
+def test_a_home_that_cannot_be_written_is_named(root_account: Any, place: Path, small_disk: Path) -> None:
+    home = small_disk / "home"
+    home.mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for arguments in (["run", str(write(place, NAP))], ["container", "run", "--rm", "host", "true"]):
+        ended = root_account.airdock(*arguments, env={"AIRDOCK_HOME": str(home)})
+        assert ended.returncode in {1, 125}
+        assert ended.stderr.startswith(f"error: Read-only file system\n  where: {home}")
+        assert "AIRDOCK_HOME" in ended.stderr
