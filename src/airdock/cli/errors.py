@@ -1,5 +1,6 @@
 """What a person sees when something goes wrong: the message, where it happened, what to do, and the exit code."""
 
+import errno
 import os
 import sys
 import traceback
@@ -10,7 +11,17 @@ from click.exceptions import NoArgsIsHelpError
 
 from airdock.errors import AirdockError, StepFailedError
 
-__all__ = ["FAULT", "INTERRUPTED", "PIPE_CLOSED", "render_error", "render_fault", "render_usage", "tell", "tell_before"]
+__all__ = [
+    "FAULT",
+    "INTERRUPTED",
+    "PIPE_CLOSED",
+    "render_error",
+    "render_fault",
+    "render_machine",
+    "render_usage",
+    "tell",
+    "tell_before",
+]
 
 FAULT: Final = 70
 """EX_SOFTWARE of sysexits.h: a mistake in Airdock, not in what was asked."""
@@ -18,6 +29,22 @@ INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 
 _OUTPUT_LINES: Final = 20
+_ROOM: Final = "make room there, or keep Airdock's files elsewhere (AIRDOCK_HOME)"
+_ACCESS: Final = "let this account write there, or keep Airdock's files elsewhere (AIRDOCK_HOME)"
+_MACHINE: Final = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.EROFS: _ACCESS,
+    errno.EIO: "look at the disk: dmesg says more",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "allow more open files (sysctl fs.file-max)",
+    errno.EAGAIN: "allow more processes (ulimit -u), or run fewer tasks at once (core.parallelism)",
+    errno.ENOMEM: "run fewer tasks at once (core.parallelism)",
+    errno.ENOTDIR: "expected a folder there (AIRDOCK_HOME)",
+    errno.EEXIST: "expected a folder there (AIRDOCK_HOME)",
+}
 
 
 def render_error(error: AirdockError) -> str:
@@ -39,6 +66,15 @@ def render_usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     advice = f"\n  do: {context.command_path} --help" if context else ""
     return f"error: {_hang(error.format_message(), ' ' * 7)}{advice}"
+
+
+def render_machine(error: OSError) -> str | None:
+    """What the machine refused, where that is nobody's mistake but has to be mended; None for any other error."""
+    advice = _MACHINE.get(error.errno or 0)
+    if advice is None:
+        return None
+    where = f"\n  where: {error.filename}" if error.filename else ""
+    return f"error: {error.strerror}{where}\n  do: {advice}"
 
 
 def render_fault(error: BaseException) -> str:

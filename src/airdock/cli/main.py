@@ -10,7 +10,16 @@ from typing import Any, Final, NoReturn
 import click
 
 from airdock import __version__
-from airdock.cli.errors import FAULT, INTERRUPTED, PIPE_CLOSED, render_error, render_fault, render_usage, tell
+from airdock.cli.errors import (
+    FAULT,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    render_error,
+    render_fault,
+    render_machine,
+    render_usage,
+    tell,
+)
 from airdock.cli.lazy import LazyGroup
 from airdock.cli.session import Session
 from airdock.errors import AirdockError
@@ -104,8 +113,9 @@ def _run(argv: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_CLOSED
     except Exception as error:
-        tell(render_fault(error), color=session.color)
-        return session.failure_code or FAULT
+        machine = render_machine(error) if isinstance(error, OSError) and not os.environ.get("AIRDOCK_DEBUG") else None
+        tell(machine or render_fault(error), color=session.color)
+        return session.failure_code or (1 if machine else FAULT)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

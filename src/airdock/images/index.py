@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from airdock.errors import InvalidReferenceError
+from airdock.errors import ImageError, InvalidReferenceError
 from airdock.files import save_bytes, save_json
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
@@ -42,7 +42,12 @@ class Names:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return ()
-        return Index.from_json(load_object(content, "index.json"), where=str(self._path)).manifests
+        try:
+            return Index.from_json(load_object(content, "index.json"), where=str(self._path)).manifests
+        except ImageError as error:
+            error.where = str(self._path)
+            error.hint = error.hint or "move it away: the names of images are lost with it, and images are built anew"
+            raise
 
     def add(self, descriptor: Descriptor) -> None:
         """Keep an image without a name, unless it's there under any name or none."""

@@ -46,11 +46,15 @@ def _name(text: str) -> str:
 
 
 class LogFile:
-    """A log that is written to. Whoever opened it closes it; after that, what is written is dropped."""
+    """A log that is written to. Whoever opened it closes it; after that, what is written is dropped.
+
+    What can't be written, on a full disk, is dropped too: `lacking` says why, and whoever prints goes on.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
+        self.lacking = ""
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, lines: list[bytes]) -> None:
@@ -59,8 +63,11 @@ class LogFile:
             return
         stamp = _stamp(self._clock.now())
         data = memoryview(b"".join([stamp + line + b"\n" for line in lines]))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            self.lacking = error.strerror or str(error)
 
     def note(self, text: str) -> None:
         """Append what Airdock itself has to say about the try."""

@@ -249,9 +249,14 @@ class Supervisor:
         if attempt.log is not None:
             if isinstance(ending, Failed | Lost) and attempt.seen.result is not ending:
                 attempt.log.note(ending.reason)
+            if attempt.log.lacking:
+                _log.warning("the log of %s is not whole: %s", attempt.key.task.label, attempt.log.lacking)
             attempt.log.close()
         attempt.close()
-        self._spool.put(attempt.key, outcome)
+        try:
+            self._spool.put(attempt.key, outcome)
+        except OSError as error:  # it is told all the same; only if we were killed right now, it would be lost
+            _log.warning("the outcome of %s could not be kept: %s", attempt.key.task.label, error)
         with self._changed:
             del self._attempts[attempt.key]
             self._changed.notify_all()

@@ -107,10 +107,10 @@ def save_state(state: ContainerState) -> None:
 
 
 def load_state(folder: str | Path) -> ContainerState | None:
-    """The record in a container's folder; None where there is none."""
+    """The record in a container's folder; None where there is none that can be read."""
     try:
         return ContainerState.from_dict(json.loads(Path(folder, FILE_NAME).read_bytes()))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None
 
 

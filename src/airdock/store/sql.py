@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -25,6 +25,18 @@ from airdock.store.sql_commit import commit
 from airdock.store.sqlite import WRITE, open_sqlite
 
 __all__ = ["SqlStore"]
+
+
+_ANEW: Final = "move it away to begin anew; past runs are lost with it"
+_ADVICE: Final = {
+    "is full": "make room there; then --resume finishes the run",
+    "disk I/O error": "make room there, or look at the disk; then --resume finishes the run",
+    "not a database": _ANEW,
+    "malformed": _ANEW,
+    "readonly": "let this account write there, or set another AIRDOCK_HOME",
+    "unable to open": "let this account write there, or set another AIRDOCK_HOME",
+}
+"""What to do, by what SQLite says: sqlite3_errstr."""
 
 
 class SqlStore(Store):
@@ -75,7 +87,8 @@ class SqlStore(Store):
             yield
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error)
-            raise StoreError(f"the metadata database refused: {reason}", where=str(self._path)) from error
+            hint = next((advice for words, advice in _ADVICE.items() if words in reason), "")
+            raise StoreError(f"the metadata database refused: {reason}", where=str(self._path), hint=hint) from error
 
     def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
         row = {"digest": digest, "dag_id": dag_id, "body": rows.dump(dict(body))}

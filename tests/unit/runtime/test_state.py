@@ -69,3 +69,11 @@ def test_who_died_unheard_is_dead(tmp_path: Path) -> None:
     assert state.current_status == "dead"
     ended = state.ended_with(3)
     assert (ended.current_status, ended.exit_code) == ("exited", 3)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"id": "a"}', "3", '{"id": "a", "folder": "b", "command": 4}'])
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/state.json").write_text(content)
+    assert load_state(tmp_path / "a") is None
+    assert list_containers(tmp_path) == []
