@@ -170,8 +170,15 @@ def make_place(path: Path, *, home: Path, own: Path, empty: Path) -> tuple[Mount
     seen = Mount(source=str(folder), target=str(folder))
     if own.resolve().is_relative_to(folder.resolve()):
         inside = folder / own.resolve().relative_to(folder.resolve())
-        return seen, Mount(source=str(empty), target=str(inside))
+        return seen, Mount(source=str(empty), target=str(_shown(inside, folder)))
     return (seen,)
+
+
+def _shown(path: Path, folder: Path) -> Path:
+    """The part of `path` that is there also where `folder` is bound without what is mounted below it."""
+    below = [path, *path.parents]
+    between = reversed(below[: below.index(folder)])
+    return next((part for part in between if part.is_mount()), path)
 
 
 def load_dag_file(
