@@ -8,21 +8,21 @@ time the first container's process moves, nobody waits any more.
 import os
 from typing import Any, NoReturn
 
-__all__ = ["serve"]
+__all__ = ["move", "serve"]
 
 
 def serve(descriptors: list[int], **arguments: Any) -> NoReturn:
     """Become the launcher: `server.serve`."""
     moving = os.fork()
     if moving == 0:
-        _move()
+        move()
     from airdock.runtime import server  # beside the move, which is why it's here
 
     os.waitpid(moving, 0)
     server.serve(descriptors, **arguments)
 
 
-def _move(proc: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> NoReturn:
+def move(proc: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> NoReturn:
     """Move this process into its own cgroup, of whichever hierarchy allows it, and end."""
     try:
         with open(proc) as file:
