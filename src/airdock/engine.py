@@ -156,6 +156,7 @@ class Engine:
         """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
         from airdock.builder.build import build  # running containers goes without the builder
 
+        self.images.sweep()
         return build(
             request,
             store=self.images,

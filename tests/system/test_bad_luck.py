@@ -87,6 +87,35 @@ def test_a_killed_launcher_is_replaced_and_its_tasks_run_again(
     unchanged_machine()
 
 
+DOCKERFILE = """\
+FROM host
+RUN head -c 8000000 /dev/urandom > /one
+COPY . /context
+RUN head -c 8000000 /dev/urandom > /two; sleep 0.2
+"""
+
+
+def test_a_build_that_is_killed_at_any_time_leaves_nothing_half(
+    account: Any, place: Path, unchanged_machine: Callable[[], None]
+) -> None:
+    home = account.home / "build-killed"
+    (place / "Dockerfile").write_text(DOCKERFILE)
+    (place / "data").write_bytes(os.urandom(8_000_000))
+    for delay_s in (0.3, 0.5, 0.7, 0.9, 1.1, 1.3):
+        building = begin(account, home, "image", "build", "-t", "built", str(place))
+        time.sleep(delay_s)
+        building.kill()
+        building.communicate()
+    built = account.airdock("image", "build", "-t", "built", str(place), env={"AIRDOCK_HOME": str(home)})
+    assert built.returncode == 0, built.stdout + built.stderr
+    command = ["container", "run", "--rm", "built", "sh", "-c", "wc -c < /one; wc -c < /two; wc -c < /context/data"]
+    ran = account.airdock(*command, env={"AIRDOCK_HOME": str(home)})
+    assert ran.stdout.split() == ["8000000"] * 3, ran.stdout + ran.stderr
+    assert list((home / "run/containers").iterdir()) == []
+    assert list(home.rglob(".tmp-*")) == []
+    unchanged_machine()
+
+
 FILL = """
 from airdock.sdk import DAG, task
 

@@ -190,6 +190,10 @@ class ImageStore:
         self._garbage.sweep()
         return [f"Deleted: {digest}" for digest in gone]
 
+    def sweep(self) -> None:
+        """Remove what processes that were killed had half written or half removed; others may do so meanwhile."""
+        self._garbage.sweep()
+
     # layers
 
     def layer_path(self, diff_id: Digest) -> Path:
