@@ -71,8 +71,8 @@ def shell(script, **more):
 
 def python(source, *args, **more):
     payload = {"mode": "bare", "dag_id": "dag", "task_id": "task", "source": source, "function": "task",
-               "args": list(args), "kwargs": {}, "do_xcom_push": True, "multiple_outputs": False, "file": "/dags/dag.py",
-               "execution_timeout_s": None}
+               "args": list(args), "kwargs": {}, "do_xcom_push": True, "multiple_outputs": False,
+               "file": "/dags/dag.py", "execution_timeout_s": None}
     return workload(payload=payload, **more)
 
 def begin(work):
