@@ -75,7 +75,10 @@ class ContainerLoad:
         return INSIDE
 
     def clear(self, output: Path) -> None:
-        self._engine.launcher.remove(output)
+        try:
+            self._engine.launcher.remove(output)
+        except AirdockError:  # where no launcher can be had, nobody has written there
+            shutil.rmtree(output, ignore_errors=True)
 
     def __call__(
         self,

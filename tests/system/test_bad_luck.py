@@ -203,3 +203,76 @@ def test_a_home_that_cannot_be_written_is_named(root_account: Any, place: Path, 
         assert ended.returncode in {1, 125}
         assert ended.stderr.startswith(f"error: Read-only file system\n  where: {home}")
         assert "AIRDOCK_HOME" in ended.stderr
+
+
+FORBIDDEN = """
+import os, sys
+from airdock.runtime.seccomp import ARCHES, install
+from airdock.runtime.seccomp_bpf import ALLOW, EPERM, compile_arch, compile_filter, refuse
+from airdock.runtime.seccomp_numbers import load_numbers
+
+names = ["unshare", "setns", "mount", "umount2", "pivot_root", "fsopen", "fsmount", "open_tree", "move_mount"]
+parts = {}
+for table, audit in ARCHES[os.uname().machine].items():
+    answers = {number: ALLOW for number in load_numbers(table).values()}
+    answers |= {load_numbers(table)[name]: refuse(EPERM) for name in names}
+    parts[audit] = compile_arch(answers)
+install(compile_filter(parts))
+os.execv(sys.executable, [sys.executable, "-m", "airdock", *sys.argv[1:]])
+"""
+"""Airdock in a container that forbids namespaces, as Docker's do."""
+
+PLAIN = """
+import os, time
+from airdock.operators.bash import BashOperator
+from airdock.sdk import DAG, task
+
+if os.fork() == 0:
+    time.sleep(1000)
+with DAG("plain", schedule=None):
+    @task(requirements=["six==1.16.0"])
+    def needs():
+        import six
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(1000)
+        return six.__version__
+    needs() >> BashOperator(task_id="leaves", bash_command="(setsid sleep 1000 >&- 2>&- &); echo left")
+"""
+
+
+def test_where_namespaces_are_forbidden_the_switch_is_named_and_plain_processes_work(account: Any, place: Path) -> None:
+    home = account.home / "forbidden"
+    file = write(place, PLAIN)
+
+    def airdock(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = account.run(
+            account.python, "-c", FORBIDDEN, *arguments, env={"AIRDOCK_HOME": str(home)}
+        )
+        return done
+
+    for arguments in (["run", str(file)], ["container", "run", "--rm", "host", "true"], ["image", "build", str(place)]):
+        (place / "Dockerfile").write_text("FROM host\nRUN true\n")
+        refused = airdock(*arguments)
+        assert refused.returncode == 125, refused.stdout + refused.stderr
+        assert "seccomp filter, as of a container around us" in refused.stderr
+        assert "isolation = 'process'" in refused.stderr
+    assert [list(home.glob(f"run/{name}/*")) for name in ("containers", "loads")] == [[], []]
+    before = sleepers()
+    ran = airdock("run", "--isolation", "process", str(file))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "isolation: process. Tasks ran as plain processes of this account, because you said so" in ran.stdout
+    assert sleepers() <= before
+
+
+def sleepers() -> set[str]:
+    """Processes that tests leave behind: what sleeps for a thousand seconds, or was forked from it."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            text = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if b"airdock.dag.load" in text or b"runner.pyz" in text or text == b"sleep\x001000\0":
+            found.add(entry.name)
+    return found

@@ -20,7 +20,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any, Final, Self
 
-from airdock.errors import ContainerError
+from airdock.errors import AirdockError, ContainerError
 from airdock.model.usage import Usage
 from airdock.runtime.kill import kill_container
 from airdock.runtime.offspring import start_process
@@ -80,6 +80,7 @@ class Launcher:
         self._control: socket.socket | None = None
         self._pid = 0
         self._ready: dict[str, Any] | None = None
+        self._refusal: Exception | None = None
         self._stopped = False
 
     @property
@@ -108,6 +109,7 @@ class Launcher:
             if self._control is not None:
                 return
             self._stopped = False
+            self._refusal = None
             own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             arguments = {
                 "owner": os.getpid(),
@@ -232,10 +234,19 @@ class Launcher:
                 self.start()
             with self._lock:
                 if self._ready is None and self._control is not None:
-                    self._ready = self._read_ready(self._control)
+                    self._ready = self._hear(self._control)
         if self._ready is None:
             raise ContainerError("the launcher was stopped")
         return self._ready
+
+    def _hear(self, control: socket.socket) -> dict[str, Any]:
+        """The launcher's first word; a refusal is said once by it, and to everybody who asks by us."""
+        if self._refusal is None:
+            try:
+                return self._read_ready(control)
+            except (AirdockError, OSError) as error:
+                self._refusal = error
+        raise self._refusal
 
     def _read_ready(self, control: socket.socket) -> dict[str, Any]:
         data, _ = receive_descriptors(control, 1 << 18)
