@@ -13,6 +13,7 @@ has, with short names, because the options of an overlay must fit into one page:
 
 import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -128,7 +129,14 @@ class Mounts:
                     where=source,
                     hint="bind it read-only, or a folder on ext4, xfs, btrfs or (Linux 6.3) tmpfs",
                 ) from error
-            # What everybody may read can still be read; owners show as nobody.
+            if not _is_for_everybody(source):
+                raise ContainerError(
+                    f"can't bind {source}: its filesystem, or one mounted below it, can't map ids, and so only what "
+                    "everybody may read can be read inside",
+                    where=source,
+                    hint=f"chmod a+rX {source}, or put it on ext4, xfs, btrfs or (Linux 6.3) tmpfs",
+                ) from error
+            # Owners show as nobody.
             self._calls.mount_setattr(tree, attributes, recursive=True)
 
     def _layer(self, path: str) -> str:
@@ -211,6 +219,12 @@ class Mounts:
             return self._calls.open_tree("root")
         finally:
             self._calls.umount("root")
+
+
+def _is_for_everybody(path: str) -> bool:
+    mode = os.stat(path).st_mode
+    wanted = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
+    return mode & wanted == wanted
 
 
 def is_below(path: str, folder: str) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +177,15 @@ def test_where_mounts_cannot_be_parted_the_bind_has_them() -> None:
     recorder = Recorder(failures={"open_tree": refuse_parting})
     Mounts(recorder, folder="/srv/home/run/mounts", shifted=-1, trusted=False).open_bind("/srv/home", read_only=True)
     assert recorder.names().count("open_tree") == 2
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o754])
+def test_what_not_everybody_may_read_is_refused_where_ids_cannot_be_mapped(tmp_path: Path, mode: int) -> None:
+    """Inside, its owner shows as nobody: it would look empty, for no reason that anybody could see there."""
+    tmp_path.chmod(mode)
+    mounts = Mounts(Recorder(failures={"mount_setattr": refuse_mapping}), folder="/x", shifted=7, trusted=True)
+    with pytest.raises(ContainerError, match="only what everybody may read") as caught:
+        mounts.open_bind(str(tmp_path), read_only=True)
+    assert "chmod a+rX" in caught.value.hint
+    tmp_path.chmod(0o755)
+    mounts.open_bind(str(tmp_path), read_only=True)
