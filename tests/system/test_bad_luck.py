@@ -276,3 +276,98 @@ def sleepers() -> set[str]:
         if b"airdock.dag.load" in text or b"runner.pyz" in text or text == b"sleep\x001000\0":
             found.add(entry.name)
     return found
+
+
+MISCHIEF = """
+import os, signal, sys, time
+from airdock.operators.bash import BashOperator
+from airdock.sdk import DAG, task
+
+with DAG("mischief", schedule=None, default_args={"retries": 0}):
+    BashOperator(task_id="binary", bash_command="head -c 1000000 /dev/urandom")
+    BashOperator(task_id="one_line", bash_command="head -c 20000000 /dev/zero | tr '\\\\0' x; echo; echo end")
+    BashOperator(task_id="kills_its_parent", bash_command="kill -9 $PPID; sleep 5")
+    BashOperator(task_id="kills_pid_1", bash_command="kill -9 1; echo alive")
+
+    @task
+    def closes_everything():
+        os.closerange(0, 100)
+        return 1
+    closes_everything()
+
+    @task
+    def becomes_another():
+        os.execvp("echo", ["echo", "hi"])
+    becomes_another()
+
+    @task
+    def leaves_a_daemon():
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(1000)
+        return 1
+    leaves_a_daemon()
+
+    @task
+    def returns_much():
+        return "x" * 60_000_000
+    returns_much()
+
+    @task
+    def returns_too_much():
+        return "x" * 70_000_000
+    returns_too_much()
+
+    @task
+    def talks_nonsense():
+        for descriptor in range(3, 20):
+            try:
+                os.write(descriptor, b"\\xff" * 100)
+            except OSError:
+                pass
+        return 1
+    talks_nonsense()
+
+    @task
+    def half_a_character():
+        raise ValueError("\\udcff")
+    half_a_character()
+
+    @task
+    def cannot_be_said():
+        class SilentError(Exception):
+            def __str__(self):
+                raise RuntimeError
+        raise SilentError
+    cannot_be_said()
+"""
+
+ENDS = {
+    "binary": "success",
+    "one_line": "success",
+    "kills_its_parent": "failed: killed by SIGKILL before it reported a result",
+    "kills_pid_1": "success",
+    "closes_everything": "failed: exited with code 120 before it reported a result",
+    "becomes_another": "failed: exited with code 0 before it reported a result",
+    "leaves_a_daemon": "success",
+    "returns_much": "success",
+    "returns_too_much": "failed: expected a value of at most 67108864 bytes as JSON, found 70000073",
+    "talks_nonsense": "failed: the runner broke the channel's contract",
+    "half_a_character": "failed: ValueError: ?",
+    "cannot_be_said": "failed: cannot_be_said.<locals>.SilentError: (and RuntimeError",
+}
+
+
+@pytest.mark.parametrize("kind", ["root_account", "plain_account"])
+def test_whatever_a_task_does_the_others_go_on_and_it_is_said(
+    kind: str, place: Path, request: pytest.FixtureRequest, unchanged_machine: Callable[[], None]
+) -> None:
+    account = request.getfixturevalue(kind)
+    home = account.home / "mischief"
+    ran = account.airdock("run", "--json", str(write(place, MISCHIEF)), env={"AIRDOCK_HOME": str(home)})
+    assert ran.returncode == 1, ran.stderr
+    summary = json.loads(ran.stdout.splitlines()[-1])
+    ends = {each["task_id"]: f"{each['state']}: {each['reason']}" for each in summary["tasks"]}
+    assert {name: end[: len(ENDS[name])] for name, end in ends.items()} == ENDS
+    assert [list((home / "run" / name).iterdir()) for name in ("containers", "tries", "outcomes", "loads")] == [[]] * 4
+    unchanged_machine()

@@ -103,6 +103,12 @@ class Garbage:
         self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
         return gone
 
+    def tidy(self) -> None:
+        """Remove names and records that are half written: they are written under the lock that is held now."""
+        for folder in (self._layers.parent, self._layers.parent / "diffs"):
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
+
     def sweep(self) -> None:
         """Remove trees that were set aside and what writers left that died; others may sweep at the same time."""
         for tree in sorted(self._layers.glob(f"*/{TEMPORARY_PREFIX}*")):
@@ -114,13 +120,8 @@ class Garbage:
         return Needs(self._blobs.all(), self._diffs.all() | unpacked)
 
     def _drop(self, spare: Needs) -> None:
-        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees.
-
-        Names and records are written under the lock that is held now: what is half written there has no writer left.
-        """
-        for folder in (self._layers.parent, self._layers.parent / "diffs"):
-            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                leftover.unlink(missing_ok=True)
+        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees."""
+        self.tidy()
         for digest in spare.blobs:
             self._blobs.remove(digest)
         for diff_id in spare.diff_ids:

@@ -192,6 +192,8 @@ class ImageStore:
 
     def sweep(self) -> None:
         """Remove what processes that were killed had half written or half removed; others may do so meanwhile."""
+        with self._locked():
+            self._garbage.tidy()
         self._garbage.sweep()
 
     # layers
