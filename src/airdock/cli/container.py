@@ -14,7 +14,7 @@ import click
 from airdock.cli.attend import Signals, attend, open_terminal
 from airdock.cli.errors import render_error, tell, tell_before
 from airdock.cli.names import complete_containers, complete_images
-from airdock.cli.parameters import load_env_file, to_env, to_mount, to_size
+from airdock.cli.parameters import load_env_file, to_env, to_mount, to_name, to_size
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.tables import fit
 from airdock.cli.template import render_rows
@@ -92,7 +92,7 @@ def container() -> None:
 @click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Most processors, such as 1.5.")
 @click.option("--pids-limit", type=click.IntRange(min=1), metavar="N", help="Most processes.")
-@click.option("--name", default="", help="A name for ps, exec and rm.")
+@click.option("--name", default="", metavar="NAME", type=to_name, help="A name for ps, exec and rm.")
 @click.option("-h", "--hostname", default="", metavar="NAME", help="What it calls itself.")
 @click.option("--read-only", is_flag=True, help="Let it write only to volumes.")
 @pass_session

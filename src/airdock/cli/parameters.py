@@ -1,15 +1,20 @@
 """Values of flags, read as Docker reads them; each raises click.BadParameter, which click completes with the flag."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import click
 
 from airdock.cli.units import parse_size
 from airdock.model.mount import Mount
 
-__all__ = ["load_env_file", "parse_env", "to_env", "to_mount", "to_size"]
+__all__ = ["load_env_file", "parse_env", "to_env", "to_mount", "to_name", "to_size"]
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_SHOWN: Final = 40
 
 
 def to_size(text: str) -> int:
@@ -32,6 +37,14 @@ def to_mount(text: str) -> Mount:
     if not path.exists():
         raise click.BadParameter(f"expected a file or folder at {path}, found nothing.")
     return Mount(source=str(path.resolve()), target=os.path.normpath(target), read_only=mode == "ro")
+
+
+def to_name(text: str) -> str:
+    """A container's name, with the characters and the length that Docker and host names allow."""
+    if text and not _NAME.fullmatch(text):
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise click.BadParameter(f"expected letters, digits, '_', '.' and '-', at most 128, got {shown!r}.")
+    return text
 
 
 def parse_env(items: Iterable[str]) -> dict[str, str]:

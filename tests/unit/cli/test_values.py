@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from airdock.cli.parameters import load_env_file, parse_env, to_mount
+from airdock.cli.parameters import load_env_file, parse_env, to_mount, to_name
 from airdock.cli.run import parse_target
 from airdock.cli.tables import Column, fit, render_table, width
 from airdock.cli.template import render_rows
@@ -77,3 +77,14 @@ def test_a_dag_is_chosen_behind_a_colon(tmp_path: Path) -> None:
     odd = tmp_path / "odd:name"
     odd.mkdir()
     assert parse_target(str(odd)) == (odd, None)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/", "a b", "a\nb", "-x", ".x", "größe", "x" * 129])
+def test_a_containers_name_is_plain(name: str) -> None:
+    with pytest.raises(click.BadParameter, match="expected letters"):
+        to_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "web", "a.b-c_1", "0", "x" * 128])
+def test_plain_names_are_taken_as_they_are(name: str) -> None:
+    assert to_name(name) == name
