@@ -258,23 +258,21 @@ def test_where_namespaces_are_forbidden_the_switch_is_named_and_plain_processes_
         assert "seccomp filter, as of a container around us" in refused.stderr
         assert "isolation = 'process'" in refused.stderr
     assert [list(home.glob(f"run/{name}/*")) for name in ("containers", "loads")] == [[], []]
-    before = sleepers()
     ran = airdock("run", "--isolation", "process", str(file))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "isolation: process. Tasks ran as plain processes of this account, because you said so" in ran.stdout
-    assert sleepers() <= before
+    assert processes_of(home) == []
 
 
-def sleepers() -> set[str]:
-    """Processes that tests leave behind: what sleeps for a thousand seconds, or was forked from it."""
-    found = set()
+def processes_of(home: Path) -> list[str]:
+    """What still runs with this AIRDOCK_HOME in its environment."""
+    found = []
     for entry in Path("/proc").iterdir():
         try:
-            text = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            if f"AIRDOCK_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_text())
         except OSError:
             continue
-        if b"airdock.dag.load" in text or b"runner.pyz" in text or text == b"sleep\x001000\0":
-            found.add(entry.name)
     return found
 
 
