@@ -7,7 +7,6 @@ from being removed for as long as this process lives, since its containers live 
 
 import fcntl
 import json
-import logging
 import os
 import selectors
 import threading
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from airdock.runtime.exec import Execution
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
-
-_log = logging.getLogger(__name__)
 
 HOST: Final = "host"
 """What the image is called that is made of this machine's own folders."""
@@ -277,7 +274,9 @@ class Engine:
         try:
             self.launcher.remove(folder)
         except AirdockError as error:  # it must not keep everything else from running
-            _log.warning("what is left of a container could not be removed: %s", error.message)
+            import logging  # costs every command more than a millisecond
+
+            logging.getLogger(__name__).warning("what is left of a container could not be removed: %s", error.message)
 
     def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""

@@ -18,8 +18,7 @@ def serve(descriptors: list[int], **arguments: Any) -> NoReturn:
         move()
     from airdock.runtime import server  # beside the move, which is why it's here
 
-    os.waitpid(moving, 0)
-    server.serve(descriptors, **arguments)
+    server.serve(descriptors, child=moving, **arguments)
 
 
 def move(proc: str = "/proc/self/cgroup", mounts: str = "/sys/fs/cgroup") -> NoReturn:

@@ -34,8 +34,11 @@ _IDLE_S: Final = 0.005
 """Longer than a short container lives: the next one, on its way into a cgroup, holds up the removal of this one's."""
 
 
-def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> NoReturn:
-    """Be the launcher of process `owner` until it ends or closes the control socket; never returns."""
+def serve(descriptors: list[int], *, owner: int, folder: str, userns: str, child: int = 0) -> NoReturn:
+    """Be the launcher of process `owner` until it ends or closes the control socket; never returns.
+
+    `child` is a process of ours that will end by itself.
+    """
     code = 1
     try:
         (control,) = descriptors
@@ -45,7 +48,7 @@ def serve(descriptors: list[int], *, owner: int, folder: str, userns: str) -> No
         os.umask(0o022)
         set_title("airdock-launcher")
         _quiet_stdin()
-        server = _Server(socket.socket(fileno=control), owner, folder, userns)
+        server = _Server(socket.socket(fileno=control), owner, folder, userns, child)
         server.run()
         code = 0
     except BaseException as error:
@@ -85,13 +88,13 @@ class _Session:
 
 
 class _Server:
-    def __init__(self, control: socket.socket, owner: int, folder: str, userns: str) -> None:
+    def __init__(self, control: socket.socket, owner: int, folder: str, userns: str, child: int) -> None:
         self._control = control
         self._owner = os.pidfd_open(owner)
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._sessions: dict[int, _Session] = {}
-        self._calls: dict[int, int] = {}
+        self._calls: dict[int, int] = {child: child} if child else {}
         self._stopping = False
         self._spare: FirstProcess | None = None
         self._wanted: Mapping[str, Any] | None = None
