@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
@@ -47,7 +48,7 @@ class Ground:
     def __init__(self, *, quick: bool, large: bool) -> None:
         self.quick = quick
         self.large = large
-        self._undo: list[Callable[[], object]] = []
+        self._undo = ExitStack()
 
     def __enter__(self) -> Self:
         # Not /tmp, which is memory on some machines: images lie on disks.
@@ -57,24 +58,26 @@ class Ground:
         # Where Python may not keep bytecode, every start compiles what changed since it last could.
         self.env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self.env["AIRDOCK_HOME"] = str(self.home)
+        self._undo.callback(shutil.rmtree, self.folder)
+        for name in ("images", "cache", "run/containers"):
+            self._undo.callback(self.remove, self.home / name)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for undo in reversed(self._undo):
-            undo()
-        with self.app() as app:
-            # Files of other ids of the account are removed where it has them.
-            for name in ("images", "cache", "run/containers"):
-                if (self.home / name).exists():
-                    app.launcher.call("airdock.images.trees:remove_tree", {"path": str(self.home / name)})
-        shutil.rmtree(self.folder)
+        self._undo.close()
 
     def rounds(self, usual: int, quick: int) -> int:
         return quick if self.quick else usual
 
     def at_end(self, undo: Callable[[], object]) -> None:
         """Have something called before the folder is removed."""
-        self._undo.append(undo)
+        self._undo.callback(undo)
+
+    def remove(self, path: Path) -> None:
+        """Remove a tree that may hold files of other ids of the account."""
+        if path.exists():
+            with self.app() as app:
+                app.launcher.call("airdock.images.trees:remove_tree", {"path": str(path)})
 
     def app(self) -> App:
         return App(load_config(flags={"home": str(self.home)}))

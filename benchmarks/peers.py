@@ -7,8 +7,10 @@ where root has not all capabilities, and what makes the work the same: no networ
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -98,11 +100,16 @@ def _podman_env(ground: Ground) -> dict[str, str]:
 
 
 def _remove_storage(ground: Ground, folder: Path) -> None:
-    """What an ordinary account's podman keeps is mounted and owned in a namespace, which a process of its own holds."""
-    mounts = [folder / "root/overlay", folder / "root/overlay-containers"]
-    script = 'umount --lazy "$@" 2>/dev/null; shift 2; rm -rf "$1/root" "$1/run"'
-    inside = ["podman", "unshare"] if os.geteuid() else []
-    run([*inside, "sh", "-c", script, "remove", *mounts, folder], env=_podman_env(ground))
+    for mount in ("overlay", "overlay-containers"):
+        subprocess.run(["umount", "--lazy", folder / "root" / mount], capture_output=True)
+    # An ordinary account's mounts are in a namespace that a process of podman's holds.
     for held in folder.glob("user/libpod/tmp/pause.pid"):
-        os.kill(int(held.read_text()), signal.SIGKILL)
-    shutil.rmtree(folder)
+        _end(int(held.read_text()))
+    ground.remove(folder)
+
+
+def _end(pid: int) -> None:
+    descriptor = os.pidfd_open(pid)
+    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    select.select([descriptor], [], [])
+    os.close(descriptor)
