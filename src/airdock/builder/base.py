@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airdock.images.image import Image, Layer
-from airdock.model.mount import Mount
+from airdock.model.mount import Mount, StackMount
 from airdock.oci.digest import Digest
 
 __all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]
@@ -23,6 +23,9 @@ class BuildRequest:
     `mounts` are bound into every RUN, `transient_env` (proxies, certificates) is seen by every RUN: neither is recorded
     in the image, and neither is part of a cache key, so nothing in the result may depend on them. `network` is
     "host" or "none", for RUN. `label` is what progress is told under.
+
+    `secrets` are the values that `RUN --mount=type=secret` and downloads may ask for, by id; `ssh` the sockets of agents
+    by id. `allow` are the rights that a Dockerfile may ask for: "security.insecure".
     """
 
     dockerfile: str
@@ -36,6 +39,9 @@ class BuildRequest:
     transient_env: Mapping[str, str] = field(default_factory=dict)
     network: str = "host"
     label: str = ""
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, str] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +52,8 @@ class Command:
     the image, its arguments and the request's `transient_env` give together, as `NAME=value`. `cwd` is absolute.
     `user` is as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`.
     `labels` are the base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files
-    that the command wrote may not be later in the layer.
+    that the command wrote may not be later in the layer. `stacks` are folders of layers seen as one, `tmpfs` empty
+    folders in memory: target, and options as in tmpfs(5). `insecure` is for all rights that a container can be given.
     """
 
     layers: tuple[Digest, ...]
@@ -58,6 +65,9 @@ class Command:
     mounts: tuple[Mount, ...]
     network: str
     source_date_epoch: int | None = None
+    stacks: tuple[StackMount, ...] = ()
+    tmpfs: tuple[tuple[str, str], ...] = ()
+    insecure: bool = False
 
 
 class RunStep(Protocol):

@@ -4,7 +4,18 @@ from dataclasses import dataclass
 
 from airdock.oci.config import ImageConfig
 
-__all__ = ["Action", "CopyFiles", "MakeFolder", "Plan", "PlannedStage", "RunCommand", "Script", "Step"]
+__all__ = [
+    "Action",
+    "CopyFiles",
+    "MakeFolder",
+    "Plan",
+    "PlannedStage",
+    "RemoteSource",
+    "RunCommand",
+    "RunMount",
+    "Script",
+    "Step",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,8 +27,34 @@ class Script:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunMount:
+    """One `RUN --mount`, its variables expanded. `kind` is bind, cache, tmpfs, secret or ssh.
+
+    `target` is absolute, "" for a secret that is only a variable. `from_` is the index of a stage, an image's name, or
+    None for the context (bind) or an empty folder (cache); `source` is the path in it. `id` names the cache, secret or
+    agent; `sharing` is shared, private or locked. `env` is the variable that gets a secret. `mode`, `uid` and `gid`
+    are None where they were not given. `size_bytes` is a tmpfs's limit, 0 for none.
+    """
+
+    kind: str
+    target: str
+    from_: int | str | None = None
+    source: str = ""
+    id: str = ""
+    read_only: bool = False
+    sharing: str = "shared"
+    required: bool = False
+    env: str = ""
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunCommand:
-    """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own."""
+    """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own; `insecure` asks for all rights
+    that a build can give."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -25,6 +62,23 @@ class RunCommand:
     user: str
     network: str | None = None
     script: Script | None = None
+    mounts: tuple[RunMount, ...] = ()
+    insecure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteSource:
+    """A source of ADD that is fetched. `kind` is http or git; `name` is the file's name where the destination is a
+    folder. `checksum` is `sha256:…`, or a commit's id or its beginning; "" for none. A git address is split into
+    repository, `ref` and `folder`."""
+
+    kind: str
+    url: str
+    name: str = ""
+    checksum: str = ""
+    ref: str = ""
+    folder: str = ""
+    keep_git_dir: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,17 +87,22 @@ class CopyFiles:
 
     They come from the context where `source` is None, else from the stage with that index or the image of that name.
     `destination` is absolute; a slash at its end says that it is a folder. `chown` is as written, "" for the default:
-    root for the context's files, unchanged for a stage's. `chmod` is octal or symbolic, "" for none.
+    root for the context's files, unchanged for a stage's. `chmod` is octal or symbolic, "" for none. `remotes` are
+    fetched first. With `link` the layer doesn't depend on the stage below; with `parents` files keep their folders.
     """
 
     sources: tuple[str, ...]
     documents: tuple[tuple[str, str], ...] = ()
+    remotes: tuple[RemoteSource, ...] = ()
     destination: str
     source: int | str | None = None
     chown: str = ""
     chmod: str = ""
     excludes: tuple[str, ...] = ()
     unpack: bool = False
+    unpack_remote: bool = False
+    link: bool = False
+    parents: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,10 @@
-"""A path of the machine that a container sees."""
+"""What a container sees of the machine beside its own root: a path, or a stack of layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["Mount"]
+__all__ = ["Mount", "StackMount"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,3 +21,18 @@ class Mount:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         return cls(source=value["source"], target=value["target"], read_only=value["read_only"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackMount:
+    """What is at `path` in the unpacked `layers` (lowest first), seen at `target`.
+
+    `path` is relative to their common root and has no links on its way. Where it isn't `read_only`, what is written goes
+    to `scratch`, a folder that the caller removes.
+    """
+
+    layers: tuple[str, ...]
+    path: str
+    target: str
+    scratch: str
+    read_only: bool = True
