@@ -11,7 +11,11 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 # What the tests' peers come from; installed only as root, and only where something is missing.
-APT := uidmap runc podman buildah skopeo mmdebstrap
+APT := uidmap runc podman buildah skopeo umoci mmdebstrap passt slirp4netns iproute2 nftables
+
+# Peers that would run as services where they are installed: unpacked for the tests only.
+UNPACKED := docker.io containerd tini docker-registry
+PEERS := /var/cache/airdock-tests/peers
 
 # Containers see the source read-only and could keep no bytecode: every task would compile it again.
 COMPILE := $(BIN)/python -m compileall -q src/airdock
@@ -49,6 +53,14 @@ test-system-packages:
 	  if [ -n "$$missing" ]; then \
 	    echo "installing for the tests:$$missing"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  fi; \
+	  if [ ! -e $(PEERS)/.unpacked ]; then \
+	    echo "unpacking for the tests: $(UNPACKED)"; \
+	    rm -rf $(PEERS) && mkdir -p $(PEERS)/debs && cd $(PEERS)/debs && \
+	    { [ -n "$$missing" ] || apt-get update -qq; } && \
+	    apt-get download -qq -o APT::Sandbox::User=root $(UNPACKED) && \
+	    for deb in *.deb; do dpkg -x "$$deb" $(PEERS); done && \
+	    rm -r $(PEERS)/debs && touch $(PEERS)/.unpacked; \
 	  fi; \
 	else echo "not root: tests that need system packages which aren't there skip and say so"; fi
 
