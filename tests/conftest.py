@@ -71,7 +71,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
         pytest.skip("a Docker engine needs root")
     engine = _find("dockerd")
     folder = tmp_path_factory.mktemp("docker")
-    listening = Path(f"/tmp/airdock-docker-{os.getpid()}.sock")  # noqa: S108 a socket's path may have 107 characters
+    listening = Path(f"/tmp/airdock-docker-{os.getpid()}.sock")  # a socket's path may have 107 characters
     argv = [
         *(str(engine), "--host", f"unix://{listening}", "--data-root", str(folder / "data")),
         *("--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid"), "--config-file", str(folder / "no")),
