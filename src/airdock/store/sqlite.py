@@ -5,6 +5,8 @@ takes a flush to the disk for each commit, which `durable` asks for; without it 
 power cut, and the database is whole in any case.
 """
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ WRITE = {"airdock_write": True}
 """Execution options of a connection whose transactions write."""
 
 _BUSY_S = 30.0
+_PAUSE_S = 0.005
 
 
 def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
@@ -29,8 +32,8 @@ def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins no transactions of its own
+        _write_ahead(connection)
         for setting in (
-            "journal_mode = WAL",
             f"synchronous = {'FULL' if durable else 'NORMAL'}",
             "foreign_keys = ON",
             "cache_size = -65536",
@@ -44,3 +47,18 @@ def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Set the journal's mode. Where several do so at once to a new file, SQLite refuses all but one without waiting,
+    whatever time-out it was given."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
