@@ -19,6 +19,8 @@
     │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
     │   ├── NotExecutableError        exit code 126
     │   ├── CommandNotFoundError      exit code 127
+    │   ├── NetworkError              a network can't be made or joined
+    │   │   └── UnknownNetworkError
     │   └── UnknownContainerError
     ├── EnvironmentFailedError        what a task needs can't be made: which task, why
     ├── RunnerError                   channel or runner broke its contract
@@ -47,6 +49,7 @@ __all__ = [
     "ImageError",
     "InvalidReferenceError",
     "IsolationError",
+    "NetworkError",
     "NotExecutableError",
     "NotPortableError",
     "RunnerError",
@@ -54,6 +57,7 @@ __all__ = [
     "StoreError",
     "UnknownContainerError",
     "UnknownImageError",
+    "UnknownNetworkError",
     "UnknownRunError",
     "UnsafeArchiveError",
 ]
@@ -167,6 +171,16 @@ class CommandNotFoundError(ContainerError):
 
 class UnknownContainerError(ContainerError):
     """There is no such container."""
+
+    exit_code = 1  # as Docker's
+
+
+class NetworkError(ContainerError):
+    """The network can't be had."""
+
+
+class UnknownNetworkError(NetworkError):
+    """There is no such network."""
 
     exit_code = 1  # as Docker's
 
