@@ -25,7 +25,7 @@ from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
-from airdock.runtime.spec import make_config
+from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 from airdock.runtime.state import (
     ContainerState,
     find_container,
@@ -34,6 +34,7 @@ from airdock.runtime.state import (
     load_state,
     process_start,
 )
+from airdock.runtime.syscalls import CAPABILITIES
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
@@ -288,7 +289,11 @@ class Engine:
             user=command.user,
             hostname="build",
             binds=[*self._host_folders(command.labels), *command.mounts],
+            stacks=command.stacks,
+            tmpfs=command.tmpfs,
             network=command.network,
+            seccomp=not command.insecure,
+            capabilities=CAPABILITIES if command.insecure else DEFAULT_CAPABILITIES,
             annotations=_TRANSIENT,
         )
         bundle = Bundle(

@@ -24,8 +24,8 @@ class BuildRequest:
     in the image, and neither is part of a cache key, so nothing in the result may depend on them. `network` is
     "host" or "none", for RUN. `label` is what progress is told under.
 
-    `secrets` are the values that `RUN --mount=type=secret` and downloads may ask for, by id; `ssh` the sockets of agents
-    by id. `allow` are the rights that a Dockerfile may ask for: "security.insecure".
+    `secrets` are the values that `RUN --mount=type=secret` and downloads may ask for, by id; `ssh` the sockets of
+    agents by id. `allow` are the rights that a Dockerfile may ask for: "security.insecure".
     """
 
     dockerfile: str
@@ -53,7 +53,7 @@ class Command:
     `user` is as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`.
     `labels` are the base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files
     that the command wrote may not be later in the layer. `stacks` are folders of layers seen as one, `tmpfs` empty
-    folders in memory: target, and options as in tmpfs(5). `insecure` is for all rights that a container can be given.
+    folders in memory, each `path[:options]`. `insecure` is for all rights that a container can be given.
     """
 
     layers: tuple[Digest, ...]
@@ -66,7 +66,7 @@ class Command:
     network: str
     source_date_epoch: int | None = None
     stacks: tuple[StackMount, ...] = ()
-    tmpfs: tuple[tuple[str, str], ...] = ()
+    tmpfs: tuple[str, ...] = ()
     insecure: bool = False
 
 

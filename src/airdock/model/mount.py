@@ -27,8 +27,8 @@ class Mount:
 class StackMount:
     """What is at `path` in the unpacked `layers` (lowest first), seen at `target`.
 
-    `path` is relative to their common root and has no links on its way. Where it isn't `read_only`, what is written goes
-    to `scratch`, a folder that the caller removes.
+    `path` is relative to their common root and has no links on its way. Where it isn't `read_only`, what is written
+    goes to `scratch`, a folder that the caller removes.
     """
 
     layers: tuple[str, ...]

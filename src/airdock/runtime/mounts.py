@@ -85,6 +85,30 @@ class Mounts:
             )
         return tree
 
+    def open_stack(self, layers: Sequence[str], path: str, scratch: str, *, read_only: bool) -> int:
+        """What is at `path` in the overlay of `layers` (lowest first) as a detached mount; what is written goes to
+        scratch/upper. No link may be on the way to `path`. Raises ContainerError."""
+        tree = self.open_root(layers, scratch)
+        try:
+            if path:
+                tree = self._cut(tree, path)
+            attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if read_only else 0)
+            self._calls.mount_setattr(tree, attributes)
+        except OSError as error:
+            self._calls.close(tree)
+            raise ContainerError(f"can't bind /{path} of a stage or image: {error.strerror}", where=path) from error
+        return tree
+
+    def _cut(self, tree: int, path: str) -> int:
+        """The part of a detached mount below `path`, in its place; kernels before 6.15 clone attached ones only."""
+        self._calls.move_mount(tree, "root")
+        try:
+            part = self._calls.open_tree(f"root/{path}")
+        finally:
+            self._calls.umount("root")
+        self._calls.close(tree)
+        return part
+
     def open_bind(self, source: str, *, read_only: bool) -> int:
         """A host path as a detached mount, with ids mapped where they are shifted. Raises ContainerError."""
         try:

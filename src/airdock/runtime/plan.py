@@ -57,10 +57,13 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """A host path to be opened for a bind, before the container is there."""
+    """What the launcher opens for a mount, before the container is there: a host path to be bound, or, where there are
+    `layers` (lowest first), the path `source` in their overlay, with a folder for what is written to it."""
 
     source: str
     read_only: bool
+    layers: tuple[str, ...] = ()
+    scratch: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,15 +81,22 @@ def plan(config: Mapping[str, Any], facts: Facts) -> Plan:
 
 
 def bind_trees(config: Mapping[str, Any]) -> tuple[Tree, ...]:
-    """What the launcher opens for a plan: the binds of host paths, in their order."""
+    """What the launcher opens for a plan: the binds of host paths and of layers, in their order."""
     return tuple(
-        Tree(source=mount["source"], read_only="ro" in mount.get("options", ()))
+        Tree(
+            source=mount["source"],
+            read_only="ro" in mount.get("options", ()),
+            layers=tuple(mount.get("layers", ())),
+            scratch=mount.get("scratch", ""),
+        )
         for mount in config["mounts"]
         if _is_host_bind(mount)
     )
 
 
 def _is_host_bind(mount: Mapping[str, Any]) -> bool:
+    if "layers" in mount:
+        return True
     return mount.get("type", "bind") == "bind" and (mount["source"], mount["destination"]) != ("/sys", "/sys")
 
 

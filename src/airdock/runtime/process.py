@@ -162,7 +162,12 @@ class ContainerProcess:
             prepare_folder(bundle["folder"], machine.shift)
             lent.append(machine.mounts.open_root(bundle["layers"], bundle["folder"]))
             for tree in trees:
-                lent.append(machine.mounts.open_bind(tree.source, read_only=tree.read_only))
+                if tree.layers:
+                    prepare_folder(tree.scratch, machine.shift)
+                    opened = machine.mounts.open_stack(tree.layers, tree.source, tree.scratch, read_only=tree.read_only)
+                else:
+                    opened = machine.mounts.open_bind(tree.source, read_only=tree.read_only)
+                lent.append(opened)
             first.cgroup.limit(self.resources)
             _lend_stdio(stdio, machine.shift)
             self._order(pack(config), [*stdio, *lent])

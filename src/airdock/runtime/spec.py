@@ -9,7 +9,7 @@ Source: opencontainers/runtime-spec, config.md and config-linux.md.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from airdock.model.mount import Mount
+from airdock.model.mount import Mount, StackMount
 from airdock.model.usage import Resources
 
 __all__ = [
@@ -71,6 +71,7 @@ def make_config(
     hostname: str = "",
     terminal: bool = False,
     binds: Sequence[Mount] = (),
+    stacks: Sequence[StackMount] = (),
     tmpfs: Sequence[str] = (),
     network: str = "host",
     resources: Resources = Resources(),
@@ -104,7 +105,7 @@ def make_config(
             "noNewPrivileges": True,
         },
         "root": {"path": "merged", "readonly": read_only_root},
-        "mounts": [*_own_mounts(network, shm_bytes), *(_tmpfs(path) for path in tmpfs), *_binds(binds)],
+        "mounts": [*_own_mounts(network, shm_bytes), *(_tmpfs(path) for path in tmpfs), *_binds([*binds, *stacks])],
         "annotations": notes,
         "linux": {
             "namespaces": [{"type": kind} for kind in _namespaces(network)],
@@ -173,26 +174,35 @@ def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:
     ]
 
 
-def _tmpfs(path: str) -> dict[str, Any]:
+def _tmpfs(text: str) -> dict[str, Any]:
+    """Docker's `path[:options]`."""
+    path, _, options = text.partition(":")
     return {
         "destination": path,
         "type": "tmpfs",
         "source": "tmpfs",
-        "options": ["nosuid", "nodev", "mode=1777"],
+        "options": ["nosuid", "nodev", "mode=1777", *filter(None, options.split(","))],
     }
 
 
-def _binds(binds: Sequence[Mount]) -> list[dict[str, Any]]:
+def _binds(binds: Sequence[Mount | StackMount]) -> list[dict[str, Any]]:
     """Parents before what lies below them, so that neither hides the other."""
-    return [
-        {
-            "destination": bind.target,
-            "type": "bind",
-            "source": bind.source,
-            "options": ["rbind", "ro" if bind.read_only else "rw", "nosuid", "nodev"],
-        }
-        for bind in sorted(binds, key=lambda bind: bind.target.rstrip("/").count("/"))
-    ]
+    return [_bind(bind) for bind in sorted(binds, key=lambda bind: bind.target.rstrip("/").count("/"))]
+
+
+def _bind(bind: Mount | StackMount) -> dict[str, Any]:
+    options = ["ro" if bind.read_only else "rw", "nosuid", "nodev"]
+    if isinstance(bind, Mount):
+        return {"destination": bind.target, "type": "bind", "source": bind.source, "options": ["rbind", *options]}
+    return {
+        "destination": bind.target,
+        "type": "overlay",
+        "source": bind.path,
+        "options": options,
+        # Not in the specification, which knows no overlay of parts: for our own launcher only.
+        "layers": list(bind.layers),
+        "scratch": bind.scratch,
+    }
 
 
 def _limits(resources: Resources) -> dict[str, Any]:
