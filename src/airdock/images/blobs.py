@@ -73,11 +73,11 @@ class Blobs:
                 writer.commit(digest)
         return digest
 
-    def open_writer(self) -> "BlobWriter":
-        """Write a blob whose digest may not be known yet."""
+    def open_writer(self, place: Callable[[Path, Digest], None] | None = None) -> "BlobWriter":
+        """Write a blob whose digest may not be known yet; `place` is called instead of this class's to put it in."""
         folder = self._root / "sha256"
         folder.mkdir(parents=True, exist_ok=True)
-        return BlobWriter(folder=folder, place=self._place)
+        return BlobWriter(folder=folder, place=place or self.place)
 
     def all(self) -> frozenset[Digest]:
         """The digests of all blobs."""
@@ -98,7 +98,8 @@ class Blobs:
             except (FileNotFoundError, BlockingIOError):
                 continue  # another sweeper was here, or its writer lives
 
-    def _place(self, temporary: Path, digest: Digest) -> None:
+    def place(self, temporary: Path, digest: Digest) -> None:
+        """Put what was written to `temporary` in its place; its bytes have that digest."""
         path = self.path(digest)
         path.parent.mkdir(exist_ok=True)
         temporary.rename(path)

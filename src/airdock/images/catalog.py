@@ -1,7 +1,7 @@
 """Looking images up: by name, digest or the beginning of an id; and listing them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from airdock.errors import AirdockError, ImageError, UnknownImageError
@@ -10,9 +10,10 @@ from airdock.images.diffs import Diffs
 from airdock.images.image import Image, ImageRow
 from airdock.images.index import Names, name_of, reference_of
 from airdock.oci.config import ImageConfig
-from airdock.oci.descriptor import Descriptor, host_platform
+from airdock.oci.descriptor import Descriptor, Platform, host_platform
 from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
+from airdock.oci.index import choose_manifest, is_attestation, render_platform
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import INDEX, MANIFEST, to_oci
 from airdock.oci.reference import Reference, parse_any_reference, parse_reference, render_reference
@@ -36,6 +37,12 @@ class Catalog:
         found = _by_name(entries, name) or self._by_id(entries, name)
         if found is not None:
             return found
+        for entry in entries:
+            if to_oci(entry.media_type) == INDEX:
+                parts = tuple(self.manifests(entry))
+                found = _by_name(parts, name) or self._by_id(parts, name)
+                if found is not None:
+                    return found
         known = sorted({reference.familiar for entry in entries if (reference := reference_of(entry))})
         from difflib import get_close_matches  # only for a mistake; costs every command a millisecond
 
@@ -56,11 +63,11 @@ class Catalog:
         """Whether an image has this manifest digest."""
         return any(entry.digest == digest for entry in self._names.load())
 
-    def load(self, entry: Descriptor) -> Image:
-        """The image that an entry names; of an index the one for this machine."""
+    def load(self, entry: Descriptor, platform: Platform | None = None) -> Image:
+        """The image that an entry names; of an index the one for `platform`, None for this machine's."""
         document = self._read(entry.digest)
         if to_oci(entry.media_type) == INDEX:
-            return self.load(_choose(Index.from_json(document), entry.digest))
+            return self.load(self._choose(Index.from_json(document), entry, platform))
         manifest = Manifest.from_json(document, where=f"manifest {entry.digest}")
         config = ImageConfig.from_json(self._read(manifest.config.digest), where=f"config {manifest.config.digest}")
         if len(config.diff_ids) != len(manifest.layers):
@@ -68,12 +75,37 @@ class Catalog:
             raise ImageError(message, where=f"image {entry.digest}")
         return Image(digest=entry.digest, manifest=manifest, config=config)
 
+    def check(self, entry: Descriptor) -> None:
+        """Raise `ImageError` unless all of an image is here: each blob of a manifest, some manifest of an index."""
+        document = self._read(entry.digest)
+        if to_oci(entry.media_type) == INDEX:
+            inner = [found for found in Index.from_json(document).manifests if self._blobs.has(found.digest)]
+            if not inner:
+                raise ImageError(f"expected a manifest of index {entry.digest} in the store, found none")
+            for found in inner:
+                self.check(found)
+            return
+        manifest = Manifest.from_json(document, where=f"manifest {entry.digest}")
+        for part in (manifest.config, *manifest.layers):
+            if not self._blobs.has(part.digest, size=part.size):
+                raise ImageError(
+                    f"expected blob {part.digest} of {part.size} bytes in the store, found none",
+                    where=f"image {entry.digest}",
+                )
+
+    def manifests(self, entry: Descriptor) -> list[Descriptor]:
+        """What an entry stands for on this machine: itself, or those manifests of an index that are here."""
+        if to_oci(entry.media_type) != INDEX:
+            return [entry]
+        found = Index.from_json(self._read(entry.digest)).manifests
+        return [inner for part in found if self._blobs.has(part.digest) for inner in self.manifests(part)]
+
     def layer(self, diff_id: Digest) -> Descriptor:
         """The blob of a layer, committed here or part of any image."""
         known = self._diffs.load(diff_id)
         if known is not None:
             return known.descriptor
-        for image in self._images().values():
+        for image in self._images(self._names.load()).values():
             for layer in image.layers:
                 if layer.diff_id == diff_id:
                     return layer.descriptor
@@ -83,7 +115,7 @@ class Catalog:
 
     def rows(self) -> list[ImageRow]:
         """A row per name and per nameless image, the newest first; images that can't be read are left out."""
-        images = self._images()
+        images = self._images(self._names.load())
         sizes = {digest: {layer.diff_id: self._size(layer.diff_id, layer.descriptor) for layer in image.layers}
                  for digest, image in images.items()}  # fmt: skip
         rows = []
@@ -95,9 +127,24 @@ class Catalog:
             rows.append(_row(entry, images[entry.digest], sizes[entry.digest], others, arrived))
         return sorted(rows, key=lambda row: (-row.created.timestamp(), row.repository, row.tag))
 
-    def _images(self) -> Mapping[Digest, Image]:
+    def _choose(self, index: Index, entry: Descriptor, platform: Platform | None) -> Descriptor:
+        chosen = choose_manifest(index, platform)
+        if chosen is not None and self._blobs.has(chosen.digest):
+            return chosen
+        wanted = render_platform(platform or host_platform())
+        here = [render_platform(found.platform) for found in index.manifests
+                if found.platform and not is_attestation(found) and self._blobs.has(found.digest)]  # fmt: skip
+        name = name_of(entry) or str(entry.digest)
+        raise UnknownImageError(
+            f"expected {name} for {wanted}, found it for {', '.join(here) or 'nothing'}",
+            hint=f"pull it for that platform: airdock image pull --platform {wanted}"
+            if chosen
+            else "ask for a platform that it has (--platform)",
+        )
+
+    def _images(self, entries: Iterable[Descriptor]) -> Mapping[Digest, Image]:
         found = {}
-        for entry in self._names.load():
+        for entry in entries:
             try:
                 found[entry.digest] = self.load(entry)
             except ImageError:
@@ -116,7 +163,7 @@ class Catalog:
         if match is None:
             return None
         found = {entry.digest: entry for entry in entries if entry.digest.hex.startswith(match[1])}
-        for digest, image in self._images().items():
+        for digest, image in self._images(entries).items():
             if image.image_id.hex.startswith(match[1]):
                 found.setdefault(digest, next(entry for entry in entries if entry.digest == digest))
         if len(found) > 1:
@@ -138,15 +185,6 @@ def _by_name(entries: tuple[Descriptor, ...], name: str) -> Descriptor | None:
         return next((entry for entry in entries if entry.digest == reference.digest), None)
     full = render_reference(reference.with_default_tag())
     return next((entry for entry in entries if name_of(entry) in (full, parse_reference(full).familiar)), None)
-
-
-def _choose(index: Index, digest: Digest) -> Descriptor:
-    host = host_platform()
-    for entry in index.manifests:
-        platform = entry.platform
-        if platform is None or (platform.os, platform.architecture) == (host.os, host.architecture):
-            return entry
-    raise ImageError(f"expected an image for {host.os}/{host.architecture} in {digest}, found none")
 
 
 def _row(

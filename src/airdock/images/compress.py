@@ -1,23 +1,29 @@
-"""Layers through gzip, with hashing, compressing and file work each on a core of its own.
+"""Layers through gzip or zstd, with hashing, compressing and file work each on a core of its own.
 
-The encoder is fixed (this interpreter's zlib, level 1, no name, time 0, one member), so that equal tars become equal
-blobs.
+The encoders are fixed, so that equal tars become equal blobs: this interpreter's zlib at level 1 with no name and time
+0 in one member, or libzstd at its default level in one frame on one thread.
 """
 
 import hashlib
 import queue
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import Digest
+from airdock.oci.media_types import LAYER_GZIP, LAYER_ZSTD
 
-__all__ = ["CHUNK", "Compressor", "LayerSource", "Packed"]
+__all__ = ["CHUNK", "MEDIA_TYPES", "Compressor", "LayerSource", "Packed", "decompress"]
+
+MEDIA_TYPES: Final = {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
+"""What layers can be packed with, and what they're called then."""
 
 CHUNK = 1 << 20
 _LEVEL = 1
+_ZSTD_LEVEL = 3
 _GZIP = 31  # zlib's window bits: 15, plus 16 for a gzip header
 _QUEUED = 8
 
@@ -32,14 +38,15 @@ class Packed(NamedTuple):
 
 
 class Compressor:
-    """Takes a tar in pieces, writes the gzip beside the caller's next piece.
+    """Takes a tar in pieces, writes it packed beside the caller's next piece.
 
     `finish` waits for the last byte; leaving the block without it gives up. Errors of the writing thread come out of
     `write` or `finish`.
     """
 
-    def __init__(self, output: IO[bytes]) -> None:
+    def __init__(self, output: IO[bytes], compression: str = "gzip") -> None:
         self._output = output
+        self._encoder = _make_encoder(compression)
         self._plain = hashlib.sha256()
         self._plain_size = 0
         self._blob = hashlib.sha256()
@@ -75,7 +82,7 @@ class Compressor:
         self._thread.join()
 
     def _compress(self) -> None:
-        encoder = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+        encoder = self._encoder
         while (piece := self._pieces.get()) is not None:
             self._attempt(encoder.compress, piece)
         self._attempt(lambda _: encoder.flush(), b"")
@@ -183,6 +190,17 @@ class LayerSource:
             yield block
 
 
+def decompress(blocks: Iterator[bytes], compression: str) -> Iterator[bytes]:
+    """What is packed in `blocks`, in pieces of at most CHUNK; `compression` is "gzip", "zstd" or empty."""
+    return _make_decoder(compression)(blocks)
+
+
+def _make_encoder(compression: str) -> Any:
+    if compression == "zstd":
+        return _zstd().ZstdCompressor(level=_ZSTD_LEVEL)
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+
+
 def _make_decoder(compression: str) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
     decoders = {"": _pass_on, "gzip": _gunzip, "zstd": _unzstd}
     if compression not in decoders:
@@ -220,23 +238,36 @@ def _gunzip(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    decoder: Any = _zstd_decoder()
-    for block in blocks:
-        rest = block
-        while rest or not decoder.needs_input:
-            if decoder.eof:
-                decoder = _zstd_decoder()
-            piece = decoder.decompress(rest, CHUNK)
-            rest = decoder.unused_data if decoder.eof else b""
-            if piece:
-                yield piece
-            if decoder.eof and not rest:
-                break
-
-
-def _zstd_decoder() -> Any:
+    """All frames of a zstd file, those that are to be skipped included, in pieces of at most CHUNK."""
+    zstd = _zstd()
+    decoder = zstd.ZstdDecompressor()
+    started = False
     try:
-        from backports import zstd
+        for block in blocks:
+            rest = block
+            while rest or not (decoder.needs_input or decoder.eof):
+                if decoder.eof:
+                    decoder = zstd.ZstdDecompressor()
+                piece = decoder.decompress(rest, CHUNK)
+                started = True
+                rest = decoder.unused_data if decoder.eof else b""
+                if piece:
+                    yield piece
+    except zstd.ZstdError as error:
+        raise DigestError(f"expected zstd, found {error}") from error
+    if started and not decoder.eof:
+        raise DigestError("expected zstd to its end, found that it breaks off")
+
+
+def _zstd() -> Any:
+    """The module for zstd: images without such layers go without it."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
     except ImportError as error:
-        raise ImageError("expected backports.zstd to unpack a zstd layer, found none") from error
-    return zstd.ZstdDecompressor()
+        raise ImageError(
+            "expected backports.zstd for a zstd layer, found none", hint="pip install backports.zstd"
+        ) from error
+    return zstd

@@ -76,12 +76,12 @@ class Garbage:
         """
         others = [other for other in self._names.load() if other.digest != entry.digest]
         spare = find_needs(self._blobs, [entry]) - find_needs(self._blobs, others)
-        self._leases.drop(spare.diff_ids, owner)
+        self._leases.drop(spare.diff_ids | spare.blobs, owner)
         leased = self._leases.held()
         users = sorted({leased[diff_id] for diff_id in spare.diff_ids if diff_id in leased})
         if not users:
             self._names.drop_image(entry.digest)
-            self._drop(spare)
+            self._drop(spare - self._in_use(leased))
             return
         if not force:
             raise ImageError(
@@ -95,12 +95,10 @@ class Garbage:
         """Drop nameless images, and all that no image and no lease needs; gives the images' digests."""
         leased = frozenset(self._leases.held())
         nameless = [entry for entry in self._names.load() if name_of(entry) is None]
-        gone = [entry.digest for entry in nameless if not find_needs(self._blobs, [entry]).diff_ids & leased]
+        gone = [entry.digest for entry in nameless if not self._is_used(entry, leased)]
         for digest in gone:
             self._names.drop_image(digest)
-        known = [diff for diff_id in leased if (diff := self._diffs.load(diff_id))]
-        in_use = Needs(frozenset(diff.descriptor.digest for diff in known), leased)
-        self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
+        self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - self._in_use(leased))
         return gone
 
     def tidy(self) -> None:
@@ -114,6 +112,16 @@ class Garbage:
         for tree in sorted(self._layers.glob(f"*/{TEMPORARY_PREFIX}*")):
             self._calls.call("airdock.images.unpack:remove_tree", {"path": str(tree)})
         self._blobs.sweep()
+
+    def _is_used(self, entry: Descriptor, leased: frozenset[Digest]) -> bool:
+        """Whether somebody keeps all layers of an image: one that others share says nothing about this image."""
+        diff_ids = find_needs(self._blobs, [entry]).diff_ids
+        return entry.digest in leased or (bool(diff_ids) and diff_ids <= leased)
+
+    def _in_use(self, leased: Iterable[Digest]) -> Needs:
+        """What leases keep: they name layers by diff id, and blobs that no image has yet by their own digest."""
+        known = [diff for diff_id in leased if (diff := self._diffs.load(diff_id))]
+        return Needs(frozenset([*leased, *(diff.descriptor.digest for diff in known)]), frozenset(leased))
 
     def _everything(self) -> Needs:
         unpacked = {Digest(f"sha256:{path.name}") for path in self._layers.glob("*/[0-9a-f]*")}

@@ -4,7 +4,7 @@ layers/                      0700: set-user-id files of images are nobody else's
   <mapping>/
     .tmp-XXXXXXXX/           a layer on its way out
     <diff id's hex>/
-      lock                   held by the one who unpacks
+      lock                   held by the one who unpacks; its time says when the layer was last used
       .tmp-diff/             being unpacked; a leftover belongs to whoever holds the lock next
       diff/                  the layer, in overlayfs's form
 """
@@ -18,7 +18,7 @@ from airdock.files import TEMPORARY_PREFIX
 from airdock.images.locks import take_lock
 from airdock.images.trees import remove_tree
 
-__all__ = ["claim_layer", "find_layer", "layer_folder", "set_aside"]
+__all__ = ["claim_layer", "find_layer", "last_use", "layer_folder", "set_aside", "touch_layer"]
 
 
 def layer_folder(layers: Path, mapping: str, encoded: str) -> Path:
@@ -30,6 +30,19 @@ def find_layer(layers: Path, mapping: str, encoded: str) -> Path | None:
     """The unpacked layer when it's there."""
     diff = layer_folder(layers, mapping, encoded) / "diff"
     return diff if diff.is_dir() else None
+
+
+def touch_layer(diff: Path) -> None:
+    """Remember that an unpacked layer is used now."""
+    try:
+        os.utime(diff.parent / "lock")
+    except OSError:
+        pass  # set aside meanwhile, or on a disk that is read only: it only counts as older than it is
+
+
+def last_use(layers: Path, encoded: str) -> float:
+    """When a layer was last used, in seconds since the epoch; 0 for one that isn't unpacked."""
+    return max((path.stat().st_mtime for path in layers.glob(f"*/{encoded}/lock")), default=0.0)
 
 
 @contextmanager

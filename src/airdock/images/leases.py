@@ -1,7 +1,9 @@
-"""Who needs which layers right now: a file per owner, locked by the process that lives for that owner.
+"""Who needs which layers and blobs right now: a file per owner, locked by the process that lives for that owner.
 
 leases/
-  <sha256 of the owner's name>     JSON: owner, diff_ids; one that nobody has locked counts no longer
+  <sha256 of the owner's name>     JSON: owner, diff_ids (of layers; digests of blobs too), and `while` for one that
+                                   counts as long as that path exists; of the others, one that nobody has locked
+                                   counts no longer
 """
 
 import fcntl
@@ -10,8 +12,9 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from airdock.files import save_json
 from airdock.oci.digest import Digest
 
 __all__ = ["Leases"]
@@ -35,6 +38,12 @@ class Leases:
             descriptor, before = self._held[owner]
             self._write(owner, descriptor, before - frozenset(diff_ids))
 
+    def hold(self, diff_ids: Iterable[Digest], owner: str, path: Path) -> None:
+        """Keep these layers for as long as `path` exists, whatever becomes of this process, or until `release`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = {"owner": owner, "diff_ids": sorted(diff_ids), "while": str(path)}
+        save_json(self._path(owner), content, mode=0o600)
+
     def release(self, owner: str) -> None:
         """Keep nothing for this owner any more; unknown owners are fine."""
         self._path(owner).unlink(missing_ok=True)
@@ -50,7 +59,7 @@ class Leases:
     def held(self) -> dict[Digest, str]:
         """Layers in use, each with one of its owners; files of owners that died are removed."""
         found: dict[Digest, str] = {}
-        for path in self._folder.iterdir() if self._folder.is_dir() else ():
+        for path in self._folder.glob("[0-9a-f]*"):
             content = _read_live(path)
             if content is None:
                 path.unlink(missing_ok=True)
@@ -77,7 +86,7 @@ class Leases:
 
 
 def _read_live(path: Path) -> dict[str, Any] | None:
-    """What a lease says; None when its process is gone."""
+    """What a lease says; None when its process, or the path that it stands for, is gone."""
     try:
         with path.open("rb") as file:
             try:
@@ -85,6 +94,14 @@ def _read_live(path: Path) -> dict[str, Any] | None:
             except BlockingIOError:
                 content: dict[str, Any] = json.load(file)
                 return content
+            return _read_held(file)
     except FileNotFoundError:
-        pass
-    return None
+        return None
+
+
+def _read_held(file: IO[bytes]) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.load(file)
+    except ValueError:
+        return None  # its process died while it wrote
+    return content if "while" in content and os.path.lexists(content["while"]) else None

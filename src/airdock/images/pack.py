@@ -25,7 +25,14 @@ _BATCH = CHUNK
 
 
 def commit_upper(
-    *, upper: str, output: str, layers: str, mapping: str, id_shift: int, ignore: Sequence[str] = ()
+    *,
+    upper: str,
+    output: str,
+    layers: str,
+    mapping: str,
+    id_shift: int,
+    ignore: Sequence[str] = (),
+    compression: str = "gzip",
 ) -> dict[str, Any]:
     """Pack `upper` into the file `output`, then move it below `layers` as the unpacked layer.
 
@@ -33,7 +40,7 @@ def commit_upper(
     on another filesystem. `upper` has to be unmounted; it's worth nothing afterwards.
     """
     try:
-        with open(output, "r+b") as file, Compressor(file) as compressor:
+        with open(output, "r+b") as file, Compressor(file, compression) as compressor:
             packer = Packer(Path(upper), compressor.write, mapping=mapping, id_shift=id_shift, ignore=ignore)
             packer.pack()
             packed = compressor.finish()

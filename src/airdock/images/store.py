@@ -10,7 +10,6 @@ images/
   leases/           who needs which layers
 """
 
-import hashlib
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,27 +18,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from airdock.errors import AirdockError, DigestError, ImageError, InvalidReferenceError
-from airdock.images.background import Background
+from airdock.errors import AirdockError, ImageError, InvalidReferenceError
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs, BlobWriter
 from airdock.images.calls import Calls
 from airdock.images.catalog import Catalog
-from airdock.images.compress import CHUNK, Compressor, Packed
-from airdock.images.diffs import Diff, Diffs
+from airdock.images.diffs import Diffs
 from airdock.images.garbage import Garbage, find_needs
 from airdock.images.image import Image, ImageRow, Layer
 from airdock.images.index import Names, name_of
-from airdock.images.layers import find_layer
+from airdock.images.layer_store import LayerStore
 from airdock.images.leases import Leases
 from airdock.images.locks import hold_lock
 from airdock.images.tar import END
 from airdock.images.unpack import MAX_BYTES, MAX_ENTRIES
 from airdock.oci.config import ImageConfig
-from airdock.oci.descriptor import Descriptor, host_platform
+from airdock.oci.descriptor import Descriptor, Platform, host_platform
 from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
 from airdock.oci.manifest import Manifest
-from airdock.oci.media_types import CONFIG, LAYER_COMPRESSION, LAYER_GZIP, LAYER_TAR, MANIFEST, to_oci
+from airdock.oci.media_types import CONFIG, MANIFEST
 from airdock.oci.reference import Reference, parse_reference, render_reference
 
 __all__ = ["ImageStore"]
@@ -50,28 +47,47 @@ class ImageStore:
 
     What is committed stays while this process lives, or until an image that has it gets a name; from then on it stays
     as long as an image needs it.
-    `max_bytes` and `max_entries` bound one layer's tar.
+    `compression` is what new layers are packed with, "gzip" or "zstd"; `max_bytes` and `max_entries` bound one layer's
+    tar.
     """
 
-    def __init__(self, *, root: Path, calls: Calls, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        calls: Calls,
+        compression: str = "gzip",
+        max_bytes: int = MAX_BYTES,
+        max_entries: int = MAX_ENTRIES,
+    ) -> None:
         self.root = root
         self._calls = calls
-        self._limits = {"max_bytes": max_bytes, "max_entries": max_entries}
+        self._own = f"process {os.getpid()} ({os.urandom(4).hex()})"
         self._blobs = Blobs(root=root / "blobs")
         self._names = Names(root=root)
         self._diffs = Diffs(folder=root / "diffs")
         self._leases = Leases(folder=root / "leases")
         self._catalog = Catalog(blobs=self._blobs, names=self._names, diffs=self._diffs)
-        self._layers = root / "layers"
         self._garbage = Garbage(
             blobs=self._blobs,
             names=self._names,
             diffs=self._diffs,
             leases=self._leases,
-            layers=self._layers,
+            layers=root / "layers",
             calls=calls,
         )
-        self._own = f"process {os.getpid()} ({os.urandom(4).hex()})"
+        self._layers = LayerStore(
+            blobs=self._blobs,
+            diffs=self._diffs,
+            leases=self._leases,
+            catalog=self._catalog,
+            layers=root / "layers",
+            calls=calls,
+            locked=self._locked,
+            own=self._own,
+            compression=compression,
+            limits={"max_bytes": max_bytes, "max_entries": max_entries},
+        )
 
     @property
     def calls(self) -> Calls:
@@ -101,9 +117,14 @@ class ImageStore:
         return load_object(self._blobs.read(digest, at_most=LARGEST_DOCUMENT), f"blob {digest}")
 
     def open_writer(self) -> BlobWriter:
-        """Write a blob: a context manager with `write` and `commit(expected)`."""
-        self._prepare()
-        return self._blobs.open_writer()
+        """Write a blob: a context manager with `write` and `commit(expected)`.
+
+        What is committed stays for this process until an image that has it gets a name.
+        """
+        if not (self.root / "index.json").exists():
+            with self._locked():
+                pass
+        return self._blobs.open_writer(self._place)
 
     # images
 
@@ -112,7 +133,7 @@ class ImageStore:
 
         Without one it stays until `prune` by another process after this one.
         """
-        stack = tuple(layers) or (self._commit_empty(),)  # a manifest has one layer at least, says the spec
+        stack = tuple(layers) or (self.commit_tar(io.BytesIO(END)),)  # a manifest has one layer at least, says the spec
         full = replace(config, diff_ids=tuple(layer.diff_id for layer in stack))
         with self._locked():
             for layer in stack:
@@ -127,6 +148,20 @@ class ImageStore:
             self._leases.add(full.diff_ids, self._own)
         return Image(digest=digest, manifest=manifest, config=full)
 
+    def put_manifest(self, content: bytes, media_type: str) -> Digest:
+        """Store a manifest or an index as the bytes it came as, over blobs that are here; it has no name yet.
+
+        All blobs of a manifest have to be here, and one manifest of an index. Raises `ImageError` for what is missing.
+        """
+        with self._locked():
+            digest = self._blobs.put(content)
+            entry = Descriptor(media_type=media_type, digest=digest, size=len(content))
+            self._catalog.check(entry)
+            self._names.add(entry)
+            needs = find_needs(self._blobs, [entry])
+            self._leases.add(needs.diff_ids | needs.blobs, self._own)
+        return digest
+
     def import_tar(self, tar: Path | BinaryIO, config: ImageConfig | None = None) -> Image:
         """A root filesystem's tar, uncompressed, becomes an image of one layer; it has no name yet."""
         platform = host_platform()
@@ -139,7 +174,8 @@ class ImageStore:
         with self._locked():
             entry = self._catalog.descriptor(digest)
             self._names.set(name, entry)
-            self._leases.drop(find_needs(self._blobs, [entry]).diff_ids, self._own)
+            needs = find_needs(self._blobs, [entry])
+            self._leases.drop(needs.diff_ids | needs.blobs, self._own)
 
     def untag(self, reference: Reference | str) -> None:
         """Take a name away; the image stays. `UnknownImageError` when nothing has that name."""
@@ -149,12 +185,17 @@ class ImageStore:
                 self._catalog.find(name)
             self._names.drop_name(name)
 
-    def find(self, name: str) -> Image:
+    def find(self, name: str, *, platform: Platform | None = None) -> Image:
         """The image of a `name[:tag]`, a digest, or the beginning of an id that only one image has.
 
-        Raises `UnknownImageError` with the nearest names, `ImageError` for an id that several images begin with.
+        Of an image for several platforms the one for `platform`, or this machine's. Raises `UnknownImageError` with
+        the nearest names, `ImageError` for an id that several images begin with.
         """
-        return self._catalog.load(self._catalog.find(name))
+        return self._catalog.load(self._catalog.find(name), platform)
+
+    def entry(self, name: str) -> Descriptor:
+        """What a name, digest or id stands for: a manifest's or an index's descriptor. Raises as `find` does."""
+        return self._catalog.find(name)
 
     def list(self) -> Sequence[ImageRow]:
         """All images, the newest first: a row per name, and one for an image without a name."""
@@ -172,6 +213,11 @@ class ImageStore:
                 found for other in self._names.load() if other.digest == entry.digest and (found := name_of(other))
             ]
             asked = self._asked(name, names)
+            if not self._catalog.has(entry.digest):
+                raise ImageError(
+                    f"expected an image, found {entry.digest}, which is part of an image for several platforms",
+                    hint="remove that one: airdock image ls --digests",
+                )
             if asked is not None and len(names) > 1:
                 self._names.drop_name(asked)
                 return [f"Untagged: {_familiar(asked)}"]
@@ -200,38 +246,15 @@ class ImageStore:
 
     def layer_path(self, diff_id: Digest) -> Path:
         """The layer's unpacked folder, unpacked first where need be, once whoever asks at the same time."""
-        found = find_layer(self._layers, self._calls.mapping, diff_id.hex)
-        if found is not None:
-            return found
-        descriptor = self._catalog.layer(diff_id)
-        blob = self.blob_path(descriptor.digest)
-        where, hint = f"layer {diff_id}, blob {descriptor.digest}", "build or pull its image again"
-        if not blob.exists():
-            raise ImageError("expected the blob of a layer, found none", where=where, hint=hint)
-        try:
-            return self._unpack(diff_id, blob, descriptor.media_type, descriptor.digest)
-        except DigestError as error:
-            raise DigestError(error.message, where=where, hint=error.hint or hint) from error
+        return self._layers.path(diff_id)
+
+    def layer_paths(self, diff_ids: Sequence[Digest]) -> tuple[Path, ...]:
+        """The unpacked folders of several layers; those that are missing are unpacked beside each other."""
+        return self._layers.paths(diff_ids)
 
     def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""
-        if not isinstance(tar, Path):
-            return self._commit_stream(tar, unpack=unpack)
-        with tar.open("rb") as file:
-            diff_id = Digest(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
-        known = self._keep(diff_id)
-        if known is not None:
-            if unpack:
-                self.layer_path(diff_id)
-            return known
-        with self.open_writer() as writer:
-            packing = Background(lambda: _pack_file(tar, writer.path))
-            try:
-                if unpack:
-                    self._unpack(diff_id, tar, LAYER_TAR, diff_id)
-            finally:
-                packing.join()
-            return self._adopt(writer, packing.result())
+        return self._layers.commit_tar(tar, unpack=unpack)
 
     def commit_upper(self, upper: Path, *, ignore: Sequence[str] = ()) -> Layer:
         """An unmounted overlay's upper folder becomes a layer, and moves into place as its unpacked folder.
@@ -239,28 +262,31 @@ class ImageStore:
         `ignore` are paths in the container that stay out: mount points, stubs. What is left of `upper` afterwards is
         the caller's to remove.
         """
-        with self.open_writer() as writer:
-            arguments = {"upper": str(upper), "output": str(writer.path), "ignore": [*ignore], **self._where()}
-            packed = self._calls.call(
-                "airdock.images.pack:commit_upper", {**arguments, "id_shift": self._calls.id_shift}
-            )
-            unpacked = packed.pop("unpacked")
-            layer = self._adopt(writer, Packed(**packed))
-        if not unpacked:
-            self.layer_path(layer.diff_id)
-        return layer
+        return self._layers.commit_upper(upper, ignore=ignore)
 
     def keep(self, layer: Layer) -> bool:
         """Whether a layer committed earlier is still here; if so it stays as one committed now does."""
-        return self._keep(layer.diff_id) == layer
+        return self._layers.keep(layer.diff_id) == layer
 
-    def lease(self, diff_ids: Iterable[Digest], owner: str) -> None:
+    def keep_blob(self, digest: Digest, *, size: int | None = None) -> bool:
+        """Whether a blob is here; if so it stays for this process until an image that has it gets a name."""
+        with self._locked():
+            if not self._blobs.has(digest, size=size):
+                return False
+            self._leases.add([digest], self._own)
+            return True
+
+    def lease(self, diff_ids: Iterable[Digest], owner: str, *, path: Path | None = None) -> None:
         """Keep layers for an owner (a container's id) until `release` or the end of this process.
 
-        Take the lease before `layer_path`, so that nobody removes the layer in between.
+        With `path` they are kept for as long as something is there, whatever becomes of this process: the folder of a
+        container that isn't running. Take the lease before `layer_path`, so that nobody removes the layer in between.
         """
         with self._locked():
-            self._leases.add(diff_ids, owner)
+            if path is None:
+                self._leases.add(diff_ids, owner)
+            else:
+                self._leases.hold(diff_ids, owner, path)
 
     def release(self, owner: str) -> None:
         """Give up an owner's lease; one that isn't there is fine."""
@@ -268,17 +294,12 @@ class ImageStore:
 
     # inside
 
-    def _prepare(self) -> None:
-        if not (self.root / "index.json").exists():
-            with self._locked():
-                pass
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
         with hold_lock(self.root / "lock"):
-            if not self._layers.exists():
-                self._layers.mkdir(mode=0o700)
+            if not (self.root / "layers").exists():
+                (self.root / "layers").mkdir(mode=0o700)
                 self._blobs.path(Digest("sha256:0")).parent.mkdir(parents=True, exist_ok=True)
                 self._names.prepare()
             yield
@@ -297,49 +318,11 @@ class ImageStore:
             full = name
         return next((known for known in names if known in (full, name)), None)
 
-    def _where(self) -> dict[str, str]:
-        return {"layers": str(self._layers), "mapping": self._calls.mapping}
-
-    def _unpack(self, diff_id: Digest, blob: Path, media_type: str, digest: Digest) -> Path:
-        self._prepare()
-        compression = LAYER_COMPRESSION.get(to_oci(media_type))
-        if compression is None:
-            raise ImageError(f"expected a layer that is a tar, found {media_type}")
-        arguments = {"blob": str(blob), "compression": compression, "digest": digest, "diff_id": diff_id}
-        return Path(self._calls.call("airdock.images.unpack:unpack", {**arguments, **self._where(), **self._limits}))
-
-    def _commit_stream(self, tar: BinaryIO, *, unpack: bool) -> Layer:
-        with self.open_writer() as writer:
-            layer = self._adopt(writer, _pack(tar, writer.path))
-        if unpack:
-            self.layer_path(layer.diff_id)
-        return layer
-
-    def _adopt(self, writer: BlobWriter, packed: Packed) -> Layer:
-        diff_id, digest = Digest.parse(packed.diff_id), Digest.parse(packed.digest)
-        descriptor = Descriptor(media_type=LAYER_GZIP, digest=digest, size=packed.size)
+    def _place(self, temporary: Path, digest: Digest) -> None:
+        """Put a blob in its place and keep it: it belongs to no image yet."""
         with self._locked():
-            known = self._keep_unlocked(diff_id)
-            if known is not None:
-                return known
-            writer.adopt(digest, packed.size)
-            self._diffs.save(diff_id, Diff(descriptor, packed.tar_size))
-            self._leases.add([diff_id], self._own)
-        return Layer(descriptor=descriptor, diff_id=diff_id)
-
-    def _keep(self, diff_id: Digest) -> Layer | None:
-        with self._locked():
-            return self._keep_unlocked(diff_id)
-
-    def _keep_unlocked(self, diff_id: Digest) -> Layer | None:
-        known = self._diffs.load(diff_id)
-        if known is None or not self._blobs.has(known.descriptor.digest, size=known.descriptor.size):
-            return None
-        self._leases.add([diff_id], self._own)
-        return Layer(descriptor=known.descriptor, diff_id=diff_id)
-
-    def _commit_empty(self) -> Layer:
-        return self.commit_tar(io.BytesIO(END))
+            self._leases.add([digest], self._own)
+            self._blobs.place(temporary, digest)
 
 
 def _familiar(name: str) -> str:
@@ -347,15 +330,3 @@ def _familiar(name: str) -> str:
         return parse_reference(name).familiar
     except InvalidReferenceError:
         return name
-
-
-def _pack_file(tar: Path, output: Path) -> Packed:
-    with tar.open("rb") as file:
-        return _pack(file, output)
-
-
-def _pack(tar: BinaryIO, output: Path) -> Packed:
-    with output.open("r+b") as file, Compressor(file) as compressor:
-        while piece := tar.read(CHUNK):
-            compressor.write(piece)
-        return compressor.finish()

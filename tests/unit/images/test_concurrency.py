@@ -84,7 +84,7 @@ def test_threads_that_commit_one_layer(store: ImageStore, tmp_path: Path) -> Non
     [
         "airdock.images.unpack.Unpacker._finish_folders = die",
         "die_before_rename_to('diff')",
-        "airdock.images.blobs.Blobs._place = die",
+        "airdock.images.blobs.Blobs.place = die",
         "die_before_rename_to('index.json')",
     ],
 )

@@ -344,13 +344,19 @@ def test_an_index_of_several_platforms(store: ImageStore) -> None:
         media_type=MANIFEST, digest=digest_bytes(b"x"), size=1, platform=Platform(os="linux", architecture="s390x")
     )
     document = json.dumps(Index(manifests=(foreign, mine)).to_json()).encode()
-    with store.open_writer() as writer:
-        writer.write(document)
-        digest, size = writer.commit()
-    index = json.loads((store.root / "index.json").read_bytes())
-    index["manifests"] = [Descriptor(media_type=INDEX, digest=digest, size=size).to_json()]
-    (store.root / "index.json").write_text(json.dumps(index))
-    assert store.find(digest) == image
+    digest = store.put_manifest(document, INDEX)
+    store.tag("b", digest)
+    store.remove("a")
+    assert store.find("b") == store.find(digest) == store.find(image.digest) == store.find(image.image_id) == image
+    assert store.find("b", platform=host) == image
+    with pytest.raises(UnknownImageError, match=f"for linux/s390x, found it for linux/{host.architecture}") as caught:
+        store.find("b", platform=Platform(os="linux", architecture="s390x"))
+    assert "--platform linux/s390x" in caught.value.hint
+    with pytest.raises(UnknownImageError, match="for linux/riscv64"):
+        store.find("b", platform=Platform(os="linux", architecture="riscv64"))
+    with pytest.raises(ImageError, match="part of"):
+        store.remove(image.digest)
+    store.untag("b")
     store.prune()
     assert files_of(store) == set()
 
