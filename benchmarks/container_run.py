@@ -9,7 +9,7 @@ from peers import docker_run, podman_run
 __all__ = ["NAME", "measure"]
 
 NAME = "run"
-BUDGET_MS = 120.0
+BUDGET_MS = 90.0
 
 
 def measure(ground: Ground) -> list[Figure]:

@@ -13,7 +13,7 @@ from airdock.images.image import Image
 __all__ = ["NAME", "measure"]
 
 NAME = "start"
-BUDGET_MS = 10.0
+BUDGET_MS = 8.0
 PAUSE_S = 0.03
 
 

@@ -48,6 +48,8 @@ class Ground:
     def __init__(self, *, quick: bool, large: bool) -> None:
         self.quick = quick
         self.large = large
+        self.docker: list[str | Path] | None = None
+        """The client of the engine that peers run in, once one was asked for."""
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:

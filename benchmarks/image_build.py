@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ground import IMAGE, Ground
 from measure import Figure, contest, timed
-from peers import buildah_build
+from peers import buildah_build, docker_build
 
 __all__ = ["NAME", "measure"]
 
@@ -39,7 +39,10 @@ def _figure(ground: Ground, context: Path, *, cached: bool) -> Figure:
     assert ground.image == IMAGE
     ours, peers = contest(
         timed(lambda: ground.run_airdock("image", "build", *flags, "-t", "bench-ours", context)),
-        {"buildah bud": lambda: buildah_build(ground, context, cached=cached)},
+        {
+            "docker build": lambda: docker_build(ground, context, cached=cached),
+            "buildah bud": lambda: buildah_build(ground, context, cached=cached),
+        },
         rounds=ground.rounds(11, 3),
         warm_up=2,
     )

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,23 @@ from typing import Final
 from ground import IMAGE, Ground, run
 from measure import Contestant, SkippedError, timed
 
-__all__ = ["buildah_build", "bwrap_run", "docker_run", "podman_run", "runc_run"]
+__all__ = [
+    "buildah_build",
+    "bwrap_run",
+    "docker_build",
+    "docker_client",
+    "docker_exec",
+    "docker_run",
+    "podman_exec",
+    "podman_run",
+    "runc_run",
+]
 
 _ULIMITS: Final = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+_SERIAL: Final = itertools.count()
 _ANSWERS_S: Final = 5
+_READY_S: Final = 30
+_UNPACKED: Final = Path("/var/cache/airdock-tests/peers")
 
 
 def _need(program: str) -> None:
@@ -38,16 +52,16 @@ def runc_run(ground: Ground) -> Contestant:
     """`runc run` of runc's own default spec, which has no seccomp filter."""
     _need("runc")
     bundle = ground.folder / "bundle"
-    bundle.mkdir()
-    run(["runc", "spec", *(["--rootless"] if os.geteuid() else [])], cwd=bundle)
+    bundle.mkdir(exist_ok=True)
     path = bundle / "config.json"
+    path.unlink(missing_ok=True)
+    run(["runc", "spec", *(["--rootless"] if os.geteuid() else [])], cwd=bundle)
     config = json.loads(path.read_text())
     config["root"]["path"] = str(ground.root)
     config["process"].update(args=["true"], terminal=False)
     path.write_text(json.dumps(config))
-    serial = itertools.count()
     state = ground.folder / "runc"
-    return _tried(lambda: run(["runc", "--root", state, "run", "-b", bundle, f"bench-{os.getpid()}-{next(serial)}"]))
+    return _tried(lambda: run(["runc", "--root", state, "run", "-b", bundle, f"bench-{os.getpid()}-{next(_SERIAL)}"]))
 
 
 def bwrap_run(ground: Ground) -> Contestant:
@@ -57,22 +71,104 @@ def bwrap_run(ground: Ground) -> Contestant:
 
 
 def podman_run(ground: Ground) -> Contestant:
-    _need("podman")
-    podman = ["podman", *_storage(ground), "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+    podman = _podman(ground)
     flags = ["--rm", *_ULIMITS, "--network", "none"]
     return _tried(lambda: run([*podman, "run", *flags, IMAGE, "true"], env=_podman_env(ground)))
 
 
+def _podman(ground: Ground) -> list[str | Path]:
+    _need("podman")
+    return ["podman", *_storage(ground), "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+
+
 def docker_run(ground: Ground) -> Contestant:
-    _need("docker")
+    docker = docker_client(ground)
+    return _tried(lambda: run([*docker, "run", "--rm", "--network", "none", IMAGE, "true"]))
+
+
+def docker_build(ground: Ground, context: Path, *, cached: bool) -> Contestant:
+    """BuildKit inside the engine."""
+    docker = docker_client(ground)
+    flags = ["--network", "none", *([] if cached else ["--no-cache"])]
+    env = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    return _tried(lambda: run([*docker, "build", *flags, "-t", "bench-peer", context], env=env))
+
+
+def docker_exec(ground: Ground) -> Contestant:
+    docker = docker_client(ground)
+    name = f"airdock-bench-{os.getpid()}"
+    run([*docker, "run", "--detach", "--name", name, "--network", "none", IMAGE, "sleep", "3600"])
+    ground.at_end(lambda: run([*docker, "rm", "--force", name]))
+    return _tried(lambda: run([*docker, "exec", name, "true"]))
+
+
+def podman_exec(ground: Ground) -> Contestant:
+    podman = _podman(ground)
+    name = f"airdock-bench-{os.getpid()}"
+    env = _podman_env(ground)
+    run([*podman, "run", "--detach", "--name", name, *_ULIMITS, "--network", "none", IMAGE, "sleep", "3600"], env=env)
+    ground.at_end(lambda: run([*podman, "rm", "--force", "--time", "0", name], env=env))
+    return _tried(lambda: run([*podman, "exec", name, "true"], env=env))
+
+
+def docker_client(ground: Ground) -> list[str | Path]:
+    """The client of an engine that answers, with our image in it: the machine's, or one that `make test` unpacked."""
+    if ground.docker is None:
+        ground.docker = _installed_docker() or _private_docker(ground)
+        run([*ground.docker, "import", ground.base, IMAGE])
+        ground.at_end(lambda: run([*(ground.docker or ()), "image", "rm", "--force", IMAGE]))
+    return ground.docker
+
+
+def _installed_docker() -> list[str | Path] | None:
     try:
+        _need("docker")
         run(["timeout", str(_ANSWERS_S), "docker", "version", "--format", "{{.Server.Version}}"])
     except SkippedError:
-        raise SkippedError("no engine answers") from None
-    name = f"airdock-bench-{os.getpid()}"
-    run(["docker", "import", ground.base, name])
-    ground.at_end(lambda: run(["docker", "image", "rm", "--force", name]))
-    return _tried(lambda: run(["docker", "run", "--rm", "--network", "none", name, "true"]))
+        return None
+    return ["docker"]
+
+
+def _private_docker(ground: Ground) -> list[str | Path]:
+    """An engine of our own that ends with us, without a bridge and without firewall rules."""
+    programs = [folder / "dockerd" for folder in (_UNPACKED / "usr/sbin", _UNPACKED / "usr/bin")]
+    engine = next((program for program in programs if program.exists()), None)
+    if engine is None or os.geteuid() != 0:
+        raise SkippedError("no engine answers, and none can be started: make test as root unpacks one")
+    folder = ground.folder / "docker"
+    folder.mkdir()
+    address = f"unix:///tmp/airdock-bench-{os.getpid()}.sock"  # a socket's path may have 107 characters
+    argv = [
+        *(engine, "--host", address, "--data-root", folder / "data", "--exec-root", folder / "exec"),
+        *("--pidfile", folder / "pid", "--config-file", folder / "settings", "--storage-driver", "overlay2"),
+        *("--iptables=false", "--ip6tables=false", "--bridge=none", "--oom-score-adjust", "0"),
+        *("--default-ulimit", "nofile=1024:1024", "--default-ulimit", "nproc=1000:1000"),
+    ]
+    (folder / "settings").write_text("{}")
+    env = {**os.environ, "PATH": f"{_UNPACKED}/usr/bin:{_UNPACKED}/usr/sbin:{os.environ['PATH']}"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, env=env, process_group=0)
+
+    def end() -> None:
+        process.terminate()
+        process.wait()
+        Path(address.removeprefix("unix://")).unlink(missing_ok=True)
+        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+            if line.split()[1].startswith(f"{folder}/"):
+                subprocess.run(["umount", "--lazy", line.split()[1]], capture_output=True)
+
+    ground.at_end(end)
+    client: list[str | Path] = [_UNPACKED / "usr/bin/docker", "--host", address]
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            run([*client, "version"])
+        except SkippedError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SkippedError("its engine doesn't start here") from None
+            time.sleep(0.05)
+        else:
+            return client
 
 
 def buildah_build(ground: Ground, context: Path, *, cached: bool) -> Contestant:

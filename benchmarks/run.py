@@ -25,6 +25,8 @@ from measure import Figure, Samples, Skipped, SkippedError
 FIGURES: Final = {
     "start": "container_start",
     "run": "container_run",
+    "exec": "container_exec",
+    "parallel": "parallel_starts",
     "chain": "task_chain",
     "mapped": "mapped_tasks",
     "import": "import_time",
