@@ -98,7 +98,9 @@ class App:
     def images(self) -> "ImageStore":
         from airdock.images.store import ImageStore
 
-        return ImageStore(root=self.config.home / "images", calls=self.launcher)
+        return ImageStore(
+            root=self.config.home / "images", calls=self.launcher, compression=self.config.images.compression
+        )
 
     @cached_property
     def engine(self) -> "Engine":

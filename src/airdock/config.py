@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -17,10 +18,12 @@ from airdock.errors import ConfigError
 
 __all__ = [
     "FILE_NAME",
+    "Build",
     "Config",
     "Core",
     "Debug",
     "Environments",
+    "Images",
     "Isolation",
     "Logging",
     "Network",
@@ -38,6 +41,10 @@ def _choice(default: str, *choices: str, about: str) -> Any:
 
 def _setting(default: Any, about: str) -> Any:
     return field(default=default, metadata={"about": about})
+
+
+def _size(default: int | None, about: str) -> Any:
+    return field(default=default, metadata={"about": about, "size": True})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +69,25 @@ class Environments:
 
     base: str = _setting("host", "the image that requirements are installed on")
     python_search: tuple[str, ...] = _setting((), "further folders in which other Pythons are looked for")
+    keep_days: int = _setting(30, "days that 'system prune' leaves unused environments and downloaded packages alone")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """How images are kept. Sizes are in bytes; None is no limit."""
+
+    compression: str = _choice("gzip", "gzip", "zstd", about="what new layers are packed with")
+    max_size: int | None = _size(None, "bytes of all images, beyond which those unused for longest go")
+    over_size: str = _choice(
+        "unnamed", "unnamed", "any", about="what may go beyond max_size: 'any' takes images you named too"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Build:
+    """How images are built. Sizes are in bytes; None is no limit."""
+
+    cache_max_size: int | None = _size(20_000_000_000, "bytes of cached build steps, beyond which the oldest go")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +129,8 @@ class Config:
     core: Core = Core()
     isolation: Isolation = Isolation()
     environments: Environments = Environments()
+    images: Images = Images()
+    build: Build = Build()
     network: Network = Network()
     debug: Debug = Debug()
     logging: Logging = Logging()
@@ -130,6 +158,8 @@ _SECTIONS: Final[dict[str, type]] = {
     "core": Core,
     "isolation": Isolation,
     "environments": Environments,
+    "images": Images,
+    "build": Build,
     "network": Network,
     "debug": Debug,
     "logging": Logging,
@@ -226,9 +256,10 @@ def _value(section: str, key: str, value: Any, *, where: str, typed: bool) -> An
         raise _unknown(f"{section}.{key}", key, list(options), where=where)
     option = options[key]
     choices: tuple[str, ...] = option.metadata.get("choices", ())
-    expected, parse = (_one_of(choices), str) if choices else _KINDS[str(option.type)]
+    is_size = option.metadata.get("size", False)
+    expected, parse = (_one_of(choices), str) if choices else _SIZE if is_size else _KINDS[str(option.type)]
     try:
-        result = _check_type(option, value) if typed else parse(value)
+        result = _check_type(option, value) if typed and not is_size else parse(str(value))
         if (choices and result not in choices) or (isinstance(result, int) and result < 0) or result == 0:
             raise ValueError
     except ValueError as error:
@@ -250,6 +281,18 @@ def _check_type(option: Field[Any], value: Any) -> Any:
 def _parse_folders(text: str) -> tuple[str, ...]:
     return tuple(folder for folder in text.split(os.pathsep) if folder)
 
+
+def _parse_size(text: str) -> int:
+    """Bytes of "20GB" in steps of 1000, of "20GiB" in steps of 1024."""
+    match = _SIZE_TEXT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError
+    step = 1024 if match["binary"] else 1000
+    return int(float(match["number"]) * step ** " kmgt".index((match["unit"] or " ").lower()))
+
+
+_SIZE_TEXT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[kmgtKMGT])?(?P<binary>i)?B?")
+_SIZE: Final[tuple[str, Callable[[str], Any]]] = ("a size such as 20GB", _parse_size)
 
 _KINDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     str(str): ("text", str),
