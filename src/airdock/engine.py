@@ -11,7 +11,7 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -34,7 +34,6 @@ from airdock.runtime.state import (
     load_state,
     process_start,
 )
-from airdock.runtime.syscalls import CAPABILITIES
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
@@ -281,6 +280,8 @@ class Engine:
 
     def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
+        from airdock.runtime.syscalls import CAPABILITIES  # most commands need nothing of it in this process
+
         container_id = os.urandom(32).hex()
         config = make_config(
             argv=command.argv,
@@ -289,7 +290,10 @@ class Engine:
             user=command.user,
             hostname="build",
             binds=[*self._host_folders(command.labels), *command.mounts],
-            stacks=command.stacks,
+            stacks=[
+                replace(stack, scratch=str(self._folder(container_id) / f"stack-{number}"))
+                for number, stack in enumerate(command.stacks)
+            ],
             tmpfs=command.tmpfs,
             network=command.network,
             seccomp=not command.insecure,

@@ -49,6 +49,11 @@ class BuildCache:
         """Where the owners of layers are remembered."""
         return self._folder / "owners"
 
+    @property
+    def mounts_folder(self) -> Path:
+        """Where the folders of `RUN --mount=type=cache` are, beside the steps."""
+        return self._folder.parent / "mounts"
+
     def load(self, key: str) -> Layer | None:
         """The layer of a step, kept by the store from now on; None where it is unknown or gone."""
         try:

@@ -6,45 +6,31 @@ of all that goes into the layer, and no times. Of archives it covers the bytes, 
 stage: the result's `unpacks` says that there are some.
 
 Times in the layer: what comes from the context gets one fixed time, because the times of a checkout are accidents and
-would give every machine its own image. What comes from a stage or an archive keeps its own, which is as fixed as its
-bytes and which programs rely on (Python's compiled files name their source's time).
+would give every machine its own image. What comes from a stage, an archive or a server keeps its own, which is as fixed
+as its bytes and which programs rely on (Python's compiled files name their source's time).
 """
 
 import functools
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import IO, Any, Final
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from airdock.builder.archives import is_archive, open_archive
+from airdock.builder.archives import is_archive
+from airdock.builder.emit import Archive, Emitter, Style
 from airdock.builder.ignore import IgnoreRules
 from airdock.builder.layout import Layout, Placed
 from airdock.builder.owners import LayerOwners
-from airdock.builder.ownership import Owner, apply_mode, find_owner
-from airdock.builder.sources import find_sources, walk
+from airdock.builder.ownership import find_owner
+from airdock.builder.sources import find_sources, split_pivot, walk, walk_matches
 from airdock.builder.trees import ContextTree, Item, LayeredTree, Tree, resolve
-from airdock.errors import BuildError
-from airdock.images.tar import (
-    DIRECTORY,
-    END,
-    FIFO,
-    HARD_LINK,
-    REGULAR,
-    SYMLINK,
-    Entry,
-    Source,
-    padding,
-    read_entries,
-    render_header,
-)
-from airdock.images.unpack import split_path
 
-__all__ = ["copy_files", "make_folder"]
+__all__ = ["copy_files", "make_folder", "open_source"]
 
-_CHUNK: Final = 1 << 20
-_KINDS: Final = {"file": REGULAR, "folder": DIRECTORY, "link": SYMLINK, "pipe": FIFO}
+_SECOND_NS = 1_000_000_000
+_FETCHED_MODE = 0o600
 
 
 def copy_files(
@@ -55,33 +41,42 @@ def copy_files(
     time_s: int,
     latest_s: int | None,
     tar: str | None,
+    fetched: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Do what COPY or ADD says; gives the layer's `key`, how many `entries` it has, and `unpacks`.
 
     `below` is the stage so far: its layers' `folders`, and their `blobs` with the folder of `owners` where the disk
     doesn't tell these. `source` is another such stage, or `{"context": folder, "ignore": patterns, "where": name}`.
-    `action` has the fields of `CopyFiles`. `time_s` is the fixed time, `latest_s` the latest
-    that others may have. Raises `BuildError`.
+    `action` has the fields of `CopyFiles`, and `fetched` what its remote sources came to: `{"folder": path}`, or
+    `{"file": path, "name": …, "mtime_s": …}`. `time_s` is the fixed time, `latest_s` the latest that others may have.
+    Raises `BuildError`.
     """
     stage = _open_stage(below)
-    tree: Tree
-    if "context" in source:
-        tree = ContextTree(source["context"], IgnoreRules(source["ignore"], where=source["where"]))
-    else:
-        tree = _open_stage(source)
-    copier = _Copier(
-        below=stage,
-        tree=tree,
+    tree = open_source(source)
+    style = Style(
         owner=find_owner(stage, action["chown"]) if action["chown"] else None,
         chmod=action["chmod"],
-        unpack=action["unpack"],
-        excludes=IgnoreRules(action["excludes"], where="--exclude"),
-        fixed_ns=time_s * 1_000_000_000 if "context" in source else None,
-        new_ns=time_s * 1_000_000_000,
-        latest_ns=None if latest_s is None else latest_s * 1_000_000_000,
+        latest_ns=None if latest_s is None else latest_s * _SECOND_NS,
     )
-    copier.place_all(action["sources"], action["documents"], action["destination"])
-    return copier.emit(tar)
+    copier = _Copier(
+        below=LayeredTree([]) if action["link"] else stage,
+        style=style,
+        excludes=IgnoreRules(action["excludes"], where="--exclude"),
+        new_ns=time_s * _SECOND_NS,
+    )
+    origin = _Origin(tree=tree, unpack=action["unpack"], fixed_ns=time_s * _SECOND_NS if "context" in source else None)
+    destination = action["destination"]
+    for pattern in action["sources"]:
+        if action["parents"]:
+            copier.place_with_parents(origin, pattern, destination)
+        else:
+            for path in find_sources(tree, pattern):
+                copier.place(origin, path, destination)
+    for name, text in action["documents"]:
+        copier.place_document(name, text, destination)
+    for found in fetched:
+        copier.place_fetched(found, destination, unpack=action["unpack_remote"])
+    return copier.emitter.emit(tar)
 
 
 def make_folder(*, below: Mapping[str, Any], path: str, user: str, time_s: int, tar: str | None) -> dict[str, Any]:
@@ -91,9 +86,16 @@ def make_folder(*, below: Mapping[str, Any], path: str, user: str, time_s: int, 
     there = stage.look(resolve(stage, relative))
     if there is not None and there.kind == "folder":
         return {"key": "", "entries": 0, "unpacks": False}
-    copier = _Copier(below=stage, tree=stage, owner=find_owner(stage, user), new_ns=time_s * 1_000_000_000)
+    copier = _Copier(below=stage, style=Style(owner=find_owner(stage, user)), new_ns=time_s * _SECOND_NS)
     copier.layout.enter(relative)
-    return copier.emit(tar)
+    return copier.emitter.emit(tar)
+
+
+def open_source(source: Mapping[str, Any]) -> Tree:
+    """The tree that a `source` of `copy_files` means."""
+    if "context" in source:
+        return ContextTree(source["context"], IgnoreRules(source["ignore"], where=source["where"]))
+    return _open_stage(source)
 
 
 def _open_stage(stage: Mapping[str, Any]) -> LayeredTree:
@@ -102,71 +104,91 @@ def _open_stage(stage: Mapping[str, Any]) -> LayeredTree:
     )
 
 
-@dataclass(kw_only=True, slots=True)
-class _Archive:
-    """A file that goes in unpacked, below the folder `target`."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Origin:
+    """Where files come from. Archives among them are unpacked with `unpack`; `fixed_ns` is the time they get, None to
+    keep their own."""
 
-    path: str
-    target: str
+    tree: Tree
+    unpack: bool = False
+    fixed_ns: int | None = None
 
 
 @dataclass(kw_only=True)
 class _Copier:
+    """Decides where everything goes. `new_ns` is the time of what is made here."""
+
     below: LayeredTree
-    tree: Tree
-    owner: Owner | None
+    style: Style
     new_ns: int
-    chmod: str = ""
-    unpack: bool = False
     excludes: IgnoreRules = field(default_factory=lambda: IgnoreRules(()))
-    fixed_ns: int | None = None
-    latest_ns: int | None = None
-    archives: list[_Archive] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        uid, gid = self.owner or (0, 0)
+        uid, gid = self.style.owner or (0, 0)
         new_folder = Item(kind="folder", mode=0o755, uid=uid, gid=gid, mtime_ns=self.new_ns)
         self.layout = Layout(below=self.below, new_folder=new_folder)
+        self.emitter = Emitter(layout=self.layout, style=self.style)
 
-    def place_all(self, sources: Sequence[str], documents: Sequence[Sequence[str]], destination: str) -> None:
-        """Decide where everything goes."""
-        for source in sources:
-            for path in find_sources(self.tree, source):
-                self._place(path, destination)
-        for name, text in documents:
-            data = text.encode(errors="surrogateescape")
-            item = Item(kind="file", mode=0o644, size=len(data), mtime_ns=self.new_ns)
-            target = self._file_target(name, destination)
-            self.layout.put(target, Placed(item=self._styled(item), data=data))
-
-    def _place(self, path: str, destination: str) -> None:
-        real = resolve(self.tree, path)
-        item = self.tree.look(real)
+    def place(self, origin: _Origin, path: str, destination: str) -> None:
+        """A source's file, or what is in its folder; links to either are followed."""
+        real = resolve(origin.tree, path)
+        item = origin.tree.look(real)
         assert item is not None  # find_sources gives only what is there
         if item.kind == "folder":
-            self._place_folder(real, destination)
+            # The folder itself isn't copied, only what is in it: a new destination is a plain folder.
+            self._place_all(origin, real, walk(origin.tree, real, self.excludes), destination)
             return
         name = path.rpartition("/")[2]
         if len(self.excludes) and self.excludes.ignores(name):
             return
-        if item.kind == "file" and self.unpack and is_archive(self.tree.open(real)):
-            target = self.layout.enter(destination.strip("/"))
-            self.archives.append(_Archive(path=real, target=target))
+        opener = functools.partial(origin.tree.open, real)
+        if item.kind == "file" and origin.unpack and is_archive(opener()):
+            self._add_archive(opener, destination)
             return
-        self.layout.put(self._file_target(name, destination), self._placed(real, item))
+        self.layout.put(self._file_target(name, destination), self._placed(origin, real, item))
 
-    def _place_folder(self, real: str, destination: str) -> None:
-        # The folder itself isn't copied, only what is in it: a new destination is a plain folder.
+    def place_with_parents(self, origin: _Origin, pattern: str, destination: str) -> None:
+        """What a pattern matches, with the folders that lead to it from the pivot on."""
+        base, rest = split_pivot(origin.tree, pattern)
+        self._place_all(origin, base, walk_matches(origin.tree, base, rest, self.excludes), destination)
+
+    def place_document(self, name: str, text: str, destination: str) -> None:
+        data = text.encode(errors="surrogateescape")
+        item = Item(kind="file", mode=0o644, size=len(data), mtime_ns=self.new_ns)
+        styled = self.style.apply(item, fixed_ns=self.new_ns)
+        self.layout.put(self._file_target(name, destination), Placed(item=styled, data=data))
+
+    def place_fetched(self, found: Mapping[str, Any], destination: str, *, unpack: bool) -> None:
+        if "folder" in found:
+            tree = ContextTree(found["folder"], IgnoreRules(()))
+            self.place(_Origin(tree=tree, fixed_ns=self.new_ns), "", posixpath.join(destination, ""))
+            return
+        opener = functools.partial(os.open, found["file"], os.O_RDONLY | os.O_CLOEXEC)
+        if unpack and is_archive(opener()):
+            self._add_archive(opener, destination)
+            return
+        size = Path(found["file"]).stat().st_size
+        item = Item(kind="file", mode=_FETCHED_MODE, size=size, mtime_ns=found["mtime_s"] * _SECOND_NS)
+        styled = self.style.apply(item, fixed_ns=None)
+        self.layout.put(self._file_target(found["name"], destination), Placed(item=styled, open=opener))
+
+    def _add_archive(self, opener: "functools.partial[int]", destination: str) -> None:
+        target = self.layout.enter(destination.strip("/"))
+        self.emitter.archives.append(Archive(open=opener, target=target))
+
+    def _place_all(self, origin: _Origin, top: str, found: Iterable[tuple[str, Item]], destination: str) -> None:
+        """Items below the folder `top`, folders before what is in them."""
         base = self.layout.enter(destination.strip("/"))
         folders = {"": base}
-        for path, found in walk(self.tree, real, self.excludes):
+        for path, item in found:
             above, _, name = path.rpartition("/")
             target = f"{folders[above]}/{name}" if folders[above] else name
-            place = f"{real}/{path}" if real else path
-            if found.kind == "folder":
-                folders[path] = self.layout.put_folder(target, self._styled(self._owned(place, found)))
+            place = f"{top}/{path}" if top else path
+            if item.kind == "folder":
+                owned = self._owned(origin, place, item)
+                folders[path] = self.layout.put_folder(target, self.style.apply(owned, fixed_ns=origin.fixed_ns))
             else:
-                self.layout.put(target, self._placed(place, found))
+                self.layout.put(target, self._placed(origin, place, item))
 
     def _file_target(self, name: str, destination: str) -> str:
         """Where a single file goes: into the destination where that is a folder, else to where it leads."""
@@ -179,151 +201,10 @@ class _Copier:
             folder = self.layout.enter(above)
         return f"{folder}/{name}" if folder else name
 
-    def _placed(self, path: str, item: Item) -> Placed:
-        opener = functools.partial(self.tree.open, path) if item.kind == "file" else None
-        return Placed(item=self._styled(self._owned(path, item)), open=opener)
+    def _placed(self, origin: _Origin, path: str, item: Item) -> Placed:
+        opener = functools.partial(origin.tree.open, path) if item.kind == "file" else None
+        owned = self._owned(origin, path, item)
+        return Placed(item=self.style.apply(owned, fixed_ns=origin.fixed_ns), open=opener)
 
-    def _owned(self, path: str, item: Item) -> Item:
-        return self.tree.owned(path, item) if self.owner is None else item
-
-    def _styled(self, item: Item) -> Item:
-        """The item with the owner, mode and time that it gets."""
-        uid, gid = self.owner or (item.uid, item.gid)
-        mode = item.mode
-        if self.chmod and item.kind != "link":
-            mode = apply_mode(self.chmod, mode, is_folder=item.kind == "folder")
-        time = self._time(item.mtime_ns) if self.fixed_ns is None else self.fixed_ns
-        return replace(item, uid=uid, gid=gid, mode=mode, mtime_ns=time, ignored=False)
-
-    def _time(self, time_ns: int) -> int:
-        return time_ns if self.latest_ns is None else min(time_ns, self.latest_ns)
-
-    def emit(self, tar: str | None) -> dict[str, Any]:
-        """Write the tar where one is wanted, and find the key of what was written."""
-        if tar is None:
-            return self._write(None)
-        with open(tar, "wb", buffering=_CHUNK) as output:
-            result = self._write(output)
-            output.write(END)
-        return result
-
-    def _write(self, output: IO[bytes] | None) -> dict[str, Any]:
-        key = hashlib.sha256()
-        described = sorted(self._describe(path, placed, output) for path, placed in list(self.layout.placed.items()))
-        for archive in self.archives:
-            described.append(self._describe_archive(archive))
-            if output is not None:
-                self._unpack(archive, output)
-        key.update(json.dumps(described, sort_keys=True).encode())
-        count = len(self.layout.placed) + len(self.archives)
-        return {"key": key.hexdigest(), "entries": count, "unpacks": bool(self.archives)}
-
-    def _describe(self, path: str, placed: Placed, output: IO[bytes] | None) -> str:
-        """What the key says about one entry, which is written on the way."""
-        item = placed.item
-        digest = ""
-        if output is not None:
-            output.write(render_header(_entry(path, item)))
-        if item.kind == "file":
-            digest = _hash(placed.data) if placed.open is None else ""
-            if placed.open is not None:
-                digest = _read(placed.open(), path, item.size, output)
-            elif output is not None:
-                output.write(placed.data + padding(len(placed.data)))
-        xattrs = {name: value.hex() for name, value in item.xattrs.items()}
-        return json.dumps([path, item.kind, item.mode, item.uid, item.gid, item.link, sorted(xattrs.items()), digest])
-
-    def _describe_archive(self, archive: _Archive) -> str:
-        with os.fdopen(self.tree.open(archive.path), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return json.dumps(["archive", archive.target, self.owner, self.chmod, digest])
-
-    def _unpack(self, archive: _Archive, output: IO[bytes]) -> None:
-        with open_archive(self.tree.open(archive.path)) as source:
-            for entry in read_entries(source):
-                name = os.fsdecode(b"/".join(split_path(entry.name)))
-                # An archive says what its top is like, too; only the root folder of the image is left as it is.
-                if name or (archive.target and entry.kind == DIRECTORY):
-                    self._unpack_entry(archive, entry, name, source, output)
-                else:
-                    self._skip(source, entry)
-
-    def _skip(self, source: Source, entry: Entry) -> None:
-        for _ in _pieces(source, entry.size + len(padding(entry.size))):
-            pass
-
-    def _unpack_entry(self, archive: _Archive, entry: Entry, name: str, source: Source, output: IO[bytes]) -> None:
-        target = "/".join(part for part in (archive.target, name) if part)
-        before = len(self.layout.placed)
-        uid, gid = self.owner or (entry.uid, entry.gid)
-        mode = apply_mode(self.chmod, entry.mode, is_folder=entry.kind == DIRECTORY) if self.chmod else entry.mode
-        item = Item(kind="folder", mode=mode & 0o7777, uid=uid, gid=gid, mtime_ns=self._time(entry.mtime_ns))
-        if entry.kind == DIRECTORY:
-            place = self.layout.put_folder(target, item)
-        else:
-            above, _, last = target.rpartition("/")
-            folder = self.layout.enter(above)
-            place = f"{folder}/{last}" if folder else last
-            # Entries of an archive are written at once; this only keeps a later one from going through them.
-            self.layout.put(place, Placed(item=replace(item, kind="link" if entry.kind == SYMLINK else "file")))
-        for path in list(self.layout.placed)[before:]:
-            if path != place:
-                output.write(render_header(_entry(path, self.layout.placed[path].item)))
-        link = entry.link
-        if entry.kind == HARD_LINK:
-            link = os.fsencode(f"{archive.target}/") * bool(archive.target) + b"/".join(split_path(entry.link))
-        moved = replace(entry, name=os.fsencode(place), uid=uid, gid=gid, mode=mode, mtime_ns=item.mtime_ns, link=link)
-        output.write(render_header(moved))
-        _pump(source, entry.size, output)
-
-
-def _entry(path: str, item: Item) -> Entry:
-    return Entry(
-        name=os.fsencode(path),
-        kind=_KINDS[item.kind],
-        mode=item.mode,
-        uid=item.uid,
-        gid=item.gid,
-        size=item.size,
-        mtime_ns=item.mtime_ns,
-        link=os.fsencode(item.link),
-        xattrs={os.fsencode(name): value for name, value in item.xattrs.items()},
-    )
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _read(descriptor: int, path: str, size: int, output: IO[bytes] | None) -> str:
-    """The digest of an open file, which is closed, and written out on the way; it has to be as long as it was."""
-    digest = hashlib.sha256()
-    left = size
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        while piece := file.read(_CHUNK):
-            left -= len(piece)
-            if left < 0:
-                break
-            digest.update(piece)
-            if output is not None:
-                output.write(piece)
-    if left:
-        raise BuildError(f"expected the file for /{path} to stay as it is, but it changed while it was copied")
-    if output is not None:
-        output.write(padding(size))
-    return digest.hexdigest()
-
-
-def _pump(source: Source, size: int, output: IO[bytes]) -> None:
-    left = size + len(padding(size))
-    for piece in _pieces(source, left):
-        left -= len(piece)
-        output.write(piece)
-    if left:
-        raise BuildError("expected a whole archive, found one that breaks off inside a file")
-
-
-def _pieces(source: Source, size: int) -> Iterator[bytes]:
-    while size and (piece := source.read(min(size, _CHUNK))):
-        size -= len(piece)
-        yield piece
+    def _owned(self, origin: _Origin, path: str, item: Item) -> Item:
+        return origin.tree.owned(path, item) if self.style.owner is None else item

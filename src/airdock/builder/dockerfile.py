@@ -34,6 +34,7 @@ from airdock.builder.instructions import (
     Workdir,
 )
 from airdock.builder.parser import Node, parse, parse_heredoc_word
+from airdock.builder.run_mounts import parse_mount
 from airdock.errors import DockerfileError
 
 __all__ = ["parse_dockerfile", "parse_instruction"]
@@ -112,6 +113,10 @@ def _repeated(flags: Mapping[str, FlagValue], name: str) -> tuple[str, ...]:
     return values if isinstance(values, tuple) else (str(values),)
 
 
+def _maybe(flags: Mapping[str, FlagValue], name: str) -> bool | None:
+    return bool(flags[name]) if name in flags else None
+
+
 def _command(node: Node) -> Arguments:
     if node.is_json:
         return Arguments(words=node.arguments, is_shell=False)
@@ -151,11 +156,17 @@ def _make_run(node: Node, flags: Mapping[str, FlagValue]) -> Run:
     network = str(flags.get("network", "default"))
     if network not in ("default", "host", "none"):
         raise DockerfileError(f"expected --network to be default, host or none, found {network!r}")
+    security = str(flags.get("security", "sandbox"))
+    if security not in ("sandbox", "insecure"):
+        raise DockerfileError(f"expected --security to be sandbox or insecure, found {security!r}")
     for device in _repeated(flags, "device"):
         parse_device(device)
     if not node.arguments:
         raise DockerfileError("RUN requires at least one argument")
-    return Run(command=_command(node), heredocs=node.heredocs, flags=flags, network=network)
+    mounts = tuple(parse_mount(text) for text in _repeated(flags, "mount"))
+    return Run(
+        command=_command(node), heredocs=node.heredocs, flags=flags, network=network, security=security, mounts=mounts
+    )
 
 
 def _make_transfer(node: Node, flags: Mapping[str, FlagValue]) -> Transfer:
@@ -180,7 +191,11 @@ def _make_transfer(node: Node, flags: Mapping[str, FlagValue]) -> Transfer:
         chown=str(flags.get("chown", "")),
         chmod=str(flags.get("chmod", "")),
         excludes=_repeated(flags, "exclude"),
-        unpack=bool(flags.get("unpack", node.name == "add")),
+        unpack=_maybe(flags, "unpack"),
+        link=bool(flags.get("link", False)),
+        parents=bool(flags.get("parents", False)),
+        checksum=str(flags.get("checksum", "")),
+        keep_git_dir=_maybe(flags, "keep-git-dir"),
         flags=flags,
     )
 

@@ -74,17 +74,20 @@ class From(Instruction):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run(Instruction):
-    """RUN. `flags` are those given; `network` is "default", "host" or "none"."""
+    """RUN. `flags` are those given; `network` is "default", "host" or "none"; `mounts` are each a mapping of keys."""
 
     command: Arguments
     heredocs: tuple[Heredoc, ...] = ()
     flags: Mapping[str, FlagValue]
     network: str = "default"
+    security: str = "sandbox"
+    mounts: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer(Instruction):
-    """COPY, or ADD where `is_add`. `documents` are its heredocs, each a file named as the heredoc."""
+    """COPY, or ADD where `is_add`. `documents` are its heredocs, each a file named as the heredoc. `unpack` and
+    `keep_git_dir` are None where they weren't given."""
 
     is_add: bool
     sources: tuple[str, ...]
@@ -94,7 +97,11 @@ class Transfer(Instruction):
     chown: str = ""
     chmod: str = ""
     excludes: tuple[str, ...] = ()
-    unpack: bool = False
+    unpack: bool | None = None
+    link: bool = False
+    parents: bool = False
+    checksum: str = ""
+    keep_git_dir: bool | None = None
     flags: Mapping[str, FlagValue]
 
 

@@ -27,6 +27,7 @@ from airdock.builder.instructions import (
     Workdir,
 )
 from airdock.builder.parser import Heredoc, parse_heredoc_word
+from airdock.builder.run_mounts import make_mounts
 from airdock.builder.settings import DEFAULT_PATH, check_signal, env_to_dict, expand_ports, join_path, put_env
 from airdock.builder.steps import Action, CopyFiles, MakeFolder, RunCommand, Script, Step
 from airdock.builder.words import expand, expand_word, expand_words
@@ -191,11 +192,8 @@ class Interpreter:
         return None, f"ONBUILD {on_build.trigger}"
 
     def _run(self, run: Run) -> tuple[Action | None, str]:
-        for flag in ("mount", "device"):
-            if flag in run.flags:
-                raise DockerfileError(f"RUN --{flag} is not supported yet", hint=_INSTEAD.get(flag, ""))
-        if run.flags.get("security", "sandbox") != "sandbox":
-            raise DockerfileError("RUN --security other than sandbox is not supported")
+        if "device" in run.flags:
+            raise DockerfileError("RUN --device is experimental with BuildKit, and not supported")
         argv, script = self._with_heredocs(run)
         env = self.env()
         if "PATH" not in env:
@@ -207,6 +205,8 @@ class Interpreter:
             user=self.config.user,
             network=None if run.network == "default" else run.network,
             script=script,
+            mounts=make_mounts(run.mounts, expand=self._word, find=self._source, folder=self.config.working_dir),
+            insecure=run.security == "insecure",
         )
         told = [f"{name}={env.get(name, '')}" for name in self._arguments]
         return action, " ".join(["RUN", *([f"|{len(told)}", *told] if told else []), *argv])
@@ -228,7 +228,7 @@ class Interpreter:
 
     def _transfer(self, transfer: Transfer) -> tuple[Action | None, str]:
         name = "ADD" if transfer.is_add else "COPY"
-        for flag in ("parents", "checksum", "keep-git-dir"):
+        for flag in ("checksum", "keep-git-dir"):
             if transfer.flags.get(flag):
                 raise DockerfileError(f"{name} --{flag} is not supported yet")
         sources = tuple(self._word(source) for source in transfer.sources)
@@ -249,7 +249,9 @@ class Interpreter:
             chown=chown,
             chmod=chmod,
             excludes=tuple(self._word(pattern) for pattern in transfer.excludes),
-            unpack=transfer.unpack,
+            unpack=transfer.is_add if transfer.unpack is None else transfer.unpack,
+            link=transfer.link,
+            parents=transfer.parents,
         )
         flags = [f"--{flag}={value}" for flag, value in (("chown", chown), ("chmod", chmod)) if value]
         documents = [f"<<{heredoc.name}" for heredoc in transfer.documents]
@@ -288,8 +290,6 @@ def _file_name(heredoc: Heredoc) -> str:
 def _render_list(words: Sequence[str]) -> str:
     return json.dumps(list(words), ensure_ascii=False)
 
-
-_INSTEAD: Final = {"mount": "write what the command needs into the image with COPY, and clean up in the same RUN"}
 
 _APPLY: Final[dict[type, Callable[[Interpreter, Any], tuple[Action | None, str]]]] = {
     Arg: Interpreter._arg,

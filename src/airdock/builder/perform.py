@@ -10,6 +10,7 @@ from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
 from airdock.builder.ignore import parse_ignore_file
 from airdock.builder.interpret import HOST_LABEL
+from airdock.builder.mounting import Mounting
 from airdock.builder.output import StepOutput
 from airdock.builder.settings import PROXY_ARGUMENTS, env_to_dict
 from airdock.builder.steps import CopyFiles, MakeFolder, RunCommand, Step
@@ -41,7 +42,10 @@ _COPY: Final = "airdock.builder.copying:copy_files"
 _MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
 _OTHER_IDS: Final = re.compile(r"chown|set(?:groups|e?[ug]id|res[ug]id)|changing (?:ownership|group)", re.IGNORECASE)
 """What commands say that fail to become somebody else, or to give something to somebody else."""
+_NAME: Final = re.compile(r"[^0-9:]")
+"""What makes a `--chown` one that is looked up in the stage."""
 _LARGEST_IGNORE_FILE: Final = 1 << 20
+_INSECURE: Final = "security.insecure"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,30 +117,57 @@ class Performer:
             user=action.user,
             network=network,
             script=action.script.content if action.script else None,
+            mounts=self._mounting.describe(action.mounts),
+            insecure=action.insecure,
             host=below.labels.get(HOST_LABEL),
             epoch=self.epoch,
         )
         known = self._load(key)
         if known is not None:
             return known, True
-        command = Command(
-            layers=below.diff_ids,
-            argv=action.argv,
-            env=self._environment(action),
-            cwd=action.cwd,
-            user=action.user,
-            labels=below.labels,
-            mounts=(*self.request.mounts, *self._script_mount(step, action)),
-            network=network,
-            source_date_epoch=self.epoch,
-        )
-        layer = self._run(step, command)
+        self._check_rights(action)
+        with self._mounting.open(action.mounts) as given:
+            command = Command(
+                layers=below.diff_ids,
+                argv=action.argv,
+                env=self._environment(action, given.env),
+                cwd=action.cwd,
+                user=action.user,
+                labels=below.labels,
+                mounts=(*self.request.mounts, *self._script_mount(step, action), *given.mounts),
+                network=network,
+                source_date_epoch=self.epoch,
+                stacks=tuple(given.stacks),
+                tmpfs=tuple(given.tmpfs),
+                insecure=action.insecure,
+            )
+            layer = self._run(step, command)
         self.cache.save(key, layer)
         return layer, False
 
-    def _environment(self, action: RunCommand) -> tuple[str, ...]:
+    @property
+    def _mounting(self) -> Mounting:
+        return Mounting(
+            request=self.request,
+            folder=self.folder,
+            caches=self.cache.mounts_folder,
+            mapping=self.store.calls.mapping,
+            time_s=FIXED_TIME if self.epoch is None else self.epoch,
+            call=self._call,
+            source=lambda source: self._context() if source is None else self._stage(self._source(source)),
+            identity=lambda source: [layer.diff_id for layer in self._source(source)],
+        )
+
+    def _check_rights(self, action: RunCommand) -> None:
+        if action.insecure and _INSECURE not in self.request.allow:
+            raise BuildError(
+                f"RUN --security=insecure is not allowed: expected the right {_INSECURE}, which the build wasn't given",
+                hint=f"trust the Dockerfile with it: airdock image build --allow {_INSECURE}",
+            )
+
+    def _environment(self, action: RunCommand, given: Mapping[str, str]) -> tuple[str, ...]:
         proxies = {name: value for name, value in self.request.args.items() if name in PROXY_ARGUMENTS}
-        values = {**proxies, **env_to_dict(action.env), **self.request.transient_env}
+        values = {**proxies, **env_to_dict(action.env), **self.request.transient_env, **given}
         return tuple(f"{name}={value}" for name, value in values.items())
 
     def _script_mount(self, step: Step, action: RunCommand) -> tuple[Mount, ...]:
@@ -198,12 +229,17 @@ class Performer:
             "latest_s": self.epoch,
         }
         if action.source is None:
-            arguments["source"] = self._context(action)
+            arguments["source"] = self._context(needed_for=next(iter(action.sources), ""))
             return self._make_layer(_COPY, arguments, below, measure_first=True)
         source = self._source(action.source)
         # What names the same layers names the same files: then nothing has to be read at all.
-        named = make_key("copy from", below=below.diff_ids, source=[layer.diff_id for layer in source],
-                         action=arguments["action"], epoch=self.epoch)  # fmt: skip
+        named = make_key(
+            "copy from",
+            below=() if action.link and not _NAME.search(action.chown) else below.diff_ids,
+            source=[layer.diff_id for layer in source],
+            action=arguments["action"],
+            epoch=self.epoch,
+        )
         layer = self._load(named)
         if layer is not None:
             return layer, True
@@ -262,7 +298,7 @@ class Performer:
         return make_key(
             "copy",
             content=found["key"],
-            below=below.diff_ids if found["unpacks"] else (),
+            below=below.diff_ids if found["unpacks"] and not arguments.get("action", {}).get("link") else (),
             time_s=arguments["time_s"],
             latest_s=arguments.get("latest_s"),
         )
@@ -285,11 +321,11 @@ class Performer:
             "diff_id": layer.diff_id,
         }
 
-    def _context(self, action: CopyFiles) -> dict[str, Any]:
+    def _context(self, *, needed_for: str = "") -> dict[str, Any]:
         context = self.request.context
         if context is None:
-            if action.sources:
-                raise BuildError(f"expected a build context to copy {action.sources[0]!r} from, found none")
+            if needed_for:
+                raise BuildError(f"expected a build context to copy {needed_for!r} from, found none")
             return {"context": str(self.folder / "empty"), "ignore": [], "where": ""}
         if not context.is_dir():
             raise BuildError(f"expected the build context {str(context)!r} to be a folder, found none")

@@ -8,7 +8,7 @@ from typing import Final
 
 from airdock.builder.dockerfile import parse_instruction
 from airdock.builder.flags import nearest
-from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild, Transfer
+from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild, Run, Transfer
 from airdock.builder.interpret import Interpreter
 from airdock.builder.parser import parse
 from airdock.builder.platforms import parse_platform, platform_arguments, render_platform
@@ -216,19 +216,27 @@ def _base(file: Dockerfile, index: int, globals_: Mapping[str, str], platform: P
 
 
 def _sources(file: Dockerfile, index: int, instruction: Instruction) -> list[int | str]:
-    if not isinstance(instruction, Transfer) or not instruction.from_:
+    """The stages and images that an instruction takes files from."""
+    if isinstance(instruction, Transfer):
+        names = [("--from", instruction.from_)] if instruction.from_ else []
+    elif isinstance(instruction, Run):
+        names = [("--mount from=", keys["from"]) for keys in instruction.mounts if keys.get("from")]
+    else:
         return []
-    name = instruction.from_
+    return [_source(file, index, flag, name) for flag, name in names]
+
+
+def _source(file: Dockerfile, index: int, flag: str, name: str) -> int | str:
     if "$" in name:
         raise DockerfileError(
-            f"expected --from to name a stage or an image, found the variable {name!r}",
+            f"expected {flag} to name a stage or an image, found the variable {name!r}",
             hint="give a stage the name: FROM ${IMAGE} AS source",
         )
     stage = _stage_index(file, name, before=index)
     own = file.stages[index].start.alias
     if stage is None and (name.lower() == own or name.isdecimal()):
-        raise DockerfileError(f"expected --from to name an earlier stage, found {name!r}")
-    return [name if stage is None else stage]
+        raise DockerfileError(f"expected {flag} to name an earlier stage, found {name!r}")
+    return name if stage is None else stage
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What the sources of a COPY mean: patterns become paths of a tree, folders become all that is in them."""
 
 import difflib
+import itertools
 import posixpath
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from airdock.builder.ignore import IgnoreRules
 from airdock.builder.trees import ContextTree, Item, Tree, resolve
 from airdock.errors import BuildError
 
-__all__ = ["find_sources", "walk"]
+__all__ = ["find_sources", "split_pivot", "walk", "walk_matches"]
 
 
 def find_sources(tree: Tree, source: str) -> list[str]:
@@ -81,6 +82,54 @@ def walk(tree: Tree, top: str, excludes: IgnoreRules) -> Iterator[tuple[str, Ite
                 told.add(above)
                 yield above, folder
         yield path, item
+
+
+def split_pivot(tree: Tree, source: str) -> tuple[str, str]:
+    """Where a source of `COPY --parents` begins to count (`/./` marks it, else the top), links followed, and the rest.
+
+    Raises `BuildError` where that is no folder.
+    """
+    before, pivot, rest = source.partition("/./")
+    if not pivot:
+        before, rest = "", source
+    base = resolve(tree, posixpath.normpath(f"/{before}").lstrip("/"))
+    if not _is_folder(tree, base):
+        raise _missing(tree, before, base)
+    return base, posixpath.normpath(f"/{rest}").lstrip("/")
+
+
+def walk_matches(tree: Tree, top: str, pattern: str, excludes: IgnoreRules) -> Iterator[tuple[str, Item]]:
+    """What a pattern (with `**`) matches below the folder `top`, all in its folders, and the folders that lead there.
+
+    No links are followed. Raises `BuildError` where a pattern without wildcards matches nothing.
+    """
+    parts = pattern.split("/") if pattern else []
+    literal = next((count for count, part in enumerate(parts) if has_wildcards(part)), len(parts))
+    start = "/".join(parts[:literal])
+    full = "/".join(part for part in (top, start) if part)
+    first = tree.look(full)
+    if first is None:
+        if literal == len(parts):
+            raise _missing(tree, pattern, full)
+        return
+    told: set[str] = set()
+    matches = compile_glob(pattern, deep=True) if literal < len(parts) else None
+    below = walk(tree, full, IgnoreRules(())) if first.kind == "folder" else iter(())
+    found = ((f"{start}/{path}" if start else path, item) for path, item in below)
+    for path, item in itertools.chain([(start, first)] if start and matches is None else [], found):
+        above = list(_folders_above(path))
+        if len(excludes) and excludes.ignores(path):
+            continue
+        if matches is not None and not any(map(matches, (path, *above))):
+            continue
+        for name in (name for name in above if name not in told):
+            told.add(name)
+            folder = tree.look("/".join(part for part in (top, name) if part))
+            if folder is not None:
+                yield name, folder
+        if path not in told:
+            told.add(path)
+            yield path, item
 
 
 def _folders_above(path: str) -> Iterator[str]:

@@ -20,15 +20,17 @@ def hold_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def take_lock(path: Path, *, wait: bool = True) -> int | None:
+def take_lock(path: Path, *, wait: bool = True, shared: bool = False) -> int | None:
     """The descriptor that holds the lock at `path`, to be closed; None when it's taken and `wait` is off.
 
+    Any number may hold it `shared`, and nobody else then.
     The file may be removed by whoever holds its lock, so a lock counts only while its file is still in its place.
     """
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
             if _is_in_place(descriptor, path):
                 return descriptor
         except BlockingIOError:

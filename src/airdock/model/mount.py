@@ -27,12 +27,12 @@ class Mount:
 class StackMount:
     """What is at `path` in the unpacked `layers` (lowest first), seen at `target`.
 
-    `path` is relative to their common root and has no links on its way. Where it isn't `read_only`, what is written
-    goes to `scratch`, a folder that the caller removes.
+    `path` is relative to their common root and has no links on its way. What is written where it isn't
+    `read_only` goes to `scratch`, a folder that whoever runs the container makes and removes.
     """
 
     layers: tuple[str, ...]
     path: str
     target: str
-    scratch: str
+    scratch: str = ""
     read_only: bool = True

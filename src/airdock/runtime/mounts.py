@@ -71,7 +71,8 @@ class Mounts:
         names = [self._layer(path) for path in layers] or ["empty"]
         try:
             self._calls.make_link(bundle, "bundle")
-            tree = self._overlay(":".join(reversed(names)))
+            # An overlay takes no folder twice. Of equal layers only the highest counts, so the others may go.
+            tree = self._overlay(":".join(dict.fromkeys(reversed(names))))
         except OSError as error:
             raise RefusedError(error.errno, "overlay", f"on {bundle}; {error.filename}") from error
         finally:
@@ -94,8 +95,10 @@ class Mounts:
                 tree = self._cut(tree, path)
             attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if read_only else 0)
             self._calls.mount_setattr(tree, attributes)
-        except OSError as error:
+        except BaseException as error:
             self._calls.close(tree)
+            if not isinstance(error, OSError):
+                raise
             raise ContainerError(f"can't bind /{path} of a stage or image: {error.strerror}", where=path) from error
         return tree
 
@@ -103,6 +106,11 @@ class Mounts:
         """The part of a detached mount below `path`, in its place; kernels before 6.15 clone attached ones only."""
         self._calls.move_mount(tree, "root")
         try:
+            parts = path.split("/")
+            for depth in range(1, len(parts) + 1):
+                here = "/".join(parts[:depth])
+                if parts[depth - 1] in ("", ".", "..") or self._calls.is_link(f"root/{here}"):
+                    raise ContainerError(f"expected a plain path in a stage or image, found {here!r}", where=path)
             part = self._calls.open_tree(f"root/{path}")
         finally:
             self._calls.umount("root")

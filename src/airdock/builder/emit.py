@@ -1,0 +1,202 @@
+"""A layout becomes a layer's tar and the key of what is in it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import IO, Any, Final
+
+from airdock.builder.archives import open_archive
+from airdock.builder.layout import Layout, Placed
+from airdock.builder.ownership import Owner, apply_mode
+from airdock.builder.trees import Item
+from airdock.errors import BuildError
+from airdock.images.tar import (
+    DIRECTORY,
+    END,
+    FIFO,
+    HARD_LINK,
+    REGULAR,
+    SYMLINK,
+    Entry,
+    Source,
+    padding,
+    read_entries,
+    render_header,
+)
+from airdock.images.unpack import split_path
+
+__all__ = ["Archive", "Emitter", "Style"]
+
+_CHUNK: Final = 1 << 20
+_KINDS: Final = {"file": REGULAR, "folder": DIRECTORY, "link": SYMLINK, "pipe": FIFO}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """What `--chown`, `--chmod` and the times of a build make of an item.
+
+    Times are in nanoseconds: `fixed_ns` for what has no time worth keeping, `latest_ns` bounds all others.
+    """
+
+    owner: Owner | None = None
+    chmod: str = ""
+    latest_ns: int | None = None
+
+    def apply(self, item: Item, *, fixed_ns: int | None) -> Item:
+        """The item with the owner, mode and time that it gets."""
+        uid, gid = self.owner or (item.uid, item.gid)
+        mode = item.mode
+        if self.chmod and item.kind != "link":
+            mode = apply_mode(self.chmod, mode, is_folder=item.kind == "folder")
+        time = self.bound(item.mtime_ns) if fixed_ns is None else fixed_ns
+        return replace(item, uid=uid, gid=gid, mode=mode, mtime_ns=time, ignored=False)
+
+    def bound(self, time_ns: int) -> int:
+        return time_ns if self.latest_ns is None else min(time_ns, self.latest_ns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archive:
+    """A file that goes in unpacked, below the folder `target`; `open` gives a descriptor of it."""
+
+    open: Callable[[], int]
+    target: str
+
+
+@dataclass(kw_only=True)
+class Emitter:
+    """Writes what was laid out, then the archives into it."""
+
+    layout: Layout
+    style: Style = field(default_factory=Style)
+    archives: list[Archive] = field(default_factory=list)
+
+    def emit(self, tar: str | None) -> dict[str, Any]:
+        """Write the tar where one is wanted, and find the key of what was written."""
+        if tar is None:
+            return self._write(None)
+        with open(tar, "wb", buffering=_CHUNK) as output:
+            result = self._write(output)
+            output.write(END)
+        return result
+
+    def _write(self, output: IO[bytes] | None) -> dict[str, Any]:
+        key = hashlib.sha256()
+        described = sorted(self._describe(path, placed, output) for path, placed in list(self.layout.placed.items()))
+        for archive in self.archives:
+            described.append(self._describe_archive(archive))
+            if output is not None:
+                self._unpack(archive, output)
+        key.update(json.dumps(described, sort_keys=True).encode())
+        count = len(self.layout.placed) + len(self.archives)
+        return {"key": key.hexdigest(), "entries": count, "unpacks": bool(self.archives)}
+
+    def _describe(self, path: str, placed: Placed, output: IO[bytes] | None) -> str:
+        """What the key says about one entry, which is written on the way."""
+        item = placed.item
+        digest = ""
+        if output is not None:
+            output.write(render_header(_entry(path, item)))
+        if item.kind == "file":
+            digest = hashlib.sha256(placed.data).hexdigest() if placed.open is None else ""
+            if placed.open is not None:
+                digest = _read(placed.open(), path, item.size, output)
+            elif output is not None:
+                output.write(placed.data + padding(len(placed.data)))
+        xattrs = {name: value.hex() for name, value in item.xattrs.items()}
+        return json.dumps([path, item.kind, item.mode, item.uid, item.gid, item.link, sorted(xattrs.items()), digest])
+
+    def _describe_archive(self, archive: Archive) -> str:
+        with os.fdopen(archive.open(), "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return json.dumps(["archive", archive.target, self.style.owner, self.style.chmod, digest])
+
+    def _unpack(self, archive: Archive, output: IO[bytes]) -> None:
+        with open_archive(archive.open()) as source:
+            for entry in read_entries(source):
+                name = os.fsdecode(b"/".join(split_path(entry.name)))
+                # An archive says what its top is like, too; only the root folder of the image is left as it is.
+                if name or (archive.target and entry.kind == DIRECTORY):
+                    self._unpack_entry(archive, entry, name, source, output)
+                else:
+                    _skip(source, entry)
+
+    def _unpack_entry(self, archive: Archive, entry: Entry, name: str, source: Source, output: IO[bytes]) -> None:
+        target = "/".join(part for part in (archive.target, name) if part)
+        before = len(self.layout.placed)
+        uid, gid = self.style.owner or (entry.uid, entry.gid)
+        change = self.style.chmod
+        mode = apply_mode(change, entry.mode, is_folder=entry.kind == DIRECTORY) if change else entry.mode
+        item = Item(kind="folder", mode=mode & 0o7777, uid=uid, gid=gid, mtime_ns=self.style.bound(entry.mtime_ns))
+        if entry.kind == DIRECTORY:
+            place = self.layout.put_folder(target, item)
+        else:
+            above, _, last = target.rpartition("/")
+            folder = self.layout.enter(above)
+            place = f"{folder}/{last}" if folder else last
+            # Entries of an archive are written at once; this only keeps a later one from going through them.
+            self.layout.put(place, Placed(item=replace(item, kind="link" if entry.kind == SYMLINK else "file")))
+        for path in list(self.layout.placed)[before:]:
+            if path != place:
+                output.write(render_header(_entry(path, self.layout.placed[path].item)))
+        link = entry.link
+        if entry.kind == HARD_LINK:
+            link = os.fsencode(f"{archive.target}/") * bool(archive.target) + b"/".join(split_path(entry.link))
+        moved = replace(entry, name=os.fsencode(place), uid=uid, gid=gid, mode=mode, mtime_ns=item.mtime_ns, link=link)
+        output.write(render_header(moved))
+        _pump(source, entry.size, output)
+
+
+def _entry(path: str, item: Item) -> Entry:
+    return Entry(
+        name=os.fsencode(path),
+        kind=_KINDS[item.kind],
+        mode=item.mode,
+        uid=item.uid,
+        gid=item.gid,
+        size=item.size,
+        mtime_ns=item.mtime_ns,
+        link=os.fsencode(item.link),
+        xattrs={os.fsencode(name): value for name, value in item.xattrs.items()},
+    )
+
+
+def _read(descriptor: int, path: str, size: int, output: IO[bytes] | None) -> str:
+    """The digest of an open file, which is closed, and written out on the way; it has to be as long as it was."""
+    digest = hashlib.sha256()
+    left = size
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while piece := file.read(_CHUNK):
+            left -= len(piece)
+            if left < 0:
+                break
+            digest.update(piece)
+            if output is not None:
+                output.write(piece)
+    if left:
+        raise BuildError(f"expected the file for /{path} to stay as it is, but it changed while it was copied")
+    if output is not None:
+        output.write(padding(size))
+    return digest.hexdigest()
+
+
+def _skip(source: Source, entry: Entry) -> None:
+    for _ in _pieces(source, entry.size + len(padding(entry.size))):
+        pass
+
+
+def _pump(source: Source, size: int, output: IO[bytes]) -> None:
+    left = size + len(padding(size))
+    for piece in _pieces(source, left):
+        left -= len(piece)
+        output.write(piece)
+    if left:
+        raise BuildError("expected a whole archive, found one that breaks off inside a file")
+
+
+def _pieces(source: Source, size: int) -> Iterator[bytes]:
+    while size and (piece := source.read(min(size, _CHUNK))):
+        size -= len(piece)
+        yield piece
