@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import click
 from airdock.cli.units import parse_size
 from airdock.model.mount import Mount
 
-__all__ = ["load_env_file", "parse_env", "to_env", "to_mount", "to_name", "to_size"]
+__all__ = ["load_env_file", "parse_env", "read_epoch", "to_env", "to_mount", "to_name", "to_size"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _SHOWN: Final = 40
@@ -64,6 +64,16 @@ def parse_env(items: Iterable[str]) -> dict[str, str]:
 def to_env(ctx: click.Context, param: click.Parameter, items: tuple[str, ...]) -> dict[str, str]:
     """`parse_env` as the callback of a flag."""
     return parse_env(items)
+
+
+def read_epoch(environ: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH in seconds, None where it isn't set (reproducible-builds.org/specs/source-date-epoch)."""
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isdigit():
+        raise click.UsageError(f"expected SOURCE_DATE_EPOCH to be a whole number of seconds, got {text!r}.")
+    return int(text)
 
 
 def load_env_file(path: Path) -> dict[str, str]:

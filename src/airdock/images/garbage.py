@@ -101,6 +101,17 @@ class Garbage:
         self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - self._in_use(leased))
         return gone
 
+    def discard(self, digests: Iterable[Digest]) -> None:
+        """Drop those of these blobs, nameless images, and layers with these diff ids, that nobody needs."""
+        asked = frozenset(digests)
+        entries = self._names.load()
+        named = {entry.digest for entry in entries if name_of(entry) is not None}
+        for digest in {entry.digest for entry in entries} & asked - named:
+            self._names.drop_image(digest)
+        packed = frozenset(diff.descriptor.digest for diff_id in asked if (diff := self._diffs.load(diff_id)))
+        in_use = self._in_use(self._leases.held())
+        self._drop(Needs(asked | packed, asked) - find_needs(self._blobs, self._names.load()) - in_use)
+
     def tidy(self) -> None:
         """Remove names and records that are half written: they are written under the lock that is held now."""
         for folder in (self._layers.parent, self._layers.parent / "diffs"):

@@ -197,6 +197,10 @@ class ImageStore:
         """What a name, digest or id stands for: a manifest's or an index's descriptor. Raises as `find` does."""
         return self._catalog.find(name)
 
+    def manifests(self, entry: Descriptor) -> Sequence[Descriptor]:
+        """What an entry stands for on this machine: itself, or those manifests of an index that are here."""
+        return self._catalog.manifests(entry)
+
     def list(self) -> Sequence[ImageRow]:
         """All images, the newest first: a row per name, and one for an image without a name."""
         return self._catalog.rows()
@@ -235,6 +239,12 @@ class ImageStore:
             gone = self._garbage.prune()
         self._garbage.sweep()
         return [f"Deleted: {digest}" for digest in gone]
+
+    def discard(self, digests: Iterable[Digest]) -> None:
+        """Remove blobs that this store kept for its process, such as those of an import that broke off."""
+        with self._locked():
+            self._leases.drop(digests, self._own)
+            self._garbage.discard(digests)
 
     def sweep(self) -> None:
         """Remove what processes that were killed had half written or half removed; others may do so meanwhile."""
