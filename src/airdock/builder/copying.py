@@ -26,6 +26,7 @@ from airdock.builder.owners import LayerOwners
 from airdock.builder.ownership import find_owner
 from airdock.builder.sources import find_sources, split_pivot, walk, walk_matches
 from airdock.builder.trees import ContextTree, Item, LayeredTree, Tree, resolve
+from airdock.errors import BuildError
 
 __all__ = ["copy_files", "make_folder", "open_source"]
 
@@ -195,6 +196,8 @@ class _Copier:
         path = resolve(self.below, destination.strip("/"))
         there = self.layout.look(path)
         if destination.endswith("/") or (there is not None and there.kind == "folder"):
+            if not name:
+                raise BuildError(f"expected the name of a file in the folder /{path}, found none: say it all in ADD")
             folder = self.layout.enter(path)
         else:
             above, _, name = path.rpartition("/")

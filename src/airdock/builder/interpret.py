@@ -27,9 +27,10 @@ from airdock.builder.instructions import (
     Workdir,
 )
 from airdock.builder.parser import Heredoc, parse_heredoc_word
+from airdock.builder.remotes import is_remote, parse_remote
 from airdock.builder.run_mounts import make_mounts
 from airdock.builder.settings import DEFAULT_PATH, check_signal, env_to_dict, expand_ports, join_path, put_env
-from airdock.builder.steps import Action, CopyFiles, MakeFolder, RunCommand, Script, Step
+from airdock.builder.steps import Action, CopyFiles, MakeFolder, RemoteSource, RunCommand, Script, Step
 from airdock.builder.words import expand, expand_word, expand_words
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
@@ -42,7 +43,6 @@ HOST_LABEL: Final = "airdock.host"
 _DEFAULT_SHELL: Final = ("/bin/sh", "-c")
 _SCRIPTS: Final = "/dev/pipes"
 """Where a heredoc with an interpreter of its own is seen: below /dev, so no layer keeps a trace of it."""
-_URL: Final = re.compile(r"(?:https?|git|ssh|ftp)://|git@[\w.-]+:")
 _MODE: Final = re.compile(r"[0-7]{1,4}|[ugoa]*[-+=][rwxXstugo]*(?:[-+=][rwxXstugo]*)*(?:,[ugoa]*[-+=][rwxXstugo]*)*")
 
 
@@ -228,13 +228,10 @@ class Interpreter:
 
     def _transfer(self, transfer: Transfer) -> tuple[Action | None, str]:
         name = "ADD" if transfer.is_add else "COPY"
-        for flag in ("checksum", "keep-git-dir"):
-            if transfer.flags.get(flag):
-                raise DockerfileError(f"{name} --{flag} is not supported yet")
-        sources = tuple(self._word(source) for source in transfer.sources)
-        _check_sources(sources, transfer)
+        words = tuple(self._word(source) for source in transfer.sources)
+        sources, remotes = self._split_sources(words, transfer)
         destination = self._word(transfer.destination)
-        if len(sources) + len(transfer.documents) > 1 and not destination.endswith(("/", "/.")) and destination != ".":
+        if len(words) + len(transfer.documents) > 1 and not destination.endswith(("/", "/.")) and destination != ".":
             raise DockerfileError(
                 f"expected the destination of several sources to be a folder that ends with /, found {destination!r}"
             )
@@ -249,13 +246,38 @@ class Interpreter:
             chown=chown,
             chmod=chmod,
             excludes=tuple(self._word(pattern) for pattern in transfer.excludes),
+            remotes=remotes,
             unpack=transfer.is_add if transfer.unpack is None else transfer.unpack,
+            unpack_remote=bool(transfer.unpack),
             link=transfer.link,
             parents=transfer.parents,
         )
         flags = [f"--{flag}={value}" for flag, value in (("chown", chown), ("chmod", chmod)) if value]
         documents = [f"<<{heredoc.name}" for heredoc in transfer.documents]
-        return action, " ".join([name, *flags, *sources, *documents, destination])
+        return action, " ".join([name, *flags, *words, *documents, destination])
+
+    def _split_sources(
+        self, words: Sequence[str], transfer: Transfer
+    ) -> tuple[tuple[str, ...], tuple[RemoteSource, ...]]:
+        """Paths, and what is to be fetched."""
+        paths = tuple(word for word in words if not is_remote(word))
+        addresses = [word for word in words if is_remote(word)]
+        if addresses and not transfer.is_add:
+            raise DockerfileError(
+                f"expected COPY to name files of the context, found the URL {addresses[0]}", hint="ADD takes addresses"
+            )
+        checksum = self._word(transfer.checksum)
+        if checksum and (len(words) != 1 or not addresses):
+            raise DockerfileError("expected --checksum with a single address, so that it is clear what it is of")
+        if transfer.keep_git_dir and not addresses:
+            raise DockerfileError("expected --keep-git-dir with a git address, found none")
+        remotes = tuple(parse_remote(word, checksum=checksum, keep_git_dir=transfer.keep_git_dir) for word in addresses)
+        nameless = next((remote.url for remote in remotes if remote.kind == "http" and not remote.name), "")
+        if nameless and transfer.destination.endswith("/"):
+            raise DockerfileError(
+                f"expected an address that ends with a file's name to ADD to a folder, found {nameless}"
+            )
+        return paths, remotes
 
     def _source(self, name: str) -> int | str | None:
         if not name:
@@ -267,18 +289,6 @@ class Interpreter:
         if not heredoc.expand:
             return heredoc.text
         return expand(heredoc.text, self.env(), escape=self._escape, plain_quotes=True).text
-
-
-def _check_sources(sources: Sequence[str], transfer: Transfer) -> None:
-    for source in sources:
-        if not _URL.match(source):
-            continue
-        if not transfer.is_add:
-            raise DockerfileError(f"expected COPY to name files of the context, found the URL {source}")
-        raise DockerfileError(
-            f"ADD of a URL is not supported yet, found {source}",
-            hint="not yet: download it with RUN or COPY it",
-        )
 
 
 def _file_name(heredoc: Heredoc) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
+from airdock.builder.fetching import Fetcher
 from airdock.builder.ignore import parse_ignore_file
 from airdock.builder.interpret import HOST_LABEL
 from airdock.builder.mounting import Mounting
@@ -101,6 +102,11 @@ class Performer:
     def _where(self, step: Step) -> str:
         return f"{self.request.name}:{step.line}"
 
+    @property
+    def _time_s(self) -> int:
+        """The time of what has none worth keeping."""
+        return FIXED_TIME if self.epoch is None else self.epoch
+
     def _load(self, key: str) -> Layer | None:
         return None if self.request.no_cache else self.cache.load(key)
 
@@ -152,7 +158,7 @@ class Performer:
             folder=self.folder,
             caches=self.cache.mounts_folder,
             mapping=self.store.calls.mapping,
-            time_s=FIXED_TIME if self.epoch is None else self.epoch,
+            time_s=self._time_s,
             call=self._call,
             source=lambda source: self._context() if source is None else self._stage(self._source(source)),
             identity=lambda source: [layer.diff_id for layer in self._source(source)],
@@ -225,12 +231,13 @@ class Performer:
         arguments: dict[str, Any] = {
             "below": self._stage(below.layers),
             "action": {name: value for name, value in asdict(action).items() if name != "source"},
-            "time_s": FIXED_TIME if self.epoch is None else self.epoch,
+            "time_s": self._time_s,
             "latest_s": self.epoch,
         }
         if action.source is None:
             arguments["source"] = self._context(needed_for=next(iter(action.sources), ""))
-            return self._make_layer(_COPY, arguments, below, measure_first=True)
+            with self._fetcher.fetch(action.remotes) as fetched:
+                return self._make_layer(_COPY, {**arguments, "fetched": fetched}, below, measure_first=True)
         source = self._source(action.source)
         # What names the same layers names the same files: then nothing has to be read at all.
         named = make_key(
@@ -249,12 +256,17 @@ class Performer:
             self.cache.save(named, layer)
         return layer, cached
 
+    @property
+    def _fetcher(self) -> Fetcher:
+        request = self.request
+        return Fetcher(folder=self.folder, secrets=request.secrets, ssh=request.ssh, time_s=self._time_s)
+
     def _make_folder(self, action: MakeFolder, below: Built) -> tuple[Layer | None, bool]:
         arguments = {
             "below": self._stage(below.layers),
             "path": action.path,
             "user": action.user,
-            "time_s": FIXED_TIME if self.epoch is None else self.epoch,
+            "time_s": self._time_s,
         }
         return self._make_layer(_MAKE_FOLDER, arguments, below, measure_first=True)
 

@@ -1,0 +1,75 @@
+"""ADD of addresses: what is fetched for one step, and with whose rights.
+
+Secrets that give access, by the names that BuildKit knows; each may end with the host it is for:
+
+    HTTP_AUTH_TOKEN_<host>   a bearer token            GIT_AUTH_TOKEN[.host]   a token of a code host
+    HTTP_AUTH_HEADER_<host>  a whole Authorization     GIT_AUTH_HEADER[.host]  a whole Authorization
+"""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airdock.builder.download import download
+from airdock.builder.git import Git, fetch_git
+from airdock.builder.remotes import remote_host
+from airdock.builder.steps import RemoteSource
+from airdock.errors import BuildError
+from airdock.images.trees import remove_tree
+
+__all__ = ["Fetcher"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetcher:
+    """Fetches into `folder`. `time_s` is the time of a file whose server says nothing about it."""
+
+    folder: Path
+    secrets: Mapping[str, bytes]
+    ssh: Mapping[str, str]
+    time_s: int
+
+    @contextmanager
+    def fetch(self, sources: tuple[RemoteSource, ...]) -> Iterator[list[dict[str, Any]]]:
+        """What the sources came to, as `copying.copy_files` takes it; gone afterwards. Raises `BuildError`."""
+        places = []
+        try:
+            found = []
+            for source in sources:
+                places.append(self.folder / f"fetched-{os.urandom(8).hex()}")
+                found.append(self._fetch(source, places[-1]))
+            yield found
+        finally:
+            for place in places:
+                remove_tree(place)
+
+    def _fetch(self, source: RemoteSource, place: Path) -> dict[str, Any]:
+        host = remote_host(source.url)
+        if source.kind == "git":
+            git = Git(header=self._git_header(host), agent=self.ssh.get("default", ""))
+            return {"folder": str(fetch_git(source, place, git=git))}
+        header = self._http_header(host)
+        headers = {"Authorization": header} if header else {}
+        found = download(source.url, place, headers=headers, checksum=source.checksum)
+        mtime_s = self.time_s if found.mtime_s is None else found.mtime_s
+        return {"file": str(place), "name": source.name, "mtime_s": mtime_s}
+
+    def _http_header(self, host: str) -> str:
+        if token := self._secret(f"HTTP_AUTH_TOKEN_{host}"):
+            return f"Bearer {token}"
+        return self._secret(f"HTTP_AUTH_HEADER_{host}")
+
+    def _git_header(self, host: str) -> str:
+        if token := self._secret(f"GIT_AUTH_TOKEN.{host}") or self._secret("GIT_AUTH_TOKEN"):
+            return "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        return self._secret(f"GIT_AUTH_HEADER.{host}") or self._secret("GIT_AUTH_HEADER")
+
+    def _secret(self, name: str) -> str:
+        text = self.secrets.get(name, b"").decode(errors="replace").strip()
+        if "\n" in text or "\r" in text:
+            raise BuildError(f"expected the secret {name} to be one line, found several")
+        return text
