@@ -50,7 +50,7 @@ def test_templates(template: str, text: str) -> None:
     assert render_rows(ROWS, template, TITLES) == text
 
 
-@pytest.mark.parametrize("template", ["{{.Nope}}", "{{range .}}", "{{.}}", "{{if .ID}}x{{end}}"])
+@pytest.mark.parametrize("template", ["{{.Nope}}", "{{json .Nope}}", "{{if .Nope}}x{{end}}"])
 def test_a_template_that_asks_for_more_is_told_what_there_is(template: str) -> None:
     with pytest.raises(click.UsageError, match=r"there are: \{\{\.Repository\}\}"):
         render_rows(ROWS, template, TITLES)
