@@ -1,13 +1,12 @@
-"""Looking images up: by name, digest or the beginning of an id; and listing them."""
+"""Looking images up: by name, digest or the beginning of an id."""
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 from airdock.errors import AirdockError, ImageError, UnknownImageError
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs
 from airdock.images.diffs import Diffs
-from airdock.images.image import Image, ImageRow
+from airdock.images.image import Image
 from airdock.images.index import Names, name_of, reference_of
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Descriptor, Platform, host_platform
@@ -113,20 +112,6 @@ class Catalog:
             f"expected layer {diff_id} in the store, found none", hint="build or pull its image again"
         )
 
-    def rows(self) -> list[ImageRow]:
-        """A row per name and per nameless image, the newest first; images that can't be read are left out."""
-        images = self._images(self._names.load())
-        sizes = {digest: {layer.diff_id: self._size(layer.diff_id, layer.descriptor) for layer in image.layers}
-                 for digest, image in images.items()}  # fmt: skip
-        rows = []
-        for entry in self._names.load():
-            if entry.digest not in images:
-                continue
-            others = {diff_id for digest, layers in sizes.items() if digest != entry.digest for diff_id in layers}
-            arrived = datetime.fromtimestamp(self._blobs.path(entry.digest).stat().st_mtime, UTC)
-            rows.append(_row(entry, images[entry.digest], sizes[entry.digest], others, arrived))
-        return sorted(rows, key=lambda row: (-row.created.timestamp(), row.repository, row.tag))
-
     def _choose(self, index: Index, entry: Descriptor, platform: Platform | None) -> Descriptor:
         chosen = choose_manifest(index, platform)
         if chosen is not None and self._blobs.has(chosen.digest):
@@ -153,10 +138,6 @@ class Catalog:
 
     def _read(self, digest: Digest) -> dict[str, object]:
         return load_object(self._blobs.read(digest, at_most=LARGEST_DOCUMENT), f"blob {digest}")
-
-    def _size(self, diff_id: Digest, descriptor: Descriptor) -> int:
-        known = self._diffs.load(diff_id)
-        return known.tar_size if known is not None else descriptor.size
 
     def _by_id(self, entries: tuple[Descriptor, ...], name: str) -> Descriptor | None:
         match = _ID.fullmatch(name)
@@ -185,22 +166,3 @@ def _by_name(entries: tuple[Descriptor, ...], name: str) -> Descriptor | None:
         return next((entry for entry in entries if entry.digest == reference.digest), None)
     full = render_reference(reference.with_default_tag())
     return next((entry for entry in entries if name_of(entry) in (full, parse_reference(full).familiar)), None)
-
-
-def _row(
-    entry: Descriptor, image: Image, sizes: Mapping[Digest, int], others: set[Digest], arrived: datetime
-) -> ImageRow:
-    reference = reference_of(entry)
-    shared = sum(size for diff_id, size in sizes.items() if diff_id in others)
-    total = sum(sizes[diff_id] for diff_id in image.config.diff_ids)
-    return ImageRow(
-        repository=reference.familiar_name if reference is not None else name_of(entry) or "",
-        tag=(reference.tag or "") if reference is not None else "",
-        digest=entry.digest,
-        image_id=image.image_id,
-        created=arrived,
-        size=total,
-        shared_size=shared,
-        unique_size=total - shared,
-        labels=image.labels,
-    )

@@ -104,7 +104,8 @@ class Compressor:
 class LayerSource:
     """Reads the tar out of a layer's blob; a thread reads ahead and decompresses.
 
-    `close` checks both digests, reading what is left; `abort` doesn't. At most `limit` bytes of tar come out.
+    `close` checks both digests, reading what is left; `abort` doesn't. At most `limit` bytes of tar come out, and
+    `plain_size` is how many did.
     """
 
     def __init__(self, file: IO[bytes], compression: str, *, digest: Digest, diff_id: Digest, limit: int) -> None:
@@ -117,6 +118,7 @@ class LayerSource:
         self._rest = b""
         self._at = 0
         self._ended = False
+        self.plain_size = 0
         self._stopped = False
         self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
         self._decode = _make_decoder(compression)
@@ -172,10 +174,9 @@ class LayerSource:
 
     def _read_ahead(self) -> None:
         try:
-            total = 0
             for piece in self._decode(self._blocks()):
-                total += len(piece)
-                if total > self._limit:
+                self.plain_size += len(piece)
+                if self.plain_size > self._limit:
                     raise ImageError(f"expected a layer of at most {self._limit} bytes, found more")
                 if self._stopped:
                     break

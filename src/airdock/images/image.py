@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.oci.config import ImageConfig
-from airdock.oci.descriptor import Descriptor
+from airdock.oci.descriptor import Descriptor, Platform
 from airdock.oci.digest import Digest
 from airdock.oci.manifest import Manifest
 
-__all__ = ["Image", "ImageRow", "Layer"]
+__all__ = ["Image", "ImageRow", "Layer", "PlatformRow"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,13 +42,31 @@ class Image:
     def labels(self) -> dict[str, str]:
         return dict(self.config.labels)
 
+    @property
+    def platform(self) -> Platform:
+        """What it is made for."""
+        return Platform(os=self.config.os, architecture=self.config.architecture, variant=self.config.variant)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlatformRow:
+    """One image of those that an index holds together; sizes as in `ImageRow`."""
+
+    platform: Platform
+    digest: Digest
+    image_id: Digest
+    size: int
+    content_size: int
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRow:
     """One name of one image. Sizes are bytes of uncompressed layers; `unique_size` is what only this image has.
+    `content_size` are the bytes of its blobs, as they are stored and sent.
 
     `repository` is the familiar name and empty, like `tag`, for an image without a name. `created` is when the image
-    came to be on this machine: what its configuration says is the same for equal images and tells nobody when.
+    came to be on this machine: what its configuration says is the same for equal images and tells nobody when. `used`
+    is when a container or a build last stood on it. `platforms` has more than one for an index.
     """
 
     repository: str
@@ -59,4 +77,17 @@ class ImageRow:
     size: int
     shared_size: int
     unique_size: int
+    content_size: int
+    used: datetime
     labels: Mapping[str, str]
+    platforms: tuple[PlatformRow, ...]
+
+    @property
+    def is_dangling(self) -> bool:
+        """Whether nothing names it."""
+        return not self.repository
+
+    @property
+    def name(self) -> str:
+        """`repository:tag` as people write it; empty for an image without a name."""
+        return f"{self.repository}:{self.tag}" if self.tag else self.repository

@@ -7,6 +7,7 @@ layers/                      0700: set-user-id files of images are nobody else's
       lock                   held by the one who unpacks; its time says when the layer was last used
       .tmp-diff/             being unpacked; a leftover belongs to whoever holds the lock next
       diff/                  the layer, in overlayfs's form
+      size                   bytes of its tar
 """
 
 import os
@@ -18,7 +19,16 @@ from airdock.files import TEMPORARY_PREFIX
 from airdock.images.locks import take_lock
 from airdock.images.trees import remove_tree
 
-__all__ = ["claim_layer", "find_layer", "last_use", "layer_folder", "set_aside", "touch_layer"]
+__all__ = [
+    "claim_layer",
+    "find_layer",
+    "last_use",
+    "layer_folder",
+    "load_size",
+    "save_size",
+    "set_aside",
+    "touch_layer",
+]
 
 
 def layer_folder(layers: Path, mapping: str, encoded: str) -> Path:
@@ -43,6 +53,21 @@ def touch_layer(diff: Path) -> None:
 def last_use(layers: Path, encoded: str) -> float:
     """When a layer was last used, in seconds since the epoch; 0 for one that isn't unpacked."""
     return max((path.stat().st_mtime for path in layers.glob(f"*/{encoded}/lock")), default=0.0)
+
+
+def save_size(folder: Path, size: int) -> None:
+    """Remember the bytes of a layer's tar; whoever unpacks it calls this before the layer is in its place."""
+    (folder / "size").write_text(str(size))
+
+
+def load_size(layers: Path, encoded: str) -> int | None:
+    """Bytes of a layer's tar; None for one that isn't unpacked."""
+    for path in layers.glob(f"*/{encoded}/size"):
+        try:
+            return int(path.read_text())
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 @contextmanager

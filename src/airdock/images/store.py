@@ -27,7 +27,9 @@ from airdock.images.garbage import Garbage, find_needs
 from airdock.images.image import Image, ImageRow, Layer
 from airdock.images.index import Names, name_of
 from airdock.images.layer_store import LayerStore
+from airdock.images.layers import last_use, load_size
 from airdock.images.leases import Leases
+from airdock.images.listing import Listing
 from airdock.images.locks import hold_lock
 from airdock.images.tar import END
 from airdock.images.unpack import MAX_BYTES, MAX_ENTRIES
@@ -68,6 +70,13 @@ class ImageStore:
         self._diffs = Diffs(folder=root / "diffs")
         self._leases = Leases(folder=root / "leases")
         self._catalog = Catalog(blobs=self._blobs, names=self._names, diffs=self._diffs)
+        self._listing = Listing(
+            catalog=self._catalog,
+            names=self._names,
+            blobs=self._blobs,
+            size_of=self.layer_size,
+            used=lambda diff_id: last_use(root / "layers", diff_id.hex),
+        )
         self._garbage = Garbage(
             blobs=self._blobs,
             names=self._names,
@@ -203,7 +212,14 @@ class ImageStore:
 
     def list(self) -> Sequence[ImageRow]:
         """All images, the newest first: a row per name, and one for an image without a name."""
-        return self._catalog.rows()
+        return self._listing.rows()
+
+    def layer_size(self, diff_id: Digest, descriptor: Descriptor) -> int:
+        """Bytes of a layer's tar; of one that was never unpacked here, those of its blob."""
+        known = self._diffs.load(diff_id)
+        if known is not None:
+            return known.tar_size
+        return load_size(self.root / "layers", diff_id.hex) or descriptor.size
 
     def remove(self, name: str, *, force: bool = False) -> Sequence[str]:
         """Take a name away, and with the last one the image and what no other image needs; says what went.

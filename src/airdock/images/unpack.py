@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airdock.errors import ImageError, UnsafeArchiveError
 from airdock.images.compress import CHUNK, LayerSource
-from airdock.images.layers import claim_layer, layer_folder
+from airdock.images.layers import claim_layer, layer_folder, save_size
 from airdock.images.tar import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -78,6 +78,7 @@ def unpack(
                 source = LayerSource(file, compression, digest=Digest.parse(digest), diff_id=parsed, limit=max_bytes)
                 try:
                     _unpack_to(target, source, mapping=mapping, max_entries=max_entries)
+                    save_size(folder, source.plain_size)
                 except OSError as error:
                     raise _explain(error, diff_id) from error
                 finally:
