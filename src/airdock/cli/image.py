@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "build": ("airdock.cli.image_build:build", "Build an image from a Dockerfile and the files in PATH."),
     "ls": ("airdock.cli.image_look:list_images", "List images, the newest first."),
     "inspect": ("airdock.cli.image_look:inspect", "Print all there is to know of images."),
+    "history": ("airdock.cli.image_look:history", "Show how an image came about."),
     "save": ("airdock.cli.image_archive:save", "Write images into one archive."),
     "load": ("airdock.cli.image_archive:load", "Take the images of an archive into the store."),
     "import": ("airdock.cli.image_archive:import_image", "Make an image of a root filesystem's tar."),
