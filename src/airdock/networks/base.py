@@ -27,11 +27,15 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Port:
-    """One port of a container that is reached through the machine. `host_port` 0 is any that is free; an empty
-    `host_ip` is every address."""
+    """One port of a container that is reached through the machine.
+
+    `host_port` 0 is any that is free, with `host_last` the first free one up to that; an empty `host_ip` is every
+    address.
+    """
 
     container_port: int
     host_port: int = 0
+    host_last: int = 0
     host_ip: str = ""
     protocol: str = "tcp"
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from airdock.networks.netlink import CREATE, EXCLUSIVE, Netlink, attribute, nested, number, read_attributes, text
 
-__all__ = ["Link", "Links", "mac_of"]
+__all__ = ["Link", "Links", "mac_of", "read_address", "read_link", "read_route"]
 
 _ROUTE_FAMILY: Final = 0
 _NEW_LINK, _DELETE_LINK, _GET_LINK, _SET_LINK = 16, 17, 18, 19
@@ -128,6 +128,16 @@ class Links:
         """What the main table leads to, the default route included."""
         found = self._netlink.dump(_GET_ROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
         return [network for message in found if (network := read_route(message.body)) is not None]
+
+    def mtu_out(self) -> int:
+        """The size of packets on the way of the default route; 0 where there is none."""
+        found = self._netlink.dump(_GET_ROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0))
+        ways = [
+            int.from_bytes(read_attributes(message.body[_ROUTE.size :]).get(_ROUTE_OUT, b""), "little")
+            for message in found
+            if (network := read_route(message.body)) is not None and network.prefixlen == 0
+        ]
+        return next((link.mtu for link in self.list() if link.index in ways), 0)
 
     def addresses(self) -> Sequence[IPv4Interface]:
         found = self._netlink.dump(_GET_ADDRESS, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0))

@@ -147,7 +147,7 @@ class Netlink:
         """Every object of a kind."""
         self._serial += 1
         self._socket.send(Message(kind=kind, flags=REQUEST | DUMP, serial=self._serial, body=body).pack())
-        found = []
+        found: list[Message] = []
         while True:
             for message in read_messages(self._socket.recv(_ROOM)):
                 if message.serial != self._serial:

@@ -1,28 +1,48 @@
 """The networks of one home: made, listed, removed, and joined by containers.
 
 AIRDOCK_HOME/networks/NAME.json            a network that was made by `network create`
+AIRDOCK_HOME/run/networks/                 the router's: see `router`
 AIRDOCK_HOME/run/containers/ID/hosts       the files of names of a container that is attached
 AIRDOCK_HOME/run/containers/ID/resolv.conf
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from airdock.errors import NetworkError, UnknownNetworkError
-from airdock.networks.base import BUILT_IN, Joined, Port, parse_mode
+from airdock.errors import NetworkError
+from airdock.model.mount import Mount
+from airdock.networks.attachments import HOSTS, RESOLV
+from airdock.networks.base import PRIVATE, Joined, Port, names_of, parse_mode
+from airdock.networks.client import Line, RouterClient
+from airdock.networks.definitions import Definitions, Network
+from airdock.networks.hosts import parse_extra_host
+from airdock.networks.links import Links
+from airdock.networks.listeners import open_listeners
+from airdock.networks.neighbour import join_container
 
 __all__ = ["Networks"]
 
 
 class Networks:
-    """`folder` keeps the definitions, `run` is the home's folder of what runs.
+    """`folder` keeps the definitions, `run` is the home's folder of what runs. Any thread may use it.
 
-    A container holds its place on a network for as long as the process that attached it lives, or until `detach`.
+    A container holds its place on a network for as long as the process that attached it (or a fork of that) lives, or
+    until `detach`. `uplink` is how containers get out ("auto", "nat", "pasta", "slirp4netns"); `publish_on` is the
+    address at which ports are published that name none, every one where it is empty.
     """
 
-    def __init__(self, *, folder: Path, run: Path) -> None:
-        self._folder = folder
-        self._run = run
+    def __init__(self, *, folder: Path, run: Path, uplink: str = "auto", publish_on: str = "") -> None:
+        self._definitions = Definitions(folder)
+        self._router = RouterClient(run / "networks", uplink=uplink)
+        self._containers = run / "containers"
+        self._publish_on = publish_on
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[Line, Joined]] = {}
+
+    # containers
 
     def attach(
         self,
@@ -35,14 +55,180 @@ class Networks:
         ports: Sequence[Port] = (),
         dns: Sequence[str] = (),
         extra_hosts: Sequence[str] = (),
+        ip: str = "",
     ) -> Joined:
-        """Give a container its place before it starts; the same again when it has one. Raises NetworkError."""
+        """Give a container its place before it starts; the same again when it has one.
+
+        `extra_hosts` are NAME:ADDRESS. Raises NetworkError, UnknownNetworkError, UnknownContainerError,
+        IsolationError; then nothing is left of it.
+        """
         mode = parse_mode(mode)
-        if mode not in BUILT_IN:
-            raise UnknownNetworkError(f"expected a network, found none named {mode}", hint="airdock network ls")
-        if mode == "private":
-            raise NetworkError("private networks can't be had yet")
-        return Joined(mode=mode, namespace=None if mode == "host" else {"type": "network"})
+        extra = [parse_extra_host(text) for text in extra_hosts]
+        if mode in ("host", "none") or mode.startswith("container:"):
+            return self._attach_plainly(container_id, mode, ports, extra, dns)
+        with self._lock:
+            if container_id in self._held:
+                return self._held[container_id][1]
+        words = names_of(hostname, name, aliases, container_id)
+        network = None if mode == PRIVATE else self._definitions.find(mode)
+        if ip and network is None:
+            raise NetworkError("expected a named network where an address is asked for, found private", where="--ip")
+        wanted = {"network": network and network.to_dict(), "ip": ip, "names": words}
+        message = {
+            "op": "attach",
+            "id": container_id,
+            "name": name or container_id[:12],
+            "own": names_of(hostname, "", (), container_id),
+            "extra": extra,
+            "dns": list(dns),
+            "folder": str(self._folder(container_id).absolute()),
+            "networks": [wanted],
+        }
+        line, joined = self._attach(message, mode, ports)
+        with self._lock:
+            self._held[container_id] = (line, joined)
+        return joined
 
     def detach(self, container_id: str) -> None:
-        """Take a container off its networks. Harmless when it is on none."""
+        """Take a container off its networks, whoever attached it. Harmless when it is on none."""
+        with self._lock:
+            held = self._held.pop(container_id, None)
+        if held is not None:
+            held[0].close()
+        else:
+            self._router.ask({"op": "detach", "id": container_id})
+
+    def connect(self, name: str, container_id: str, *, aliases: Sequence[str] = (), ip: str = "") -> str:
+        """Put a running container on one more network; gives its address there."""
+        network = self._definitions.find(name)
+        known = self._attached().get(container_id)
+        names = names_of("", known["name"] if known else "", aliases, container_id)
+        message = {"op": "connect", "id": container_id, "network": network.to_dict(), "names": names, "ip": ip}
+        addresses = self._ask_running(message)
+        return str(addresses[network.name])
+
+    def disconnect(self, name: str, container_id: str) -> None:
+        """Take a running container off a network."""
+        network = name if name == PRIVATE else self._definitions.find(name).name
+        self._ask_running({"op": "disconnect", "id": container_id, "network": network})
+
+    def close(self) -> None:
+        """Let go of every container that was attached here."""
+        with self._lock:
+            held, self._held = self._held, {}
+        for line, _ in held.values():
+            line.close()
+
+    # networks
+
+    def list(self) -> Sequence[Network]:
+        """The networks that were made, by name."""
+        return self._definitions.list()
+
+    def find(self, name: str) -> Network:
+        """The network of that name or id. Raises UnknownNetworkError."""
+        return self._definitions.find(name)
+
+    def create(
+        self,
+        name: str,
+        *,
+        subnet: str = "",
+        gateway: str = "",
+        internal: bool = False,
+        labels: Mapping[str, str] | None = None,
+        now: datetime,
+    ) -> Network:
+        """Make a network; where no subnet is given, one that clashes with no route of this machine."""
+        with Links() as links:
+            routes = links.routes()
+        return self._definitions.create(
+            name,
+            subnet=subnet,
+            gateway=gateway,
+            internal=internal,
+            labels=labels or {},
+            created=now.isoformat(),
+            routes=routes,
+        )
+
+    def remove(self, name: str) -> Network:
+        """Remove a network that no running container is on. Raises NetworkError, UnknownNetworkError."""
+        users = self.users(name)
+        if users:
+            raise NetworkError(
+                f"expected no container on network {name}, found {', '.join(user['name'] for user in users)}",
+                hint=f"airdock network disconnect {name} CONTAINER, or stop it",
+            )
+        return self._definitions.remove(name)
+
+    def prune(self) -> Sequence[Network]:
+        """Remove every network that no running container is on; gives those removed."""
+        used = {network for container in self._attached().values() for network in container["addresses"]}
+        return [self._definitions.remove(network.name) for network in self.list() if network.name not in used]
+
+    def users(self, name: str) -> Sequence[dict[str, Any]]:
+        """The running containers on a network: id, name, addresses, names and ports of each."""
+        return [container for container in self._attached().values() if name in container["addresses"]]
+
+    def status(self) -> dict[str, Any]:
+        """What the router says that it has; empty where none runs."""
+        return dict(self._router.ask({"op": "list"}) or {})
+
+    def _attached(self) -> dict[str, dict[str, Any]]:
+        return {container["id"]: container for container in self.status().get("containers", ())}
+
+    def _ask_running(self, message: Mapping[str, Any]) -> Any:
+        line = self._router.connect()
+        if line is None:
+            raise NetworkError(
+                f"expected container {message['id'][:12]} to run on a network of its own, found none that does",
+                hint="start it, or create it with --network",
+            )
+        try:
+            return line.ask(message)
+        finally:
+            line.close()
+
+    def _attach(self, message: Mapping[str, Any], mode: str, ports: Sequence[Port]) -> tuple[Line, Joined]:
+        self._folder(message["id"]).mkdir(parents=True, exist_ok=True)
+        listeners = open_listeners(ports, default_ip=self._publish_on)
+        try:
+            published = tuple(port for port, _ in listeners)
+            asked = {**message, "ports": [port.to_dict() for port in published]}
+            line, answer = self._router.attach(asked, [sock.fileno() for _, sock in listeners])
+        finally:
+            for _, sock in listeners:
+                sock.close()
+        return line, Joined(
+            mode=mode,
+            namespace={"type": "network", "path": answer["namespace"]},
+            user_namespace=answer["user_namespace"],
+            mounts=self._mounts(message["id"]),
+            addresses=answer["addresses"],
+            published=published,
+            notes=tuple(answer["notes"]),
+        )
+
+    def _attach_plainly(
+        self,
+        container_id: str,
+        mode: str,
+        ports: Sequence[Port],
+        extra: Sequence[tuple[str, str]],
+        dns: Sequence[str],
+    ) -> Joined:
+        notes = ("published ports are left out: the container has no network of its own",) if ports else ()
+        if mode.startswith("container:"):
+            return join_container(self._containers, mode, notes=notes)
+        namespace = None if mode == "host" else {"type": "network"}
+        return Joined(mode=mode, namespace=namespace, notes=notes)
+
+    def _mounts(self, container_id: str) -> tuple[Mount, ...]:
+        folder = self._folder(container_id).absolute()
+        return tuple(
+            Mount(source=str(folder / name), target=f"/etc/{name}", read_only=False) for name in (HOSTS, RESOLV)
+        )
+
+    def _folder(self, container_id: str) -> Path:
+        return self._containers / container_id

@@ -68,16 +68,19 @@ class Lines:
 
     `orders` gives a byte when the ids are there, and the configuration with its descriptors when it is known: stdio,
     root, binds. `failed` takes an error and closes when the command runs; `control` carries signals in and news out;
-    `doors` are the files by which to move into the cgroup.
+    `doors` are the files by which to move into the cgroup, `sysfs` the tree for /sys in a network namespace that was
+    joined.
     """
 
     orders: socket.socket
     failed: int
     control: socket.socket
     doors: tuple[int, ...]
+    sysfs: int = -1
 
     def descriptors(self) -> list[int]:
-        return [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
+        known = [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
+        return known if self.sysfs < 0 else [*known, self.sysfs]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +121,7 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
         if job is None:
             os._exit(NOT_STARTED)
         calls = machine.syscalls
-        inside = Inside(syscalls=calls, root=job.root, trees=job.trees)
+        inside = Inside(syscalls=calls, root=job.root, trees=job.trees, sysfs=lines.sysfs)
         _set_up(plan(job.config, machine.facts).setup, inside)
         user = find_config_user(job.config)
         terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None

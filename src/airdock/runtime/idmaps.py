@@ -27,6 +27,7 @@ __all__ = [
     "IdRange",
     "enter_own_namespace",
     "find_range",
+    "join_user_namespace",
     "open_shifted_namespace",
     "write_container_maps",
 ]
@@ -103,6 +104,23 @@ def enter_own_namespace(syscalls: Syscalls, *, uid: int, gid: int, subuid: str, 
     _write("/proc/self/uid_map", f"0 {uid} 1")
     _write("/proc/self/gid_map", f"0 {gid} 1")
     return "one", reason
+
+
+def join_user_namespace(syscalls: Syscalls, path: str) -> str:
+    """Move this process into a user namespace that `enter_own_namespace` made elsewhere; gives its mapping.
+
+    Where namespaces of several launchers are to meet, they must have this one in common. Raises OSError.
+    """
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(namespace, CLONE_NEWUSER)
+    finally:
+        os.close(namespace)
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        mapping = "one" if sum(int(line.split()[2]) for line in file) == 1 else "ranges"
+    syscalls.set_ids(0, 0, None)
+    syscalls.unshare(CLONE_NEWNS)
+    return mapping
 
 
 class _Mapper:

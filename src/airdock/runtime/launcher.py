@@ -68,14 +68,16 @@ class Launcher:
 
     One that was killed takes its containers with it; the next request starts another.
 
-    `userns="host"` gives up user namespaces, for root only and only where the user says so. Facts of the machine
+    `userns="host"` gives up user namespaces, for root only and only where the user says so. `user_namespace` is the
+    path of one to live in, for ordinary accounts whose containers join what belongs to it. Facts of the machine
     (`mapping`, `id_shift`) and its refusals (IsolationError) are known once the launcher is ready; whoever asks first
     waits for that.
     """
 
-    def __init__(self, *, folder: Path, userns: str = "auto") -> None:
+    def __init__(self, *, folder: Path, userns: str = "auto", user_namespace: str = "") -> None:
         self._folder = folder
         self._userns = userns
+        self._user_namespace = user_namespace
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._pid = 0
@@ -115,6 +117,7 @@ class Launcher:
                 "owner": os.getpid(),
                 "folder": str(self._folder.absolute() / "mounts"),
                 "userns": self._userns,
+                "user_namespace": self._user_namespace,
             }
             self._folder.mkdir(parents=True, exist_ok=True)
             with theirs:

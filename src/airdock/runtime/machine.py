@@ -8,13 +8,13 @@ from typing import Any, Final
 from airdock.errors import ContainerError, IsolationError
 from airdock.runtime.cgroups import Cgroups
 from airdock.runtime.command import Privileges, make_privileges, privileges_key
-from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, open_shifted_namespace
+from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, join_user_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CAPABILITIES, CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "is_real_root"]
 
 USERNS: Final = ("auto", "host")
 
@@ -22,6 +22,7 @@ USERNS: Final = ("auto", "host")
 class Machine:
     """Made once per launcher. `enter` changes the process for good: call it in the launcher only.
 
+    `user_namespace` is the path of one that is there already and to be lived in, for ordinary accounts.
     `mapping` is as in `idmaps`, `facts` is what a plan needs, `shift` what a container's ids are off by on disk,
     `user_flag` CLONE_NEWUSER unless user namespaces were given up.
     """
@@ -32,6 +33,7 @@ class Machine:
         *,
         folder: str,
         userns: str = "auto",
+        user_namespace: str = "",
         subuid: str = "/etc/subuid",
         subgid: str = "/etc/subgid",
     ) -> None:
@@ -40,6 +42,7 @@ class Machine:
         self.syscalls = syscalls
         self._folder = folder
         self._userns = userns
+        self._user_namespace = user_namespace
         self._subuid, self._subgid = subuid, subgid
         self.mapping = "root"
         self.shift = 0
@@ -57,7 +60,7 @@ class Machine:
         """
         self.cgroups = Cgroups.detect()  # by the machine's mounts, which the next step leaves
         self.cgroups.sweep()
-        root = _is_real_root()
+        root = is_real_root()
         if self._userns == "host" and not root:
             raise IsolationError(
                 "containers of an ordinary account need a user namespace: expected userns to be 'auto', found 'host'"
@@ -70,9 +73,7 @@ class Machine:
                 shifted = open_shifted_namespace(self.syscalls) if self._userns == "auto" else -1
                 self.shift = ROOT_SHIFT if self._userns == "auto" else 0
             else:
-                self.mapping, reason = enter_own_namespace(
-                    self.syscalls, uid=os.geteuid(), gid=os.getegid(), subuid=self._subuid, subgid=self._subgid
-                )
+                self.mapping, reason = self._enter_user_namespace()
         except OSError as error:
             raise RefusedError(error.errno, "user namespace" if self.user_flag else "namespaces") from error
         self.mounts = Mounts(self.syscalls, folder=self._folder, shifted=shifted, trusted=root)
@@ -85,6 +86,13 @@ class Machine:
         )
         return {"mapping": self.mapping, "id_shift": self.shift, "reason": reason}
 
+    def _enter_user_namespace(self) -> tuple[str, str]:
+        if self._user_namespace:
+            return join_user_namespace(self.syscalls, self._user_namespace), ""
+        return enter_own_namespace(
+            self.syscalls, uid=os.geteuid(), gid=os.getegid(), subuid=self._subuid, subgid=self._subgid
+        )
+
     def privileges(self, config: Mapping[str, Any]) -> Privileges:
         """What a container's command keeps; compiled once for each set of capabilities."""
         key = privileges_key(config)
@@ -95,7 +103,7 @@ class Machine:
         return self._privileges[key]
 
 
-def _is_real_root() -> bool:
+def is_real_root() -> bool:
     """Root with its rights over the machine. Root of a container around us has what an ordinary account has: one id."""
     if os.geteuid() != 0:
         return False

@@ -30,6 +30,7 @@ from airdock.runtime.syscalls import (
 
 __all__ = [
     "AttachRoot",
+    "AttachSys",
     "BindTree",
     "DetachOldRoot",
     "HostDevice",
@@ -56,6 +57,7 @@ class Inside:
     syscalls: Syscalls
     root: int
     trees: tuple[int, ...] = ()
+    sysfs: int = -1
     old_root: int = -1
     mount_points: list[str] = field(default_factory=list)
 
@@ -196,6 +198,21 @@ class HostSys:
         calls.mount_setattr(tree, attributes, recursive=True)
         calls.move_mount(tree, self.target)
         calls.close(tree)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachSys:
+    """The /sys of a network namespace that was joined; where it could not be had, the machine's."""
+
+    target: str
+
+    def apply(self, inside: Inside) -> None:
+        if inside.sysfs < 0:
+            HostSys(target=self.target).apply(inside)
+            return
+        _need_plain_folder(inside, self.target)
+        inside.syscalls.move_mount(inside.sysfs, self.target)
+        inside.syscalls.close(inside.sysfs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

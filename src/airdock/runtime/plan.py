@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from airdock.errors import ContainerError
 from airdock.runtime import syscalls as k
+from airdock.runtime.join import joined_network
 from airdock.runtime.ops import (
     AttachRoot,
+    AttachSys,
     BindTree,
     DetachOldRoot,
     HostDevice,
@@ -111,11 +113,15 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator
     linux, process = config["linux"], config["process"]
     if hostname := config.get("hostname"):
         yield SetHostname(name=hostname)
-    if "network" in kinds:
+    joined = bool(joined_network(config))
+    if "network" in kinds and not joined:
         yield OwnNetwork()
     yield AttachRoot(place=facts.place)
     for mount in filter(_is_own, config["mounts"]):
-        yield from _mount(mount, facts)
+        if joined and mount.get("type") == "sysfs":
+            yield AttachSys(target=_absolute(mount["destination"], "mount target"))
+        else:
+            yield from _mount(mount, facts)
     # Before any path that an image or a neighbour can make a link of: through a link to /proc/self/fd, the old root
     # would still be within reach.
     yield DetachOldRoot()

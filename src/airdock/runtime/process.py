@@ -22,6 +22,7 @@ from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
 from airdock.runtime.command import privileges_key
 from airdock.runtime.idmaps import write_container_maps
+from airdock.runtime.join import clone_joined, joined_network
 from airdock.runtime.machine import Machine
 from airdock.runtime.names import add_name_files
 from airdock.runtime.plan import NAMESPACES, bind_trees
@@ -54,11 +55,11 @@ class FirstProcess:
         doors = self._open_doors()
         self.pid = self.pidfd = -1
         try:
-            self.pid, self.pidfd = self._clone(machine)
+            self.pid, self.pidfd, sysfs = self._clone(machine, joined_network(config))
             if self.pid == 0:
                 run_child(
                     machine,
-                    Lines(orders=orders, failed=failed, control=control, doors=doors),
+                    Lines(orders=orders, failed=failed, control=control, doors=doors, sysfs=sysfs),
                 )
             if machine.user_flag:
                 write_container_maps(self.pid, machine.mapping)
@@ -72,9 +73,11 @@ class FirstProcess:
             control.close()
             orders.close()
 
-    def _clone(self, machine: Machine) -> tuple[int, int]:
+    def _clone(self, machine: Machine, network: str) -> tuple[int, int, int]:
         try:
-            return machine.syscalls.clone(NAMESPACES | machine.user_flag)
+            if network:
+                return clone_joined(machine.syscalls, network, NAMESPACES | machine.user_flag)
+            return *machine.syscalls.clone(NAMESPACES | machine.user_flag), -1
         except OSError as error:
             raise RefusedError(error.errno, "user namespace" if machine.user_flag else "namespaces") from error
 

@@ -19,6 +19,7 @@ from airdock.errors import AirdockError, ContainerError
 from airdock.runtime import removal
 from airdock.runtime.calls import answer_call, find_function
 from airdock.runtime.child import close_others
+from airdock.runtime.join import joined_network
 from airdock.runtime.machine import Machine
 from airdock.runtime.process import ContainerProcess, FirstProcess, kind_of
 from airdock.runtime.refusal import RefusedError
@@ -34,7 +35,9 @@ _IDLE_S: Final = 0.005
 """Longer than a short container lives: the next one, on its way into a cgroup, holds up the removal of this one's."""
 
 
-def serve(descriptors: list[int], *, owner: int, folder: str, userns: str, child: int = 0) -> NoReturn:
+def serve(
+    descriptors: list[int], *, owner: int, folder: str, userns: str, user_namespace: str = "", child: int = 0
+) -> NoReturn:
     """Be the launcher of process `owner` until it ends or closes the control socket; never returns.
 
     `child` is a process of ours that will end by itself.
@@ -48,7 +51,12 @@ def serve(descriptors: list[int], *, owner: int, folder: str, userns: str, child
         os.umask(0o022)
         set_title("airdock-launcher")
         _quiet_stdin()
-        server = _Server(socket.socket(fileno=control), owner, folder, userns, child)
+        server = _Server(
+            socket.socket(fileno=control),
+            owner,
+            Machine(Syscalls(), folder=folder, userns=userns, user_namespace=user_namespace),
+            child,
+        )
         server.run()
         code = 0
     except BaseException as error:
@@ -88,7 +96,7 @@ class _Session:
 
 
 class _Server:
-    def __init__(self, control: socket.socket, owner: int, folder: str, userns: str, child: int) -> None:
+    def __init__(self, control: socket.socket, owner: int, machine: Machine, child: int) -> None:
         self._control = control
         self._owner = os.pidfd_open(owner)
         self._poll = select.epoll()
@@ -99,8 +107,8 @@ class _Server:
         self._spare: FirstProcess | None = None
         self._wanted: Mapping[str, Any] | None = None
         self._serial = 0
-        self._syscalls = Syscalls()
-        self._machine = Machine(self._syscalls, folder=folder, userns=userns)
+        self._syscalls = machine.syscalls
+        self._machine = machine
 
     def run(self) -> None:
         try:
@@ -234,6 +242,8 @@ class _Server:
 
     def _take_first(self, config: Mapping[str, Any]) -> FirstProcess:
         """The process that was made ahead, if it can become this container, else a new one."""
+        if joined_network(config):
+            return self._make_first(config)
         spare, self._spare = self._spare, None
         if spare is not None and spare.kind == kind_of(config) and spare.is_waiting():
             return spare
@@ -263,7 +273,8 @@ class _Server:
         session.send({"started": started.to_dict()}, (started.terminal,) if started.terminal >= 0 else ())
         if started.terminal >= 0:
             os.close(started.terminal)
-        self._wanted = container.config
+        if not joined_network(container.config):  # each of those is a kind of its own
+            self._wanted = container.config
 
     def _on_ended(self, session: _Session, container: ContainerProcess) -> None:
         if container.failed in self._handlers:

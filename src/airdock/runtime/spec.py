@@ -82,9 +82,10 @@ def make_config(
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """A configuration with Airdock's defaults. `env` is "NAME=value" lines or a mapping; `user` is ids, or Docker's
-    `user[:group]`, each a name or a number; `network` is "host" or "none". Raises ValueError for anything else."""
-    if network not in {"host", "none"}:
-        raise ValueError(f"expected network to be 'host' or 'none', found {network!r}")
+    `user[:group]`, each a name or a number; `network` is "host", "none" or the path of a namespace to join.
+    Raises ValueError for anything else."""
+    if network not in {"host", "none"} and not network.startswith("/"):
+        raise ValueError(f"expected network to be 'host', 'none' or the path of a namespace, found {network!r}")
     if not argv:
         raise ValueError("expected a command, found none")
     by_name = isinstance(user, str)
@@ -108,7 +109,7 @@ def make_config(
         "mounts": [*_own_mounts(network, shm_bytes), *(_tmpfs(path) for path in tmpfs), *_binds([*binds, *stacks])],
         "annotations": notes,
         "linux": {
-            "namespaces": [{"type": kind} for kind in _namespaces(network)],
+            "namespaces": _namespaces(network),
             "maskedPaths": list(MASKED_PATHS),
             "readonlyPaths": list(READ_ONLY_PATHS),
         },
@@ -138,8 +139,11 @@ def _user(user: tuple[int, int, Sequence[int]] | str) -> dict[str, Any]:
     return {"uid": uid, "gid": gid, **({"additionalGids": list(groups)} if groups else {})}
 
 
-def _namespaces(network: str) -> list[str]:
-    return ["user", "mount", "pid", "ipc", "uts", "cgroup", *(["network"] if network == "none" else [])]
+def _namespaces(network: str) -> list[dict[str, str]]:
+    own = [{"type": kind} for kind in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
+    if network == "host":
+        return own
+    return [*own, {"type": "network", **({} if network == "none" else {"path": network})}]
 
 
 def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:

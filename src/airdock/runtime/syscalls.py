@@ -25,6 +25,7 @@ __all__ = [
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
+    "CLONE_PARENT",
     "MNT_DETACH",
     "MOUNT_ATTR_IDMAP",
     "MOUNT_ATTR_NODEV",
@@ -70,6 +71,7 @@ FSCONFIG_SET_STRING: Final = 1
 FSCONFIG_CMD_CREATE: Final = 6
 
 CLONE_PIDFD: Final = 0x1000
+CLONE_PARENT: Final = 0x8000
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000
@@ -316,6 +318,10 @@ class Syscalls:
     def hide_memory(self) -> None:
         """Keep others of the same user from reading this process: proc(5) on PR_SET_DUMPABLE."""
         _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+    def show_memory(self) -> None:
+        """Undo what a change of ids does: let others of the same user see this process in /proc again."""
+        _prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
     def set_name(self, name: str) -> None:
         _prctl_name(PR_SET_NAME, name.encode()[:15])
