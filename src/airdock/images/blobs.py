@@ -84,9 +84,19 @@ class Blobs:
         found = self._root.glob("*/[0-9a-f]*")
         return frozenset(Digest(f"{path.parent.name}:{path.name}") for path in found)
 
-    def remove(self, digest: Digest) -> None:
-        """Remove a blob; absence is fine."""
-        self.path(digest).unlink(missing_ok=True)
+    def remove(self, digest: Digest) -> int:
+        """Remove a blob, and give its bytes; absence is fine."""
+        try:
+            path = self.path(digest)
+            size = path.stat().st_size
+        except (FileNotFoundError, DigestError):  # of another algorithm: it can't be here
+            return 0
+        path.unlink(missing_ok=True)
+        return size
+
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(path.stat().st_size for path in self._root.glob("*/[0-9a-f]*"))
 
     def sweep(self) -> None:
         """Remove what writers left that died."""

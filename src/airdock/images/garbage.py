@@ -1,6 +1,6 @@
 """What images need, and what goes when one of them does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -10,8 +10,9 @@ from airdock.files import TEMPORARY_PREFIX
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs
 from airdock.images.calls import Calls
 from airdock.images.diffs import Diffs
-from airdock.images.index import Names, name_of
-from airdock.images.layers import layer_folder, set_aside
+from airdock.images.image import ImageRow
+from airdock.images.index import Names, name_of, reference_of
+from airdock.images.layers import layer_folder, set_aside, unpacked_size
 from airdock.images.leases import Leases
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Descriptor
@@ -20,7 +21,27 @@ from airdock.oci.document import load_object
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import INDEX, to_oci
 
-__all__ = ["Garbage", "Needs", "find_needs"]
+__all__ = ["Garbage", "Needs", "Pruned", "find_needs"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pruned:
+    """What went: names, images by digest, and how many bytes with them and with what nobody needed."""
+
+    untagged: tuple[str, ...] = ()
+    deleted: tuple[Digest, ...] = ()
+    freed: int = 0
+
+    def __add__(self, other: Self) -> "Pruned":
+        return Pruned(
+            untagged=self.untagged + other.untagged,
+            deleted=self.deleted + other.deleted,
+            freed=self.freed + other.freed,
+        )
+
+    def lines(self) -> list[str]:
+        """As Docker says it."""
+        return [*(f"Untagged: {name}" for name in self.untagged), *(f"Deleted: {digest}" for digest in self.deleted)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +112,31 @@ class Garbage:
         for name in names:
             self._names.drop_name(name)
 
-    def prune(self) -> Sequence[Digest]:
-        """Drop nameless images, and all that no image and no lease needs; gives the images' digests."""
+    def prune(
+        self, rows: Sequence[ImageRow], chosen: Callable[[ImageRow], bool], keep: Iterable[Digest] = ()
+    ) -> Pruned:
+        """Drop the chosen names, images left without any, and all that no image and no lease needs.
+
+        An image that somebody keeps stays with its names. `keep` are layers that stay though no image has them.
+        """
         leased = frozenset(self._leases.held())
-        nameless = [entry for entry in self._names.load() if name_of(entry) is None]
-        gone = [entry.digest for entry in nameless if not self._is_used(entry, leased)]
+        entries = {entry.digest: entry for entry in self._names.load()}
+        picked = [row for row in rows if chosen(row) and not self._is_used(entries[row.digest], leased)]
+        left = {id(row) for row in rows} - {id(row) for row in picked}
+        stay = {row.digest for row in rows if id(row) in left}
+        gone = list(dict.fromkeys(row.digest for row in picked if row.digest not in stay))
+        known = {row.digest for row in rows}
+        gone += [digest for digest, entry in entries.items() if digest not in known and name_of(entry) is None]
+        names = [row.name for row in picked if row.name]
+        for entry in self._names.load():
+            reference = reference_of(entry)
+            if reference is not None and reference.familiar in names and entry.digest in stay:
+                self._names.drop_name(name_of(entry) or "")
         for digest in gone:
             self._names.drop_image(digest)
-        self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - self._in_use(leased))
-        return gone
+        in_use = self._in_use([*leased, *keep])
+        freed = self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
+        return Pruned(untagged=tuple(names), deleted=tuple(gone), freed=freed)
 
     def discard(self, digests: Iterable[Digest]) -> None:
         """Drop those of these blobs, nameless images, and layers with these diff ids, that nobody needs."""
@@ -138,12 +175,20 @@ class Garbage:
         unpacked = {Digest(f"sha256:{path.name}") for path in self._layers.glob("*/[0-9a-f]*")}
         return Needs(self._blobs.all(), self._diffs.all() | unpacked)
 
-    def _drop(self, spare: Needs) -> None:
-        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees."""
+    def _drop(self, spare: Needs) -> int:
+        """Remove blobs, and take unpacked layers out of everybody's sight; `sweep` removes their trees.
+
+        Gives the bytes of both, unpacked layers by the size of their tars.
+        """
         self.tidy()
-        for digest in spare.blobs:
-            self._blobs.remove(digest)
+        freed = sum(self._blobs.remove(digest) for digest in spare.blobs)
         for diff_id in spare.diff_ids:
+            freed += unpacked_size(self._layers, diff_id.hex, self._tar_size(diff_id))
             self._diffs.remove(diff_id)
             for mapping in self._layers.iterdir():
                 set_aside(layer_folder(self._layers, mapping.name, diff_id.hex))
+        return freed
+
+    def _tar_size(self, diff_id: Digest) -> int:
+        known = self._diffs.load(diff_id)
+        return known.tar_size if known is not None else 0

@@ -9,7 +9,7 @@ from airdock.oci.descriptor import Descriptor, Platform
 from airdock.oci.digest import Digest
 from airdock.oci.manifest import Manifest
 
-__all__ = ["Image", "ImageRow", "Layer", "PlatformRow"]
+__all__ = ["Image", "ImageRow", "Layer", "PlatformRow", "is_dangling"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,3 +91,8 @@ class ImageRow:
     def name(self) -> str:
         """`repository:tag` as people write it; empty for an image without a name."""
         return f"{self.repository}:{self.tag}" if self.tag else self.repository
+
+
+def is_dangling(row: ImageRow) -> bool:
+    """Whether nothing names the image."""
+    return row.is_dangling

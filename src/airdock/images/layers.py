@@ -70,6 +70,15 @@ def load_size(layers: Path, encoded: str) -> int | None:
     return None
 
 
+def unpacked_size(layers: Path, encoded: str, otherwise: int = 0) -> int:
+    """Bytes that a layer takes unpacked, for each id mapping that it's unpacked for.
+
+    It is the size of its tar: walking a tree takes long. `otherwise` is for a layer that has none on record.
+    """
+    count = sum(1 for _ in layers.glob(f"*/{encoded}/diff"))
+    return count and count * (load_size(layers, encoded) or otherwise)
+
+
 @contextmanager
 def claim_layer(folder: Path) -> Iterator[Path | None]:
     """Be the one who makes the layer in `folder`: gives the path to unpack to, None when the layer is there already.

@@ -12,7 +12,7 @@ images/
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,11 @@ from airdock.images.blobs import LARGEST_DOCUMENT, Blobs, BlobWriter
 from airdock.images.calls import Calls
 from airdock.images.catalog import Catalog
 from airdock.images.diffs import Diffs
-from airdock.images.garbage import Garbage, find_needs
-from airdock.images.image import Image, ImageRow, Layer
+from airdock.images.garbage import Garbage, Pruned, find_needs
+from airdock.images.image import Image, ImageRow, Layer, is_dangling
 from airdock.images.index import Names, name_of
 from airdock.images.layer_store import LayerStore
-from airdock.images.layers import last_use, load_size
+from airdock.images.layers import last_use, load_size, unpacked_size
 from airdock.images.leases import Leases
 from airdock.images.listing import Listing
 from airdock.images.locks import hold_lock
@@ -249,12 +249,45 @@ class ImageStore:
         deleted = [] if self._catalog.has(entry.digest) else [f"Deleted: {entry.digest}"]
         return [*(f"Untagged: {_familiar(found)}" for found in names), *deleted]
 
-    def prune(self) -> Sequence[str]:
-        """Remove images without a name, and everything that no image and nobody at work needs; says what went."""
+    def prune(self, chosen: Callable[[ImageRow], bool] = is_dangling, *, keep: Iterable[Digest] = ()) -> Pruned:
+        """Remove the chosen images (those without a name), and everything that no image and nobody at work needs.
+
+        An image that somebody at work needs stays. `keep` are layers that stay without an image: those of cached steps.
+        """
         with self._locked():
-            gone = self._garbage.prune()
+            pruned = self._garbage.prune(self._listing.rows(), chosen, keep)
         self._garbage.sweep()
-        return [f"Deleted: {digest}" for digest in gone]
+        return pruned
+
+    def shrink(
+        self, at_most: int, chosen: Callable[[ImageRow], bool] = is_dangling, *, keep: Iterable[Digest] = ()
+    ) -> Pruned:
+        """Remove chosen images, the one unused for longest first, until all take `at_most` bytes, if they can."""
+        pruned, kept = Pruned(), frozenset(keep)
+        over = self.size() - at_most
+        if over <= 0:
+            return pruned
+        for digest in dict.fromkeys(row.digest for row in sorted(self.list(), key=lambda row: row.used)):
+            if pruned.freed >= over:
+                break
+            rows = [row for row in self.list() if row.digest == digest]
+            if all(map(chosen, rows)):
+                pruned += self.prune(lambda row, digest=digest: row.digest == digest, keep=kept)  # type: ignore[misc]
+        return pruned
+
+    def size(self) -> int:
+        """Bytes of all blobs and of all unpacked layers, these by the size of their tars."""
+        folder = self.root / "layers"
+        names = {path.name for path in folder.glob("*/[0-9a-f]*")}
+        diffs = ((name, self._diffs.load(Digest(f"sha256:{name}"))) for name in names)
+        return self._blobs.size() + sum(
+            unpacked_size(folder, name, diff.tar_size if diff else 0) for name, diff in diffs
+        )
+
+    def leased(self) -> frozenset[Digest]:
+        """The layers, and blobs without an image, that somebody keeps right now."""
+        with self._locked():
+            return frozenset(self._leases.held())
 
     def discard(self, digests: Iterable[Digest]) -> None:
         """Remove blobs that this store kept for its process, such as those of an import that broke off."""
