@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from airdock.images.trees import remove_tree
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
 
-__all__ = ["BuildCache", "make_key"]
+__all__ = ["BuildCache", "CachedStep", "make_key"]
 
 _VERSION: Final = 1
 """Part of every key: raised when the same inputs come to mean another layer."""
@@ -35,6 +36,16 @@ def make_key(kind: str, **inputs: Any) -> str:
     """The key of a step from all that decides what comes out of it, as JSON values."""
     text = json.dumps([_VERSION, kind, inputs], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedStep:
+    """A step that is remembered. `used` is when a build last took it, in seconds since the epoch."""
+
+    key: str
+    diff_id: Digest
+    descriptor: Descriptor
+    used: float
 
 
 class BuildCache:
@@ -63,7 +74,31 @@ class BuildCache:
             )
         except (OSError, ValueError, TypeError, KeyError, AttributeError, AirdockError):
             return None
-        return layer if self._store.keep(layer) else None
+        if not self._store.keep(layer):
+            return None
+        self._path(key).touch()  # what was used last goes last
+        return layer
+
+    def entries(self) -> list["CachedStep"]:
+        """All steps that are remembered, the one unused for longest first."""
+        found = []
+        for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*"):
+            try:
+                document = json.loads(path.read_bytes())
+                step = CachedStep(
+                    key=path.name,
+                    diff_id=Digest.parse(document["diff_id"]),
+                    descriptor=Descriptor.from_json(document["descriptor"]),
+                    used=path.stat().st_mtime,
+                )
+            except (OSError, ValueError, TypeError, KeyError, AttributeError, AirdockError):
+                continue
+            found.append(step)
+        return sorted(found, key=lambda step: (step.used, step.key))
+
+    def forget(self, key: str) -> None:
+        """Remember a step no longer; its layer goes when the store is pruned."""
+        self._path(key).unlink(missing_ok=True)
 
     def save(self, key: str, layer: Layer) -> None:
         """Remember the layer of a step. Losing it costs a build, so nothing waits for the disk."""
