@@ -50,8 +50,22 @@ def build(
     """
     file = parse_dockerfile(request.dockerfile, name=request.name)
     platform = host_platform()
-    selection = select(file, args=request.args, target=request.target, platform=platform)
-    images = {name: _find(find, name, file, line) for name, line in selection.images.items()}
+    images: dict[str, Image] = {}
+
+    def look_up(name: str, line: int) -> Image:
+        if name not in images:
+            images[name] = _find(find, name, file, line)
+        return images[name]
+
+    selection = select(
+        file,
+        args=request.args,
+        target=request.target,
+        platform=platform,
+        on_build=lambda name, line: look_up(name, line).config.on_build,
+    )
+    for name, line in selection.images.items():
+        look_up(name, line)
     planned = plan(
         file,
         selection,

@@ -111,7 +111,7 @@ class Emitter:
     def _describe_archive(self, archive: Archive) -> str:
         with os.fdopen(archive.open(), "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return json.dumps(["archive", archive.target, self.style.owner, self.style.chmod, digest])
+        return json.dumps(["archive", archive.target, digest])
 
     def _unpack(self, archive: Archive, output: IO[bytes]) -> None:
         with open_archive(archive.open()) as source:
@@ -126,10 +126,9 @@ class Emitter:
     def _unpack_entry(self, archive: Archive, entry: Entry, name: str, source: Source, output: IO[bytes]) -> None:
         target = "/".join(part for part in (archive.target, name) if part)
         before = len(self.layout.placed)
-        uid, gid = self.style.owner or (entry.uid, entry.gid)
-        change = self.style.chmod
-        mode = apply_mode(change, entry.mode, is_folder=entry.kind == DIRECTORY) if change else entry.mode
-        item = Item(kind="folder", mode=mode & 0o7777, uid=uid, gid=gid, mtime_ns=self.style.bound(entry.mtime_ns))
+        # As with BuildKit, an archive's own owners and modes hold: --chown and --chmod are for what is copied as it is.
+        time_ns = self.style.bound(entry.mtime_ns)
+        item = Item(kind="folder", mode=entry.mode & 0o7777, uid=entry.uid, gid=entry.gid, mtime_ns=time_ns)
         if entry.kind == DIRECTORY:
             place = self.layout.put_folder(target, item)
         else:
@@ -144,7 +143,7 @@ class Emitter:
         link = entry.link
         if entry.kind == HARD_LINK:
             link = os.fsencode(f"{archive.target}/") * bool(archive.target) + b"/".join(split_path(entry.link))
-        moved = replace(entry, name=os.fsencode(place), uid=uid, gid=gid, mode=mode, mtime_ns=item.mtime_ns, link=link)
+        moved = replace(entry, name=os.fsencode(place), mtime_ns=time_ns, link=link)
         output.write(render_header(moved))
         _pump(source, entry.size, output)
 

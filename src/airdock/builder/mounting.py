@@ -127,7 +127,9 @@ class Mounting:
         given.mounts.append(Mount(source=str(data), target=mount.target, read_only=mount.read_only))
 
     def _cache_key(self, mount: RunMount) -> str:
-        named = [self.request.args.get("BUILDKIT_CACHE_MOUNT_NS", ""), mount.id]
+        # As with BuildKit, folders that begin with another mode or owner are other caches.
+        begin = f"{mount.mode} {mount.uid} {mount.gid}"
+        named = [self.request.args.get("BUILDKIT_CACHE_MOUNT_NS", ""), mount.id, begin]
         if mount.from_ is not None:
             named += [mount.source, *self.identity(mount.from_)]
         return hashlib.sha256("\0".join(named).encode()).hexdigest()

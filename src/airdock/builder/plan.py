@@ -1,7 +1,7 @@
 """Which stages a build needs and what each will do: decided from the text and the bases' configurations alone."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,8 +12,8 @@ from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild,
 from airdock.builder.interpret import Interpreter
 from airdock.builder.parser import parse
 from airdock.builder.platforms import parse_platform, platform_arguments, render_platform
-from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS
-from airdock.builder.steps import CopyFiles, Plan, PlannedStage
+from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS, env_to_dict
+from airdock.builder.steps import Plan, PlannedStage
 from airdock.builder.words import expand_word
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
@@ -30,19 +30,32 @@ class Selection:
     """The stages that lead to the target, in order: index and base (image, index, or None for scratch) of each.
 
     `globals` are the arguments before the first FROM, with those of the platform. `images` are all the images that
-    FROM and `COPY --from` name in those stages, each with the first line that does.
+    FROM and `COPY --from` name in those stages, each with the first line that does. `triggers` are what the base of a
+    stage asks for with ONBUILD.
     """
 
     bases: Mapping[int, int | str | None]
     globals: Mapping[str, str]
     images: Mapping[str, int]
+    triggers: Mapping[int, tuple[Instruction, ...]]
 
 
-def select(file: Dockerfile, *, args: Mapping[str, str], target: str | None, platform: Platform) -> Selection:
-    """The stages and images that are needed. Raises `DockerfileError`."""
+def select(
+    file: Dockerfile,
+    *,
+    args: Mapping[str, str],
+    target: str | None,
+    platform: Platform,
+    on_build: Callable[[str, int], Sequence[str]],
+) -> Selection:
+    """The stages and images that are needed. `on_build` gives the triggers of an image that a line names.
+
+    Raises `DockerfileError`.
+    """
     globals_ = _global_arguments(file, args, platform)
     bases: dict[int, int | str | None] = {}
     images: dict[str, int] = {}
+    triggers: dict[int, tuple[Instruction, ...]] = {}
     open_ = [_target(file, target)]
     while open_:
         index = open_.pop()
@@ -51,8 +64,9 @@ def select(file: Dockerfile, *, args: Mapping[str, str], target: str | None, pla
         stage = file.stages[index]
         with _at(file, stage.start):
             bases[index] = base = _base(file, index, globals_, platform)
+            triggers[index] = _triggers(file, base, stage.start, on_build)
         sources = []
-        for instruction in stage.instructions:
+        for instruction in (*triggers[index], *stage.instructions):
             with _at(file, instruction):
                 sources += [(source, instruction.line) for source in _sources(file, index, instruction)]
         for source, line in [(base, stage.start.line), *sources]:
@@ -60,7 +74,7 @@ def select(file: Dockerfile, *, args: Mapping[str, str], target: str | None, pla
                 open_.append(source)
             elif source is not None:
                 images.setdefault(source, line)
-    return Selection(bases=dict(sorted(bases.items())), globals=globals_, images=images)
+    return Selection(bases=dict(sorted(bases.items())), globals=globals_, images=images, triggers=triggers)
 
 
 def plan(
@@ -98,22 +112,18 @@ def _plan_stage(
     stage = file.stages[index]
     start = stage.start
     base = selection.bases[index]
-    triggers: tuple[Instruction, ...] = ()
-    if isinstance(base, str):
-        with _at(file, start):
-            triggers = _triggers(config, start)
-        config = replace(config, on_build=())
+    if "PATH" not in env_to_dict(config.env):
+        config = replace(config, env=(f"PATH={DEFAULT_PATH}", *config.env))
     interpreter = Interpreter(
-        config=config,
+        config=replace(config, on_build=()),
         globals_=selection.globals,
         given=args,
         escape=file.escape,
         find_stage=lambda name: _stage_index(file, name, before=index),
     )
-    for instruction in (*triggers, *stage.instructions):
+    for instruction in (*selection.triggers[index], *stage.instructions):
         with _at(file, instruction):
             interpreter.apply(instruction)
-            _check_images(interpreter, selection)
     planned = PlannedStage(
         index=index,
         name=start.alias or f"stage-{index}",
@@ -126,20 +136,18 @@ def _plan_stage(
     return planned, interpreter.used_arguments
 
 
-def _check_images(interpreter: Interpreter, selection: Selection) -> None:
-    """Refuse a source that only a trigger of the base image names: it wasn't looked up."""
-    action = interpreter.steps[-1].action
-    if not isinstance(action, CopyFiles) or action.source is None:
-        return
-    known = selection.bases if isinstance(action.source, int) else selection.images
-    if action.source not in known:
-        raise DockerfileError(f"ONBUILD COPY --from is not supported yet, found {action.source!r}")
-
-
-def _triggers(config: ImageConfig, start: From) -> tuple[Instruction, ...]:
-    """What the base image asks of those built upon it, in its own words."""
+def _triggers(
+    file: Dockerfile, base: int | str | None, start: From, on_build: Callable[[str, int], Sequence[str]]
+) -> tuple[Instruction, ...]:
+    """What the base asks of those built upon it, in its own words."""
+    if base is None:
+        return ()
+    if isinstance(base, int):
+        texts = [found.trigger for found in file.stages[base].instructions if isinstance(found, OnBuild)]
+    else:
+        texts = list(on_build(base, start.line))
     instructions = []
-    for text in config.on_build:
+    for text in texts:
         for node in parse(text, name="ONBUILD").nodes:
             instruction = replace(parse_instruction(node), line=start.line, text=node.text)
             if isinstance(instruction, From | OnBuild):
@@ -149,12 +157,7 @@ def _triggers(config: ImageConfig, start: From) -> tuple[Instruction, ...]:
 
 
 def _empty_config(platform: Platform) -> ImageConfig:
-    return ImageConfig(
-        os=platform.os,
-        architecture=platform.architecture,
-        variant=platform.variant,
-        env=(f"PATH={DEFAULT_PATH}",),
-    )
+    return ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
 
 
 def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform) -> dict[str, str]:

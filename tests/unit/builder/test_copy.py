@@ -298,7 +298,8 @@ def test_add_unpacks_archives_by_content(based, pack) -> None:
     assert (found["x/b"].kind, found["x/b"].link) == (HARD_LINK, b"x/a")
     assert found["c"].link == b"x/a"
     found = names(based, "ADD --chown=airflow archive.bin /opt")
-    assert (found["opt/x/b"].link, found["opt/x/a"].uid, found["opt/lib/new"].uid) == (b"opt/x/a", 1000, 1000)
+    assert (found["opt/x/b"].link, found["opt/x/a"].uid, found["opt/lib/new"].uid) == (b"opt/x/a", 12, 12)
+    assert found["opt"].uid == 1000
     assert set(names(based, "COPY archive.bin /opt/")) == {"opt", "opt/archive.bin"}
     assert set(names(based, "ADD --unpack=false archive.bin /opt/")) == {"opt", "opt/archive.bin"}
 

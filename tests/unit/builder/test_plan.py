@@ -19,9 +19,13 @@ AMD64 = Platform(os="linux", architecture="amd64")
 BASE = ImageConfig(architecture="amd64", env=("PATH=/bin", "HERE=base"), working_dir="/w", cmd=("sh",))
 
 
+def no_triggers(name: str, line: int) -> tuple[str, ...]:
+    return ()
+
+
 def make_plan(text: str, *, target: str | None = None, **args: str) -> Plan:
     file = parse_dockerfile(text)
-    selection = select(file, args=args, target=target, platform=AMD64)
+    selection = select(file, args=args, target=target, platform=AMD64, on_build=no_triggers)
     return plan(file, selection, args=args, platform=AMD64, configs=defaultdict(lambda: BASE))
 
 
@@ -35,12 +39,12 @@ def test_only_what_leads_to_the_target_is_looked_up() -> None:
         "FROM one AS a\nFROM two AS b\nCOPY --from=a x y\n"
         "FROM three AS c\nCOPY --from=tools:2 x y\nFROM b AS d\nENV A=1\n"
     )
-    needed = select(file, args={}, target=None, platform=AMD64)
+    needed = select(file, args={}, target=None, platform=AMD64, on_build=no_triggers)
     assert dict(needed.bases) == {0: "one", 1: "two", 3: 1}
     assert dict(needed.images) == {"two": 2, "one": 1}
-    other = select(file, args={}, target="c", platform=AMD64)
+    other = select(file, args={}, target="c", platform=AMD64, on_build=no_triggers)
     assert dict(other.images) == {"three": 4, "tools:2": 5}
-    by_number = select(file, args={}, target="0", platform=AMD64)
+    by_number = select(file, args={}, target="0", platform=AMD64, on_build=no_triggers)
     assert dict(by_number.bases) == {0: "one"}
 
 
