@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from airdock.model.mount import Mount
     from airdock.model.progress import Progress, Report
     from airdock.model.states import RunState
+    from airdock.networks.networks import Networks
     from airdock.orchestrator import Orchestrator
+    from airdock.reclaim import Reclaim
     from airdock.runner.base import Starter
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
@@ -82,6 +84,10 @@ class App:
             self.store.close()
         if "images" in made:
             self.images.close()
+        if "engine" in made:
+            self.engine.close()
+        if "networks" in made:
+            self.networks.close()
         if "launcher" in made:
             self.launcher.stop()
             self.launcher.join()
@@ -114,6 +120,34 @@ class App:
             clock=self.clock,
             builtin=self._make_builtin,
             trusts=lambda label: self.host.made(label),
+            networks=lambda: self.networks,
+        )
+
+    @cached_property
+    def networks(self) -> "Networks":
+        from airdock.networks.networks import Networks
+
+        return Networks(
+            folder=self.config.home / "networks",
+            run=self.config.home / "run",
+            uplink=self.config.network.uplink,
+            publish_on="" if self.config.network.publish_on == "0.0.0.0" else self.config.network.publish_on,  # noqa: S104
+        )
+
+    @cached_property
+    def reclaim(self) -> "Reclaim":
+        """The disk, and getting it back."""
+        from datetime import timedelta
+
+        from airdock.reclaim import Reclaim
+
+        return Reclaim(
+            engine=self.engine,
+            cache=self.config.home / "cache",
+            images_max=self.config.images.max_size,
+            images_any=self.config.images.over_size == "any",
+            cache_max=self.config.build.cache_max_size,
+            keep=timedelta(days=self.config.environments.keep_days),
         )
 
     def _make_builtin(self, name: str) -> "Image | None":

@@ -94,7 +94,11 @@ class Build:
 class Network:
     """What of the network a task sees."""
 
-    mode: str = _choice("host", "host", "none", about="the network of tasks")
+    mode: str = _choice("host", "host", "none", "private", about="the network of tasks")
+    uplink: str = _choice(
+        "auto", "auto", "nat", "pasta", "slirp4netns", about="how private networks get out; nat is for root only"
+    )
+    publish_on: str = _setting("0.0.0.0", "the address at which -p publishes ports that name none")  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,8 @@ from airdock.runtime.state import (
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
     from airdock.model.progress import Report
+    from airdock.networks.base import Joined, Port
+    from airdock.networks.networks import Networks
     from airdock.runtime.exec import Execution
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
@@ -93,7 +95,9 @@ class RunRequest:
     """One container to be run.
 
     `argv` replaces the image's CMD, `entrypoint` its ENTRYPOINT (and drops its CMD, as Docker does); None keeps them.
-    `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is "host" or "none".
+    `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is a mode of
+    `networks.base`; `ports`, `network_aliases`, `extra_hosts` (NAME:ADDRESS), `dns` and `ip` go with it, and
+    `publish_all` for the ports that the image and `expose` name.
     """
 
     argv: Sequence[str] | None = None
@@ -104,6 +108,13 @@ class RunRequest:
     user: str = ""
     workdir: str = ""
     network: str = "host"
+    ports: "Sequence[Port]" = ()
+    network_aliases: Sequence[str] = ()
+    publish_all: bool = False
+    expose: Sequence[str] = ()
+    extra_hosts: Sequence[str] = ()
+    dns: Sequence[str] = ()
+    ip: str = ""
     resources: Resources = Resources()
     name: str = ""
     hostname: str = ""
@@ -132,6 +143,7 @@ class Engine:
         clock: Clock,
         builtin: Callable[[str], Image | None] = lambda name: None,
         trusts: Callable[[str], bool] = lambda label: False,
+        networks: "Callable[[], Networks] | None" = None,
     ) -> None:
         self.images = images
         self.launcher = launcher
@@ -140,6 +152,8 @@ class Engine:
         self._clock = clock
         self._builtin = builtin
         self._trusts = trusts
+        self._networks = networks
+        self._launchers: dict[str, Launcher] = {}
         self._owner = f"engine of process {os.getpid()} {os.urandom(4).hex()}"
         self._leased: dict[Digest, Path] = {}
         self._lock = threading.Lock()
@@ -186,7 +200,7 @@ class Engine:
             terminal=request.terminal,
             binds=[*self._host_folders(image.labels), *request.mounts],
             tmpfs=request.tmpfs,
-            network=request.network,
+            network="host" if request.network == "host" else "none",
             resources=request.resources,
             read_only_root=request.read_only_root,
             annotations=_TRANSIENT if request.transient else None,
@@ -200,7 +214,12 @@ class Engine:
             image=request.image_name or image.image_id.hex[:12],
             image_digest=image.digest,
         )
-        return self._start(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+        if request.publish_all:
+            from airdock.networks.ports import publish_exposed  # most containers publish nothing
+
+            more = publish_exposed([*image.config.exposed_ports, *request.expose], request.ports)
+            request = replace(request, ports=[*request.ports, *more])
+        return self._start(bundle, request, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def exec(self, name: str, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Execution":
         """Start one more command in a running container; of the request, argv, env, user, workdir and terminal count.
@@ -241,15 +260,61 @@ class Engine:
             kill_container(state)
         self.launcher.remove(Path(state.folder))
 
-    def _start(self, bundle: Bundle, *, stdin: int, stdout: int, stderr: int) -> Container:
+    @property
+    def networks(self) -> "Networks":
+        """The networks of this home."""
+        if self._networks is None:
+            raise ContainerError("expected a network of the host or none, found no others here")
+        return self._networks()
+
+    def close(self) -> None:
+        """End what runs in launchers of our own, and leave the networks."""
+        for launcher in self._launchers.values():
+            launcher.stop()
+        for launcher in self._launchers.values():
+            launcher.join()
+
+    def _start(self, bundle: Bundle, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
         self._sweep_once()
+        is_plain = (request.network == "host" and not request.extra_hosts) or request.network == "none"
         try:
             bundle.folder.mkdir(parents=True)
             bundle.folder.joinpath(_OWNER).write_text(f"{os.getpid()} {process_start(os.getpid())}")
-            return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+            if is_plain:
+                return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+            joined = self._attach(bundle, request)
+            bundle = replace(bundle, config=joined.apply(bundle.config))
+            launcher = self._launcher_in(joined.user_namespace)
+            container = launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+            container.release = lambda: self.networks.detach(bundle.id)
+            return container
         except BaseException:
+            if not is_plain:
+                self.networks.detach(bundle.id)
             self.launcher.remove(bundle.folder)
             raise
+
+    def _attach(self, bundle: Bundle, request: RunRequest) -> "Joined":
+        return self.networks.attach(
+            container_id=bundle.id,
+            mode=request.network,
+            hostname=bundle.config.get("hostname", ""),
+            name=bundle.name,
+            aliases=request.network_aliases,
+            ports=request.ports,
+            dns=request.dns,
+            extra_hosts=request.extra_hosts,
+            ip=request.ip,
+        )
+
+    def _launcher_in(self, user_namespace: str) -> Launcher:
+        """A launcher that may join what belongs to a user namespace."""
+        if not user_namespace:
+            return self.launcher
+        with self._lock:
+            if user_namespace not in self._launchers:
+                self._launchers[user_namespace] = self.launcher.inside(user_namespace)
+            return self._launchers[user_namespace]
 
     def _sweep_once(self) -> None:
         """Remove what killed processes left: containers that never ran, and those that nobody wants without them."""
@@ -295,7 +360,7 @@ class Engine:
                 for number, stack in enumerate(command.stacks)
             ],
             tmpfs=command.tmpfs,
-            network=command.network,
+            network="host" if command.network == "host" else "none",
             seccomp=not command.insecure,
             capabilities=CAPABILITIES if command.insecure else DEFAULT_CAPABILITIES,
             annotations=_TRANSIENT,
@@ -308,8 +373,9 @@ class Engine:
             name=f"build-{container_id[:6]}",
             image="(build)",
         )
+        request = RunRequest(network=command.network)
         with _Pipe(output) as pipe:
-            container = self._start(bundle, stdin=pipe.nothing, stdout=pipe.writing, stderr=pipe.writing)
+            container = self._start(bundle, request, stdin=pipe.nothing, stdout=pipe.writing, stderr=pipe.writing)
             try:
                 pipe.pump(container)
                 ended = container.wait()

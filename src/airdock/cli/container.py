@@ -14,6 +14,7 @@ import click
 from airdock.cli.attend import Signals, attend, open_terminal
 from airdock.cli.errors import render_error, tell, tell_before
 from airdock.cli.names import complete_containers, complete_images
+from airdock.cli.network_flags import network_options
 from airdock.cli.parameters import load_env_file, to_env, to_mount, to_name, to_size
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.tables import fit
@@ -88,7 +89,7 @@ def container() -> None:
 @_WORKDIR
 @_USER
 @click.option("--entrypoint", metavar="PROGRAM", help="Replace the image's ENTRYPOINT; its CMD is dropped then.")
-@click.option("--network", type=click.Choice(["host", "none"]), default="host", show_default=True, help="Its network.")
+@network_options
 @click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m.")
 @click.option("--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Most processors, such as 1.5.")
 @click.option("--pids-limit", type=click.IntRange(min=1), metavar="N", help="Most processes.")

@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 from airdock.cli.session import Session
 
-__all__ = ["complete_containers", "complete_images", "complete_runs"]
+__all__ = ["complete_containers", "complete_images", "complete_networks", "complete_runs"]
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -41,6 +41,12 @@ def _runs(session: Session) -> Iterable[str]:
         return [run.key.run_id for run in app.orchestrator.runs()]
 
 
+def _networks(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return ["host", "none", "private", *(network.name for network in app.networks.list())]
+
+
 complete_images = _completing(_images)
 complete_containers = _completing(_containers)
+complete_networks = _completing(_networks)
 complete_runs = _completing(_runs)

@@ -70,6 +70,25 @@ class Joined:
         """The namespace to be joined; None where there is none to join."""
         return None if self.namespace is None else self.namespace.get("path")
 
+    def apply(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """An OCI configuration, as `runtime.spec.make_config` makes it for "host" or "none", with this place in it."""
+        kept = [entry for entry in config["linux"]["namespaces"] if entry["type"] != "network"]
+        namespaces = kept if self.namespace is None else [*kept, dict(self.namespace)]
+        binds = [
+            {
+                "destination": mount.target,
+                "type": "bind",
+                "source": mount.source,
+                "options": ["rbind", "ro" if mount.read_only else "rw", "nosuid", "nodev", "noexec"],
+            }
+            for mount in self.mounts
+        ]
+        return {
+            **config,
+            "linux": {**config["linux"], "namespaces": namespaces},
+            "mounts": [*config["mounts"], *binds],
+        }
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **{name: getattr(self, name) for name in self.__slots__},

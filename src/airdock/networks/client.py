@@ -77,10 +77,15 @@ class RouterClient:
         finally:
             line.close()
 
-    def attach(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> tuple[Line, Any]:
-        """Attach a container, with a router that is started if need be; gives the line to be held and the answer."""
+    def attach(
+        self, message: Mapping[str, Any], descriptors: Sequence[int], *, taken: Sequence[str] = ()
+    ) -> tuple[Line, Any]:
+        """Attach a container, with a router that is started if need be; gives the line to be held and the answer.
+
+        `taken` are subnets that a router which is started leaves alone.
+        """
         for _ in range(_TRIES):
-            line = self._open()
+            line = self._open(taken)
             try:
                 return line, line.ask(message, descriptors)
             except ConnectionError:
@@ -90,18 +95,18 @@ class RouterClient:
                 raise
         raise NetworkError("the router ended each time that it was asked", where=str(self._folder))
 
-    def _open(self) -> Line:
+    def _open(self, taken: Sequence[str]) -> Line:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if line := self.connect():
             return line
         lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return self.connect() or self._start()
+            return self.connect() or self._start(taken)
         finally:
             os.close(lock)
 
-    def _start(self) -> Line:
+    def _start(self, taken: Sequence[str]) -> Line:
         ready, ready_write = os.pipe2(os.O_CLOEXEC)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -110,7 +115,7 @@ class RouterClient:
                 listening.bind(path)
             listening.listen(256)
             line = self.connect()
-            arguments = {"folder": str(self._folder.absolute()), "uplink": self._uplink}
+            arguments = {"folder": str(self._folder.absolute()), "uplink": self._uplink, "taken": taken}
             descriptors = [listening.fileno(), ready_write]
             os.waitpid(start_process("airdock.networks.router:serve", arguments, descriptors), 0)
         finally:

@@ -29,11 +29,14 @@ class Gateway:
     """Made by `enter`, which changes the process for good: call it in the router only.
 
     `home` is the router's network namespace, `user_namespace` the path of its user namespace or nothing for root;
-    `taken` are the networks that the machine has routes to, `host_address` is where it is reached itself.
+    `taken` are the networks that are in use on the machine or promised, `host_address` is where it is reached itself.
     """
 
-    def __init__(self, *, taken: Sequence[IPv4Network], host_address: str, uplink: Uplink | None) -> None:
+    def __init__(
+        self, *, taken: Sequence[IPv4Network], routes: Sequence[IPv4Network], host_address: str, uplink: Uplink | None
+    ) -> None:
         self.taken = list(taken)
+        self._routes = list(routes)
         self.host_address = host_address
         self.user_namespace = ""
         self.home = -1
@@ -49,7 +52,7 @@ class Gateway:
         return self._uplink.name if self._uplink and self._is_open else ""
 
     @classmethod
-    def enter(cls, folder: Path, *, uplink: str) -> Self:
+    def enter(cls, folder: Path, *, uplink: str, avoid: Sequence[IPv4Network] = ()) -> Self:
         """Go into namespaces of our own. Raises NetworkError, RefusedError, OSError where this machine forbids it."""
         calls = Syscalls()
         with Links() as links:
@@ -58,10 +61,10 @@ class Gateway:
         root = is_real_root()
         missing, way = None, None
         try:
-            way = _choose(calls, uplink, root=root, mtu=mtu, taken=routes, folder=folder)
+            way = _choose(calls, uplink, root=root, mtu=mtu, avoid=[*routes, *avoid], folder=folder)
         except NetworkError as error:  # networks without a way out need none
             missing = error
-        gateway = cls(taken=routes, host_address=_host_address(), uplink=way)
+        gateway = cls(taken=[*routes, *avoid], routes=routes, host_address=_host_address(), uplink=way)
         gateway._missing = missing
         if not root:
             try:
@@ -90,7 +93,12 @@ class Gateway:
             raise NetworkError(f"the way out by {self._uplink.name} could not be made: {error.strerror}") from error
         self._is_open = True
         self.taken.append(self._uplink.subnet)
+        self._routes.append(self._uplink.subnet)
         self._notes += self._uplink.notes
+
+    def clash(self, subnet: IPv4Network) -> IPv4Network | None:
+        """What containers of such a network could not reach, because they would look for it among themselves."""
+        return next((route for route in self._routes if route.prefixlen and route.overlaps(subnet)), None)
 
     def take_notes(self) -> list[str]:
         """What whoever came first should hear; told once."""
@@ -108,12 +116,12 @@ class Gateway:
 
 
 def _choose(
-    calls: Syscalls, wanted: str, *, root: bool, mtu: int, taken: Sequence[IPv4Network], folder: Path
+    calls: Syscalls, wanted: str, *, root: bool, mtu: int, avoid: Sequence[IPv4Network], folder: Path
 ) -> Uplink:
     if root and wanted in ("auto", "nat"):
-        return NatUplink(calls, host=open_own(), mtu=mtu)
+        return NatUplink(calls, host=open_own(), mtu=mtu, avoid=avoid)
     program, path = choose_program(wanted)
-    subnet = choose_subnet(taken, UPLINK_PREFIX, late=True)
+    subnet = choose_subnet(avoid, UPLINK_PREFIX, late=True)
     return ProgramUplink(program=program, path=path, subnet=subnet, log=folder / "uplink.log")
 
 

@@ -196,7 +196,8 @@ class Networks:
         try:
             published = tuple(port for port, _ in listeners)
             asked = {**message, "ports": [port.to_dict() for port in published]}
-            line, answer = self._router.attach(asked, [sock.fileno() for _, sock in listeners])
+            taken = [str(network.subnet) for network in self.list()]
+            line, answer = self._router.attach(asked, [sock.fileno() for _, sock in listeners], taken=taken)
         finally:
             for _, sock in listeners:
                 sock.close()

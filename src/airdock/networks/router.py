@@ -27,6 +27,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -50,10 +51,11 @@ SOCKET: Final = "socket"
 LOG: Final = "uplink.log"
 
 
-def serve(descriptors: list[int], *, folder: str, uplink: str) -> NoReturn:
+def serve(descriptors: list[int], *, folder: str, uplink: str, taken: Sequence[str]) -> NoReturn:
     """Be the router that is asked over the first descriptor, a socket that listens; never returns.
 
-    The second is a pipe for one word: that it is there, or the error why not.
+    The second is a pipe that is closed when it is there, or takes the error why not. `taken` are the subnets of named
+    networks.
     """
     listening, ready = descriptors
     code = 1
@@ -69,7 +71,7 @@ def serve(descriptors: list[int], *, folder: str, uplink: str) -> NoReturn:
         set_title("airdock-router")
         _quiet()
         try:
-            gateway = Gateway.enter(Path(folder), uplink=uplink)
+            gateway = Gateway.enter(Path(folder), uplink=uplink, avoid=[IPv4Network(subnet) for subnet in taken])
         except (AirdockError, RefusedError, OSError) as error:
             os.write(ready, pack(dump_error(error)))
             os._exit(1)
@@ -201,11 +203,16 @@ class _Router:
         }
 
     def _join(self, attachment: Attachment, wanted: Mapping[str, Any]) -> None:
-        network = self._network(wanted)
+        network = Network.from_dict(wanted["network"]) if wanted["network"] else self._private()
         if network.name in attachment.endpoints:
             raise NetworkError(f"expected the container not to be on {network.name} yet, found it there")
         if not network.internal:
             self._gateway.open()
+        if clash := self._gateway.clash(network.subnet):
+            raise NetworkError(
+                f"expected {network.subnet} of network {network.name} to be free, found it clash with {clash}",
+                hint=f"airdock network rm {network.name} and create it again",
+            )
         attachment.endpoints[network.name] = self._segments.join(
             network,
             container=attachment.id,
@@ -215,9 +222,8 @@ class _Router:
             names=wanted["names"],
         )
 
-    def _network(self, wanted: Mapping[str, Any]) -> Network:
-        if wanted["network"] is not None:
-            return Network.from_dict(wanted["network"])
+    def _private(self) -> Network:
+        self._gateway.open()
         if known := self._segments.all.get("private"):
             return known.network
         subnet = choose_subnet([*self._gateway.taken, *self._segments.subnets()], late=True)

@@ -72,9 +72,10 @@ class NatUplink:
     name = "nat"
     nameserver = ""
 
-    def __init__(self, calls: Syscalls, *, host: int, mtu: int) -> None:
+    def __init__(self, calls: Syscalls, *, host: int, mtu: int, avoid: Sequence[IPv4Network] = ()) -> None:
         self._calls = calls
         self._host = host
+        self._avoid = avoid
         self.mtu = mtu
         self._outside = f"airdock{os.getpid()}"
         self._filter: Filter | None = None
@@ -98,7 +99,7 @@ class NatUplink:
         """Take addresses that the machine has no route to, with the routers of other homes kept waiting."""
         fcntl.flock(self._host, fcntl.LOCK_EX)
         try:
-            self.subnet = choose_subnet((route for route in links.routes()), UPLINK_PREFIX, late=True)
+            self.subnet = choose_subnet([*self._avoid, *links.routes()], UPLINK_PREFIX, late=True)
             links.add_veth(self._outside, peer=UPLINK, peer_netns=home, mtu=self.mtu)
             links.add_address(links.index(self._outside), _on(self.subnet[1], self.subnet))
         finally:

@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +84,10 @@ class Launcher:
         self._ready: dict[str, Any] | None = None
         self._refusal: Exception | None = None
         self._stopped = False
+
+    def inside(self, user_namespace: str) -> "Launcher":
+        """A launcher like this one that lives in the user namespace at that path."""
+        return Launcher(folder=self._folder, userns=self._userns, user_namespace=user_namespace)
 
     @property
     def pid(self) -> int:
@@ -287,6 +291,8 @@ class Container:
         """Why a limit that was asked for doesn't hold, or nothing."""
         self.terminal = reader.descriptors.pop() if reader.descriptors else -1
         """The master of the container's terminal, where it has one; the caller closes it."""
+        self.release: Callable[[], None] = lambda: None
+        """What gives back what it held outside the launcher; called once it has ended and is removed."""
 
     def fileno(self) -> int:
         """Readable once the container has ended, and from then on."""
@@ -352,6 +358,7 @@ class Container:
         if self.terminal >= 0:
             os.close(self.terminal)
             self.terminal = -1
+        self.release()
         self._launcher.remove(Path(self.state.folder), keep_upper=keep_upper)
 
 
