@@ -83,6 +83,8 @@ class App:
         if "store" in made:
             self.store.close()
         if "images" in made:
+            if self.images.has_grown:
+                self._trim()
             self.images.close()
         if "engine" in made:
             self.engine.close()
@@ -91,6 +93,15 @@ class App:
         if "launcher" in made:
             self.launcher.stop()
             self.launcher.join()
+
+    def _trim(self) -> None:
+        """Hold the caps on images and cached steps. That it fails mustn't spoil what was asked for."""
+        try:
+            self.reclaim.trim()
+        except AirdockError as error:
+            import logging  # costs every command more than a millisecond
+
+            logging.getLogger(__name__).warning("caches could not be trimmed: %s", error.message)
 
     # containers
 

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "engine": frozenset({"oci", "images", "remote", "runtime", "networks", "builder"}),
     "environments": frozenset({"engine", "oci", "images", "builder"}),
     "runner": frozenset({"engine"}),
+    "reclaim": frozenset({"engine", "oci", "images", "builder", "runtime", "environments"}),
     "loading": frozenset({"dag", "engine"}),
 }
 """What each part may import beyond the floor and itself. `app` may import everything but `cli`; `cli` everything."""

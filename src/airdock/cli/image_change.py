@@ -1,10 +1,14 @@
 """`airdock image tag|rm|prune`: what changes the names of images, and removes what nobody needs."""
 
+from datetime import UTC, datetime
+
 import click
 
+from airdock.cli.confirm import confirm
 from airdock.cli.errors import tell_before
 from airdock.cli.names import complete_images
 from airdock.cli.session import Session, pass_session
+from airdock.cli.units import render_size
 from airdock.errors import AirdockError, ImageError
 
 __all__ = ["prune", "rm", "tag"]
@@ -21,8 +25,12 @@ def tag(session: Session, source: str, target: str) -> None:
     Example:
       airdock image tag chart registry.example.com/team/chart:1.0
     """
+    from airdock.engine import HOST  # help and completion go without it
+
     with session.app() as app:
-        app.images.tag(target, app.engine.find(source).digest)
+        if source.partition(":")[0] == HOST:
+            app.engine.find(source)  # it's made when it's asked for
+        app.images.tag(target, app.images.entry(source).digest)
 
 
 @click.command()
@@ -35,7 +43,7 @@ def tag(session: Session, source: str, target: str) -> None:
 )
 @pass_session
 def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
-    """Remove images: their names, and what no other image needs.
+    """Remove images by name, id or digest: their names, and what no other image needs.
 
     \b
     Examples:
@@ -56,12 +64,26 @@ def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
 
 
 @click.command()
+@click.option("-a", "--all", "unused", is_flag=True, help="All that no container stands on, also those with names.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=KEY[=VALUE], label!=…, until=AGE.")
+@click.option("-f", "--force", is_flag=True, help="Ask nothing.")
 @pass_session
-def prune(session: Session) -> None:
-    """Remove images without a name, and layers that no image needs.
+def prune(session: Session, /, *, unused: bool, filters: tuple[str, ...], force: bool) -> None:
+    """Remove images without a name, and layers that no image and no cached step needs.
 
     Images that lost their name to a newer one have none; so have host images from before an upgrade.
+
+    \b
+    Examples:
+      airdock image prune
+      airdock image prune -a -f --filter until=240h
     """
+    from airdock.images.filters import PRUNE_FILTERS, make_filter, parse_filters
+
     with session.app() as app:
-        for line in app.images.prune():
-            click.echo(line)
+        passes = make_filter(app.images, parse_filters(filters, PRUNE_FILTERS), now=datetime.now(UTC))
+        confirm(["all images that no container stands on" if unused else "all images without a name"], force=force)
+        pruned = app.reclaim.prune_images(unused=unused, passes=passes)
+    if pruned.lines():
+        click.echo("\n".join(["Deleted Images:", *pruned.lines(), ""]))
+    click.echo(f"Total reclaimed space: {render_size(pruned.freed)}")

@@ -82,6 +82,7 @@ class ProcessEnvironments:
         prepared = Prepared(digest=f"process:{key}", reused=True, python=interpreter.version)
         with hold_lock(self._folder / f"{key}.lock"):
             if (target / "ready").exists():
+                (target / "ready").touch()  # what nobody uses for long is removed
                 self._report(BuildFinished(build=key, label=label, digest=prepared.digest, reused=True))
                 return prepared
             started = time.monotonic()

@@ -50,7 +50,7 @@ class ImageStore:
     What is committed stays while this process lives, or until an image that has it gets a name; from then on it stays
     as long as an image needs it.
     `compression` is what new layers are packed with, "gzip" or "zstd"; `max_bytes` and `max_entries` bound one layer's
-    tar.
+    tar. `has_grown` says whether an image came through this store.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class ImageStore:
     ) -> None:
         self.root = root
         self._calls = calls
+        self.has_grown = False
         self._own = f"process {os.getpid()} ({os.urandom(4).hex()})"
         self._blobs = Blobs(root=root / "blobs")
         self._names = Names(root=root)
@@ -154,6 +155,7 @@ class ImageStore:
             document = manifest.to_bytes()
             digest = self._blobs.put(document)
             self._names.add(Descriptor(media_type=MANIFEST, digest=digest, size=len(document)))
+            self.has_grown = True
             self._leases.add(full.diff_ids, self._own)
         return Image(digest=digest, manifest=manifest, config=full)
 
@@ -167,6 +169,7 @@ class ImageStore:
             entry = Descriptor(media_type=media_type, digest=digest, size=len(content))
             self._catalog.check(entry)
             self._names.add(entry)
+            self.has_grown = True
             needs = find_needs(self._blobs, [entry])
             self._leases.add(needs.diff_ids | needs.blobs, self._own)
         return digest

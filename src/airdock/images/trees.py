@@ -1,10 +1,13 @@
-"""Walking and removing trees that somebody else may have filled: by descriptor, never through a symbolic link."""
+"""Trees that somebody else may have filled, walked, measured and removed: by descriptor, never through a link."""
 
 import os
 import stat
 from pathlib import Path
 
-__all__ = ["FOLDER", "remove_at", "remove_tree"]
+__all__ = ["FOLDER", "measure_tree", "remove_at", "remove_tree"]
+
+_SECTOR = 512
+"""stat(2) counts blocks in these, whatever the filesystem's own are."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a folder is opened: never through a link."""
@@ -21,6 +24,26 @@ def remove_tree(path: Path | str | bytes) -> None:
         remove_at(folder, name)
     finally:
         os.close(folder)
+
+
+def measure_tree(path: Path | str) -> int:
+    """Bytes that a tree takes on the disk, each file once however many names it has; what can't be seen is left out."""
+    total, seen, folders = 0, set(), [os.fsencode(path)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+                    elif status.st_nlink > 1:
+                        if (status.st_dev, status.st_ino) in seen:
+                            continue
+                        seen.add((status.st_dev, status.st_ino))
+                    total += status.st_blocks * _SECTOR
+        except OSError:
+            continue  # it went meanwhile, or is somebody else's
+    return total
 
 
 def remove_at(folder: int, name: bytes) -> None:

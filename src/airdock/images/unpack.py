@@ -28,6 +28,7 @@ from airdock.images.tar import (
     read_entries,
 )
 from airdock.images.trees import FOLDER, remove_at
+from airdock.images.trees import measure_tree as _measure_tree
 from airdock.images.trees import remove_tree as _remove_tree
 from airdock.images.xattrs import CAPABILITY, is_kept, opaque_name
 from airdock.oci.digest import Digest
@@ -38,6 +39,7 @@ __all__ = [
     "OPAQUE",
     "WHITEOUT",
     "Unpacker",
+    "measure_tree",
     "open_part",
     "remove_tree",
     "split_path",
@@ -89,6 +91,11 @@ def unpack(
 def remove_tree(*, path: str) -> None:
     """Remove a tree whose owners may be other ids of the account; absence is fine."""
     _remove_tree(path)
+
+
+def measure_tree(*, path: str) -> int:
+    """Bytes that a tree takes whose owners may be other ids of the account; 0 for one that isn't there."""
+    return _measure_tree(path)
 
 
 def _unpack_to(target: Path, source: LayerSource, *, mapping: str, max_entries: int) -> None:
