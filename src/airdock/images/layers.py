@@ -28,6 +28,7 @@ __all__ = [
     "save_size",
     "set_aside",
     "touch_layer",
+    "unpacked_size",
 ]
 
 
