@@ -11,17 +11,17 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from airdock.clock import Clock
+from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of
+from airdock.containers.names import make_name
 from airdock.errors import AirdockError, ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
-from airdock.model.usage import Resources
-from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
@@ -38,7 +38,7 @@ from airdock.runtime.state import (
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
     from airdock.model.progress import Report
-    from airdock.networks.base import Joined, Port
+    from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
     from airdock.runtime.exec import Execution
 
@@ -50,80 +50,12 @@ HOST: Final = "host"
 HOST_LABEL: Final = "airdock.host"
 """The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
 
-DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What PATH is where an image says nothing, as with Docker."""
-
 _OWNER: Final = "owner"
 """The file in a container's folder that says which process made it: pid and start time."""
 
 _TRANSIENT: Final = {"airdock.transient": "yes"}
 
 _READ_BYTES: Final = 64 * 1024
-
-_ADJECTIVES: Final = (
-    "brisk",
-    "calm",
-    "clear",
-    "fair",
-    "gentle",
-    "keen",
-    "light",
-    "mellow",
-    "quick",
-    "quiet",
-    "swift",
-    "warm",
-)
-_NOUNS: Final = (
-    "anchor",
-    "beacon",
-    "breeze",
-    "buoy",
-    "cove",
-    "ferry",
-    "gull",
-    "harbor",
-    "keel",
-    "pier",
-    "reef",
-    "skiff",
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunRequest:
-    """One container to be run.
-
-    `argv` replaces the image's CMD, `entrypoint` its ENTRYPOINT (and drops its CMD, as Docker does); None keeps them.
-    `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is a mode of
-    `networks.base`; `ports`, `network_aliases`, `extra_hosts` (NAME:ADDRESS), `dns` and `ip` go with it, and
-    `publish_all` for the ports that the image and `expose` name.
-    """
-
-    argv: Sequence[str] | None = None
-    entrypoint: Sequence[str] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    mounts: Sequence[Mount] = ()
-    tmpfs: Sequence[str] = ()
-    user: str = ""
-    workdir: str = ""
-    network: str = "host"
-    ports: "Sequence[Port]" = ()
-    network_aliases: Sequence[str] = ()
-    publish_all: bool = False
-    expose: Sequence[str] = ()
-    extra_hosts: Sequence[str] = ()
-    dns: Sequence[str] = ()
-    ip: str = ""
-    resources: Resources = Resources()
-    name: str = ""
-    hostname: str = ""
-    terminal: bool = False
-    read_only_root: bool = False
-    image_name: str = ""
-    """What the image was asked for as, to be shown by `container ps`."""
-    transient: bool = False
-    """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
 
 
 class Engine:
@@ -414,7 +346,7 @@ class Engine:
 
     def _claim_name(self, name: str) -> str:
         if not name:
-            return f"{_choose(_ADJECTIVES)}_{_choose(_NOUNS)}_{os.urandom(2).hex()}"
+            return make_name()
         taken = next((state for state in self.containers() if state.name == name), None)
         if taken:
             raise ContainerError(
@@ -455,26 +387,6 @@ class _Pipe:
                 self._output(piece)
         except BlockingIOError:
             pass
-
-
-def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
-    """What is executed: ENTRYPOINT then CMD, each as replaced by the request.
-
-    Source: Docker's rules for ENTRYPOINT and CMD; replacing the entrypoint drops the image's own CMD.
-    """
-    if request.entrypoint is not None:
-        return (*request.entrypoint, *(request.argv or ()))
-    return (*(config.entrypoint or ()), *(request.argv if request.argv is not None else config.cmd or ()))
-
-
-def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
-    """The variables that the command sees: a PATH at least, the image's, the request's over them."""
-    own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
-    return {"PATH": DEFAULT_PATH, **own, **request.env}
-
-
-def _choose(words: Sequence[str]) -> str:
-    return words[os.urandom(1)[0] % len(words)]
 
 
 def _is_abandoned(folder: Path) -> bool:

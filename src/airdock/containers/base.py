@@ -1,0 +1,69 @@
+"""What is asked of a container, and what an image adds to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from airdock.model.mount import Mount
+from airdock.model.usage import Resources
+from airdock.oci.config import ImageConfig
+
+if TYPE_CHECKING:
+    from airdock.networks.base import Port
+
+__all__ = ["DEFAULT_PATH", "RunRequest", "command_of", "environment_of"]
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What PATH is where an image says nothing, as with Docker."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """One container to be run.
+
+    `argv` replaces the image's CMD, `entrypoint` its ENTRYPOINT (and drops its CMD, as Docker does); None keeps them.
+    `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is a mode of
+    `networks.base`; `ports`, `network_aliases`, `extra_hosts` (NAME:ADDRESS), `dns` and `ip` go with it, and
+    `publish_all` for the ports that the image and `expose` name.
+    """
+
+    argv: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    tmpfs: Sequence[str] = ()
+    user: str = ""
+    workdir: str = ""
+    network: str = "host"
+    ports: "Sequence[Port]" = ()
+    network_aliases: Sequence[str] = ()
+    publish_all: bool = False
+    expose: Sequence[str] = ()
+    extra_hosts: Sequence[str] = ()
+    dns: Sequence[str] = ()
+    ip: str = ""
+    resources: Resources = Resources()
+    name: str = ""
+    hostname: str = ""
+    terminal: bool = False
+    read_only_root: bool = False
+    image_name: str = ""
+    """What the image was asked for as, to be shown by `container ps`."""
+    transient: bool = False
+    """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
+
+
+def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
+    """What is executed: ENTRYPOINT then CMD, each as replaced by the request.
+
+    Source: Docker's rules for ENTRYPOINT and CMD; replacing the entrypoint drops the image's own CMD.
+    """
+    if request.entrypoint is not None:
+        return (*request.entrypoint, *(request.argv or ()))
+    return (*(config.entrypoint or ()), *(request.argv if request.argv is not None else config.cmd or ()))
+
+
+def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
+    """The variables that the command sees: a PATH at least, the image's, the request's over them."""
+    own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
+    return {"PATH": DEFAULT_PATH, **own, **request.env}
