@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "tag": ("airdock.cli.image_change:tag", "Give an image one more name."),
     "rm": ("airdock.cli.image_change:rm", "Remove images: their names, and what no other image needs."),
     "prune": ("airdock.cli.image_change:prune", "Remove images without a name, and layers that no image needs."),
+    "make-base": ("airdock.cli.image_base:make_base", "Make a Debian base image from Debian's archive."),
 }
 
 
