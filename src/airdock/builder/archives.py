@@ -1,13 +1,14 @@
-"""Archives that ADD unpacks: tar, plain or through gzip, bzip2 or xz, known by what is in them, not by name."""
+"""Archives that ADD unpacks: tar, plain or through gzip, bzip2, xz or zstd, known by what is in them, not by name."""
 
 import bz2
 import gzip
 import lzma
 import os
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from airdock.errors import BuildError, UnsafeArchiveError
 from airdock.images.tar import BLOCK, Source, read_entries
@@ -15,7 +16,10 @@ from airdock.images.unpack import MAX_BYTES
 
 __all__ = ["is_archive", "open_archive"]
 
+
 _MAGIC: Final = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_DAMAGED: Final = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
 class _Bounded:
@@ -45,15 +49,32 @@ def open_archive(descriptor: int) -> Iterator[Source]:
     with os.fdopen(descriptor, "rb") as file:
         start = file.read(BLOCK)
         file.seek(0)
-        opener = next((opener for magic, opener in _MAGIC if start.startswith(magic)), None)
+        opener, damaged = _find_format(start)
         try:
             if opener is None:
                 yield _Bounded(file)
             else:
                 with opener(file, "rb") as unpacked:
                     yield _Bounded(unpacked)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        except damaged as error:
             raise BuildError(f"expected a whole archive, found: {error}") from error
+
+
+def _find_format(start: bytes) -> tuple[Callable[..., Any] | None, tuple[type[Exception], ...]]:
+    """What opens a file that begins so, None where it is no packed one, and what it raises for a damaged one."""
+    if start.startswith(_ZSTD):
+        try:
+            if sys.version_info >= (3, 14):
+                from compression import zstd
+            else:
+                from backports import zstd
+        except ImportError as error:
+            hint = "pip install backports.zstd"
+            raise BuildError(
+                "expected backports.zstd for an archive packed with zstd, found none", hint=hint
+            ) from error
+        return zstd.open, (*_DAMAGED, zstd.ZstdError)
+    return next((opener for magic, opener in _MAGIC if start.startswith(magic)), None), _DAMAGED
 
 
 def is_archive(descriptor: int) -> bool:

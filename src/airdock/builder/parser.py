@@ -53,6 +53,7 @@ class Node:
     `name` is in lower case. Instructions of names and values (ENV, LABEL) have three arguments for each pair: name,
     value, and "=" or "" for the old form. `is_json` says that the arguments were a JSON array. `trigger` is what
     ONBUILD holds. `comments` are the lines of comment right above. Lines count from 1; `text` is the joined line.
+    `blank_lines` are the numbers of blank lines that the instruction goes on after, which it shouldn't.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Node:
     text: str = ""
     line: int = 1
     end_line: int = 1
+    blank_lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,12 +134,13 @@ def _read_directives(lines: list[str], name: str) -> dict[str, str]:
 
 @dataclass(kw_only=True, slots=True)
 class _Reader:
-    """Walks the lines; `at` is how many were read."""
+    """Walks the lines; `at` is how many were read, `blank` the blank ones inside the instruction."""
 
     lines: list[str]
     name: str
     escape: str
     at: int = 0
+    blank: list[int] = field(default_factory=list)
 
     def read_nodes(self) -> Iterator[Node]:
         comments: list[str] = []
@@ -151,7 +154,8 @@ class _Reader:
             joined = self.read_joined()
             if joined.strip():
                 try:
-                    node = replace(self.read_node(joined), comments=tuple(comments), line=start)
+                    node = self.read_node(joined)
+                    node = replace(node, comments=tuple(comments), line=start, blank_lines=tuple(self.blank))
                 except DockerfileError as error:
                     if error.where:
                         raise
@@ -164,10 +168,14 @@ class _Reader:
         part, goes_on = self.without_escape(self.lines[self.at].lstrip())
         self.at += 1
         parts = [part]
+        self.blank.clear()
         while goes_on and self.at < len(self.lines):
             line = self.lines[self.at]
             self.at += 1
-            if line.lstrip().startswith("#") or not line.strip():
+            if line.lstrip().startswith("#"):
+                continue
+            if not line.strip():
+                self.blank.append(self.at)
                 continue
             part, goes_on = self.without_escape(line)
             parts.append(part)

@@ -287,7 +287,12 @@ def make_tar(files: dict[str, str], **extra: object) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def zstd_compress(data: bytes) -> bytes:
+    packed: bytes = pytest.importorskip("backports.zstd").compress(data)
+    return packed
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstd_compress])
 def test_add_unpacks_archives_by_content(based, pack) -> None:
     (based.context / "archive.bin").write_bytes(
         pack(make_tar({"lib/new": "n", "x/a": "1", "x/b": "= x/a", "c": "-> x/a"}))

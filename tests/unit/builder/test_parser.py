@@ -74,6 +74,7 @@ def test_lines_and_comments_are_kept_with_the_instruction() -> None:
         ("run", 6, 9, ()),
         ("cmd", 10, 10, ()),
     ]
+    assert [node.blank_lines for node in nodes] == [(), (8,), ()]
 
 
 def test_directives_are_read_once_and_only_at_the_top() -> None:
