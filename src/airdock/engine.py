@@ -8,17 +8,17 @@ from being removed for as long as this process lives, since its containers live 
 import fcntl
 import json
 import os
-import selectors
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from airdock.clock import Clock
 from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of
 from airdock.containers.names import make_name
-from airdock.errors import AirdockError, ContainerError, StepFailedError
+from airdock.errors import AirdockError, BuildCancelledError, ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
@@ -54,8 +54,6 @@ _OWNER: Final = "owner"
 """The file in a container's folder that says which process made it: pid and start time."""
 
 _TRANSIENT: Final = {"airdock.transient": "yes"}
-
-_READ_BYTES: Final = 64 * 1024
 
 
 class Engine:
@@ -277,7 +275,10 @@ class Engine:
 
     def _run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
-        from airdock.runtime.syscalls import CAPABILITIES  # most commands need nothing of it in this process
+        # Most commands need nothing of it in this process.
+        from airdock.builder.times import clamp_of
+        from airdock.runtime.pipe import OutputPipe
+        from airdock.runtime.syscalls import CAPABILITIES
 
         container_id = os.urandom(32).hex()
         config = make_config(
@@ -306,15 +307,17 @@ class Engine:
             image="(build)",
         )
         request = RunRequest(network=command.network)
-        with _Pipe(output) as pipe:
+        clamp = clamp_of(command.source_date_epoch, time.time_ns())
+        with OutputPipe(output) as pipe:
             container = self._start(bundle, request, stdin=pipe.nothing, stdout=pipe.writing, stderr=pipe.writing)
             try:
-                pipe.pump(container)
+                if not pipe.pump(container, cancel=command.cancel):
+                    raise BuildCancelledError
                 ended = container.wait()
                 assert ended is not None
                 if ended.exit_code != 0:
                     raise StepFailedError(_failure(ended), command_exit=ended.exit_code)
-                return self.images.commit_upper(container.upper, ignore=container.mount_points)
+                return self.images.commit_upper(container.upper, ignore=container.mount_points, clamp=clamp)
             finally:
                 container.remove()
 
@@ -354,39 +357,6 @@ class Engine:
                 hint=f"airdock container rm {name}",
             )
         return name
-
-
-class _Pipe:
-    """What a build step prints, handed on as it comes; `nothing` is an empty stdin."""
-
-    def __init__(self, output: Callable[[bytes], None]) -> None:
-        self._output = output
-        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._reading, self.writing = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._reading, False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in (self.nothing, self._reading, self.writing):
-            os.close(descriptor)
-
-    def pump(self, container: Container) -> None:
-        """Hand on what is printed until the container has ended; what outlives it can't print any more."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._reading, selectors.EVENT_READ)
-            selector.register(container.fileno(), selectors.EVENT_READ)
-            while all(key.fd != container.fileno() for key, _ in selector.select()):
-                self._read()
-        self._read()
-
-    def _read(self) -> None:
-        try:
-            while piece := os.read(self._reading, _READ_BYTES):
-                self._output(piece)
-        except BlockingIOError:
-            pass
 
 
 def _is_abandoned(folder: Path) -> bool:

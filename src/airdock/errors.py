@@ -14,6 +14,7 @@
     │   └── UnsafeArchiveError        a layer that reaches out of its root, or is too big
     ├── BuildError
     │   ├── DockerfileError           the text is wrong: line and reason
+    │   ├── BuildCancelledError       another step failed, or whoever asked gave up
     │   └── StepFailedError           a command failed: step, line, exit code, the end of its output
     ├── ContainerError
     │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
@@ -34,6 +35,7 @@ what to do; the command line prints each on a line of its own.
 
 __all__ = [
     "AirdockError",
+    "BuildCancelledError",
     "BuildError",
     "CommandNotFoundError",
     "ConfigError",
@@ -131,6 +133,10 @@ class BuildError(AirdockError):
 
 class DockerfileError(BuildError):
     """The Dockerfile can't be understood."""
+
+
+class BuildCancelledError(BuildError):
+    """The build was broken off."""
 
 
 class StepFailedError(BuildError):

@@ -25,7 +25,8 @@ class BuildRequest:
     "host" or "none", for RUN. `label` is what progress is told under.
 
     `secrets` are the values that `RUN --mount=type=secret` and downloads may ask for, by id; `ssh` the sockets of
-    agents by id. `allow` are the rights that a Dockerfile may ask for: "security.insecure".
+    agents by id. `no_cache_filter` names stages whose steps are all done anew. `allow` are the rights that a Dockerfile
+    may ask for: "security.insecure".
     """
 
     dockerfile: str
@@ -35,6 +36,7 @@ class BuildRequest:
     args: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
     no_cache: bool = False
+    no_cache_filter: frozenset[str] = frozenset()
     mounts: tuple[Mount, ...] = ()
     transient_env: Mapping[str, str] = field(default_factory=dict)
     network: str = "host"
@@ -53,7 +55,8 @@ class Command:
     `user` is as USER wrote it ("" is root), looked up in the root folder's own `/etc/passwd` and `/etc/group`.
     `labels` are the base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files
     that the command wrote may not be later in the layer. `stacks` are folders of layers seen as one, `tmpfs` empty
-    folders in memory, each `path[:options]`. `insecure` is for all rights that a container can be given.
+    folders in memory, each `path[:options]`. `insecure` is for all rights that a container can be given. `cancel` is a
+    descriptor that becomes readable when the command is to be broken off, -1 for none.
     """
 
     layers: tuple[Digest, ...]
@@ -68,6 +71,7 @@ class Command:
     stacks: tuple[StackMount, ...] = ()
     tmpfs: tuple[str, ...] = ()
     insecure: bool = False
+    cancel: int = -1
 
 
 class RunStep(Protocol):
@@ -75,8 +79,8 @@ class RunStep(Protocol):
 
     Returns the layer of what changed in the root folder, which has no layer of its own in any image yet. Everything
     that the command prints goes to `output` as it comes, in pieces of any size, from the calling thread or another.
-    Raises `StepFailedError` with `command_exit` when it ended with another code than 0. Leaves nothing behind
-    either way, also when interrupted.
+    Raises `StepFailedError` with `command_exit` when it ended with another code than 0, `BuildCancelledError` when it
+    was broken off. Leaves nothing behind either way, also when interrupted.
     """
 
     def __call__(self, command: Command, output: Callable[[bytes], None]) -> Layer: ...

@@ -7,29 +7,25 @@ programs rely on it, unless SOURCE_DATE_EPOCH bounds it. When an image was made 
 """
 
 import re
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from airdock.builder.base import BuildRequest, FindBase, RunStep
 from airdock.builder.cache import BuildCache
+from airdock.builder.cancel import Cancel
 from airdock.builder.dockerfile import parse_dockerfile
 from airdock.builder.instructions import Dockerfile
-from airdock.builder.perform import FIXED_TIME, Built, Performer
+from airdock.builder.known import Known
+from airdock.builder.perform import Performer
 from airdock.builder.plan import plan, select
-from airdock.builder.steps import Plan, PlannedStage, Step
+from airdock.builder.solver import Solver, Stages
 from airdock.clock import Clock
 from airdock.errors import DockerfileError, UnknownImageError
-from airdock.images.image import Image, Layer
+from airdock.images.image import Image
 from airdock.images.store import ImageStore
-from airdock.model.progress import BuildOutput, BuildStep, Report
-from airdock.oci.config import History
+from airdock.model.progress import BuildOutput, Report
 from airdock.oci.descriptor import host_platform
 
 __all__ = ["build"]
-
-_COMMENT: Final = "airdock.dockerfile.v1"
 
 
 def build(
@@ -76,19 +72,22 @@ def build(
     for warning in planned.warnings:
         report(BuildOutput(build=request.label, line=f"warning: {warning}"))
     steps = BuildCache(folder=cache, store=store)
-    with steps.working_folder() as folder:
+    with steps.working_folder() as folder, Cancel() as cancel:
+        stages = Stages(stage.index for stage in planned.stages)
         performer = Performer(
             request=request,
             store=store,
             run=run,
             report=report,
             cache=steps,
+            known=Known(steps),
             folder=folder,
             images=images,
-            done={},
+            done=stages,
             epoch=_source_date_epoch(request),
+            cancel=cancel,
         )
-        result = _Builder(performer=performer, plan=planned, clock=clock).build()
+        result = Solver(performer=performer, plan=planned, stages=stages, cancel=cancel, clock=clock).solve()
     image = store.put_image(result.config, result.layers)
     for tag in request.tags:
         store.tag(tag, image.digest)
@@ -109,85 +108,3 @@ def _source_date_epoch(request: BuildRequest) -> int | None:
             f"expected SOURCE_DATE_EPOCH to be seconds since 1970, found {text!r}", where=request.name
         )
     return int(text) if text else None
-
-
-def _render_time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(kw_only=True)
-class _Builder:
-    """Does the steps of one plan, in order, and tells how far it is."""
-
-    performer: Performer
-    plan: Plan
-    clock: Clock
-    number: int = 0
-
-    def build(self) -> Built:
-        store, done = self.performer.store, self.performer.done
-        # Bases stay while they're built upon, whoever removes their names meanwhile.
-        owner = f"build {self.performer.folder.name}"
-        try:
-            store.lease((layer.diff_id for image in self.performer.images.values() for layer in image.layers), owner)
-            for stage in self.plan.stages:
-                done[stage.index] = self._build_stage(stage)
-        finally:
-            store.release(owner)
-        return done[self.plan.stages[-1].index]
-
-    def _build_stage(self, stage: PlannedStage) -> Built:
-        started = self._begin(stage, stage.text)
-        built = self._base(stage)
-        self._end(stage, stage.text, started, cached=True)
-        created = self._created(built.config.created)
-        layers = list(built.layers)
-        history = list(built.config.history)
-        for step in stage.steps:
-            layer = self._perform(stage, step, replace(built, layers=tuple(layers))) if step.action else None
-            if layer is not None:
-                layers.append(layer)
-            history.append(
-                History(created=created, created_by=step.created_by, comment=_COMMENT, empty_layer=layer is None)
-            )
-        config = replace(stage.config, created=created, history=tuple(history))
-        return replace(built, layers=tuple(layers), config=config)
-
-    def _perform(self, stage: PlannedStage, step: Step, below: Built) -> Layer | None:
-        started = self._begin(stage, step.text)
-        layer, cached = self.performer.perform(step, below)
-        self._end(stage, step.text, started, cached=cached)
-        return layer
-
-    def _base(self, stage: PlannedStage) -> Built:
-        if stage.base is None:
-            return Built(layers=(), config=stage.config, labels={})
-        if isinstance(stage.base, int):
-            return self.performer.done[stage.base]
-        image = self.performer.images[stage.base]
-        return Built(layers=image.layers, config=image.config, labels=image.labels)
-
-    def _created(self, base: str | None) -> str:
-        if self.performer.epoch is not None:
-            return _render_time(self.performer.epoch)
-        return base or _render_time(FIXED_TIME)
-
-    def _begin(self, stage: PlannedStage, text: str) -> float:
-        self.number += 1
-        self._tell(stage, text)
-        return self.clock.monotonic()
-
-    def _end(self, stage: PlannedStage, text: str, started: float, *, cached: bool) -> None:
-        self._tell(stage, text, cached=cached, seconds=self.clock.monotonic() - started)
-
-    def _tell(self, stage: PlannedStage, text: str, *, cached: bool = False, seconds: float | None = None) -> None:
-        self.performer.report(
-            BuildStep(
-                build=self.performer.request.label,
-                number=self.number,
-                total=self.plan.total,
-                text=f"[{stage.name}] {text}" if len(self.plan.stages) > 1 else text,
-                cached=cached,
-                seconds=seconds,
-            )
-        )

@@ -15,8 +15,9 @@ _LONGEST_LINE: Final = 16 * 1024
 class StepOutput:
     """Takes bytes in pieces of any size; `close` tells what is left of the last line."""
 
-    def __init__(self, *, build: str, report: Report) -> None:
+    def __init__(self, *, build: str, report: Report, step: int = 0) -> None:
         self._build = build
+        self._step = step
         self._report = report
         self._rest = b""
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -43,4 +44,4 @@ class StepOutput:
         # Progress bars write over their line; what counts is what stands there in the end.
         shown = line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace")
         self._lines.append(shown)
-        self._report(BuildOutput(build=self._build, line=shown))
+        self._report(BuildOutput(build=self._build, step=self._step, line=shown))

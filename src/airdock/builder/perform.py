@@ -1,5 +1,7 @@
 """Doing one step: a command run, files copied, a folder made; each kept in the cache under all that decided it."""
 
+import os
+import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,13 +10,16 @@ from typing import Any, Final
 
 from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
+from airdock.builder.cancel import Cancel
 from airdock.builder.fetching import Fetcher
 from airdock.builder.ignore import parse_ignore_file
 from airdock.builder.interpret import HOST_LABEL
+from airdock.builder.known import Known
 from airdock.builder.mounting import Mounting
 from airdock.builder.output import StepOutput
 from airdock.builder.settings import PROXY_ARGUMENTS, env_to_dict
 from airdock.builder.steps import CopyFiles, MakeFolder, RunCommand, Step
+from airdock.builder.times import FIXED_TIME
 from airdock.errors import (
     AirdockError,
     BuildError,
@@ -34,10 +39,7 @@ from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_COMPRESSION, to_oci
 
-__all__ = ["FIXED_TIME", "Built", "Performer"]
-
-FIXED_TIME: Final = 946_684_800
-"""2000-01-01, in seconds: late enough for zip archives, which can't say anything before 1980 in any time zone."""
+__all__ = ["Built", "Performer"]
 
 _COPY: Final = "airdock.builder.copying:copy_files"
 _MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
@@ -64,17 +66,23 @@ class Built:
 
 @dataclass(frozen=True, kw_only=True)
 class Performer:
-    """What the steps of one build share. `folder` is its working folder, `done` the stages that are finished."""
+    """What the steps of one build share. `folder` is its working folder, `done` the finished stages: looking one up
+    waits for it. `number` and `stage` are of the step that is to be done, and `fresh` keeps it out of the cache."""
 
     request: BuildRequest
     store: ImageStore
     run: RunStep
     report: Report
     cache: BuildCache
+    known: Known
     folder: Path
     images: Mapping[str, Image]
-    done: dict[int, Built]
+    done: Mapping[int, Built]
     epoch: int | None
+    cancel: Cancel
+    number: int = 0
+    stage: str = ""
+    fresh: bool = False
 
     def perform(self, step: Step, below: Built) -> tuple[Layer | None, bool]:
         """The layer that a step adds to the stage below it, None for none, and whether it was known.
@@ -108,7 +116,7 @@ class Performer:
         return FIXED_TIME if self.epoch is None else self.epoch
 
     def _load(self, key: str) -> Layer | None:
-        return None if self.request.no_cache else self.cache.load(key)
+        return self.known.load(key, fresh=self.fresh)
 
     # RUN
 
@@ -128,9 +136,15 @@ class Performer:
             host=below.labels.get(HOST_LABEL),
             epoch=self.epoch,
         )
-        known = self._load(key)
-        if known is not None:
-            return known, True
+        with self.known.hold(key):
+            known = self._load(key)
+            if known is not None:
+                return known, True
+            layer = self._run_afresh(step, action, below, network)
+            self.known.save(key, layer)
+        return layer, False
+
+    def _run_afresh(self, step: Step, action: RunCommand, below: Built, network: str) -> Layer:
         self._check_rights(action)
         with self._mounting.open(action.mounts) as given:
             command = Command(
@@ -146,10 +160,9 @@ class Performer:
                 stacks=tuple(given.stacks),
                 tmpfs=tuple(given.tmpfs),
                 insecure=action.insecure,
+                cancel=self.cancel.fileno(),
             )
-            layer = self._run(step, command)
-        self.cache.save(key, layer)
-        return layer, False
+            return self._run(step, command)
 
     @property
     def _mounting(self) -> Mounting:
@@ -179,13 +192,13 @@ class Performer:
     def _script_mount(self, step: Step, action: RunCommand) -> tuple[Mount, ...]:
         if action.script is None:
             return ()
-        source = self.folder / f"script-{step.line}"
+        source = self.folder / f"script-{self.number}"
         save_bytes(source, action.script.content.encode(errors="surrogateescape"), durable=False)
         source.chmod(0o755)
         return (Mount(source=str(source), target=action.script.path),)
 
     def _run(self, step: Step, command: Command) -> Layer:
-        output = StepOutput(build=self.request.label, report=self.report)
+        output = StepOutput(build=self.request.label, step=self.number, report=self.report)
         shown = step.text if len(step.text) <= 200 else f"{step.text[:199]}…"
         try:
             try:
@@ -221,8 +234,9 @@ class Performer:
         if self.store.calls.mapping != "one" or not _OTHER_IDS.search(output):
             return ""
         return (
-            "this account has a single id, so files can't belong to other users: have root run usermod --add-subuids"
-            " 100000-165535 --add-subgids 100000-165535 NAME, and install newuidmap (package uidmap)"
+            f"{_account()} has a single id here, so a command can't become another user and files can't belong to one."
+            " Give it ranges of ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+            f" {_account()}, with newuidmap installed (apt-get install uidmap); airdock doctor says what is missing"
         )
 
     # COPY, ADD, WORKDIR
@@ -253,7 +267,7 @@ class Performer:
         arguments["source"] = self._stage(source)
         layer, cached = self._make_layer(_COPY, arguments, below, measure_first=False)
         if layer is not None:
-            self.cache.save(named, layer)
+            self.known.save(named, layer)
         return layer, cached
 
     @property
@@ -274,14 +288,14 @@ class Performer:
         self, function: str, arguments: Mapping[str, Any], below: Built, *, measure_first: bool
     ) -> tuple[Layer | None, bool]:
         """The layer that a function of `copying.py` writes, unless its key is known; None where it would be empty."""
-        if measure_first and not self.request.no_cache:
+        if measure_first and not self.fresh:
             found = self._call(function, {**arguments, "tar": None})
             if not found["entries"]:
                 return None, True
             layer = self._load(self._content_key(found, arguments, below))
             if layer is not None:
                 return layer, True
-        tar = self.folder / "layer.tar"
+        tar = self.folder / f"layer-{self.number}.tar"
         try:
             found = self._call(function, {**arguments, "tar": str(tar)})
             if not found["entries"]:
@@ -290,7 +304,7 @@ class Performer:
             layer = self._load(key)
             if layer is None:
                 layer = self.store.commit_tar(tar)
-                self.cache.save(key, layer)
+                self.known.save(key, layer)
             return layer, False
         finally:
             tar.unlink(missing_ok=True)
@@ -343,6 +357,13 @@ class Performer:
             raise BuildError(f"expected the build context {str(context)!r} to be a folder, found none")
         where, patterns = _load_ignore_file(self.request.name, context)
         return {"context": str(context.resolve()), "ignore": patterns, "where": where}
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _load_ignore_file(name: str, context: Path) -> tuple[str, tuple[str, ...]]:

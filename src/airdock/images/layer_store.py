@@ -107,13 +107,14 @@ class LayerStore:
                 packing.join()
             return self._adopt(writer, packing.result())
 
-    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = ()) -> Layer:
+    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None) -> Layer:
         """As `ImageStore.commit_upper` says."""
         with self._open_writer() as writer:
             arguments: dict[str, Any] = {
                 "upper": str(upper),
                 "output": str(writer.path),
                 "ignore": [*ignore],
+                "clamp": clamp,
                 "compression": self._compression,
                 "id_shift": self._calls.id_shift,
                 **self._where(),

@@ -15,6 +15,7 @@ from airdock.errors import ImageError
 from airdock.images.compress import CHUNK, Compressor
 from airdock.images.layers import claim_layer, layer_folder
 from airdock.images.tar import DIRECTORY, END, FIFO, HARD_LINK, REGULAR, SYMLINK, Entry, padding, render_header
+from airdock.images.times import set_time
 from airdock.images.trees import remove_tree
 from airdock.images.unpack import OPAQUE, WHITEOUT
 from airdock.images.xattrs import CAPABILITY, is_kept, is_opaque, plain_capability, read_xattrs
@@ -32,16 +33,20 @@ def commit_upper(
     mapping: str,
     id_shift: int,
     ignore: Sequence[str] = (),
+    clamp: Sequence[int] | None = None,
     compression: str = "gzip",
 ) -> dict[str, Any]:
     """Pack `upper` into the file `output`, then move it below `layers` as the unpacked layer.
 
     Gives diff_id, digest, size (of the blob), tar_size, and whether the folder is `unpacked`: it isn't when it lies
-    on another filesystem. `upper` has to be unmounted; it's worth nothing afterwards.
+    on another filesystem. `upper` has to be unmounted; it's worth nothing afterwards. With `clamp` (two times in
+    nanoseconds) what is as young as the first or younger gets the second, in the folder as in the tar.
     """
     try:
         with open(output, "r+b") as file, Compressor(file, compression) as compressor:
-            packer = Packer(Path(upper), compressor.write, mapping=mapping, id_shift=id_shift, ignore=ignore)
+            packer = Packer(
+                Path(upper), compressor.write, mapping=mapping, id_shift=id_shift, ignore=ignore, clamp=clamp
+            )
             packer.pack()
             packed = compressor.finish()
         folder = layer_folder(Path(layers), mapping, packed.diff_id.hex)
@@ -91,8 +96,10 @@ class Packer:
         mapping: str = "root",
         id_shift: int = 0,
         ignore: Sequence[str] = (),
+        clamp: Sequence[int] | None = None,
     ) -> None:
         self._top = os.fsencode(top)
+        self._clamp = clamp
         self._write = write
         self._one_owner = mapping == "one"
         self._id_shift = id_shift
@@ -123,6 +130,9 @@ class Packer:
                 self.left_out.append(path)
                 continue
             status = os.lstat(path)
+            if self._clamp is not None and status.st_mtime_ns >= self._clamp[0]:
+                set_time(path, status, since_ns=self._clamp[0], time_ns=self._clamp[1])
+                status = os.lstat(path)
             yield path, name, status
             if stat.S_ISDIR(status.st_mode):
                 pending.append(self._children(name))

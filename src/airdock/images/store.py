@@ -318,13 +318,14 @@ class ImageStore:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""
         return self._layers.commit_tar(tar, unpack=unpack)
 
-    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = ()) -> Layer:
+    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None) -> Layer:
         """An unmounted overlay's upper folder becomes a layer, and moves into place as its unpacked folder.
 
-        `ignore` are paths in the container that stay out: mount points, stubs. What is left of `upper` afterwards is
-        the caller's to remove.
+        `ignore` are paths in the container that stay out: mount points, stubs. `clamp` has two times in nanoseconds:
+        files as young as the first or younger get the second. What is left of `upper` afterwards is the caller's to
+        remove.
         """
-        return self._layers.commit_upper(upper, ignore=ignore)
+        return self._layers.commit_upper(upper, ignore=ignore, clamp=clamp)
 
     def keep(self, layer: Layer) -> bool:
         """Whether a layer committed earlier is still here; if so it stays as one committed now does."""

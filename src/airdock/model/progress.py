@@ -43,10 +43,11 @@ class BuildStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildOutput:
-    """One line that a step printed."""
+    """One line that a step printed. `step` is the step's number, 0 for what belongs to none."""
 
     build: str
     line: str
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
