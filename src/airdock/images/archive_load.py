@@ -23,6 +23,7 @@ from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Descriptor, host_platform
 from airdock.oci.digest import ALGORITHMS, Digest, digest_bytes
 from airdock.oci.document import load_object, take_strings
+from airdock.oci.layout import check_layout
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import CONFIG, INDEX, LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, to_oci
 from airdock.oci.reference import Reference
@@ -188,6 +189,8 @@ def _images(store: ImageStore, content: _Content) -> Iterator[Loaded]:
 
 def _of_layout(store: ImageStore, content: _Content) -> Iterator[Loaded]:
     """The images of an OCI layout; Docker's names count beside the layout's own."""
+    if "oci-layout" in content.documents:
+        check_layout(load_object(content.documents["oci-layout"], "oci-layout"))
     index = Index.from_json(load_object(content.documents["index.json"], "index.json"), where="index.json")
     docker = {Digest(digest_bytes(content.read_config(each["Config"]))): repo_tags(each) for each in _entries(content)}
     found: dict[Digest, list[Reference]] = {}

@@ -22,6 +22,7 @@ from airdock.images.tar import DIRECTORY, END, REGULAR, Entry, padding, render_h
 from airdock.oci.descriptor import Descriptor, Platform, host_platform
 from airdock.oci.digest import Digest
 from airdock.oci.document import canonical_bytes
+from airdock.oci.layout import LAYOUT
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import INDEX, MANIFEST, to_oci
 from airdock.oci.reference import Reference, parse_reference, render_reference
@@ -29,8 +30,6 @@ from airdock.oci.reference import Reference, parse_reference, render_reference
 __all__ = ["FORMS", "save_images"]
 
 FORMS: Final = ("docker", "oci")
-
-_LAYOUT: Final = canonical_bytes({"imageLayoutVersion": "1.0.0"})
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ def save_images(
     """
     wanted = _find(store, names, platform)
     index = Index(manifests=tuple(entry for one in wanted for entry in _named(one)))
-    documents = {"oci-layout": _LAYOUT, "index.json": canonical_bytes(index.to_json())}
+    documents = {"oci-layout": canonical_bytes(LAYOUT), "index.json": canonical_bytes(index.to_json())}
     if form == "docker":
         documents["manifest.json"] = json.dumps([_docker_entry(store, one, platform) for one in wanted]).encode()
     blobs = sorted({digest: size for one in wanted for digest, size in _blobs_of(store, one.entry)}.items())

@@ -13,13 +13,13 @@ from airdock.files import save_bytes, save_json
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
+from airdock.oci.layout import LAYOUT
 from airdock.oci.manifest import Index
 from airdock.oci.reference import Reference, parse_reference
 
 __all__ = ["REF_NAME", "Names", "name_of", "reference_of"]
 
 REF_NAME = "org.opencontainers.image.ref.name"
-_LAYOUT = {"imageLayoutVersion": "1.0.0"}
 
 
 class Names:
@@ -32,7 +32,7 @@ class Names:
     def prepare(self) -> None:
         """Make the layout's own files unless they're there."""
         if not (self._root / "oci-layout").exists():
-            save_json(self._root / "oci-layout", _LAYOUT)
+            save_json(self._root / "oci-layout", LAYOUT)
         if not self._path.exists():
             self._save(())
 
