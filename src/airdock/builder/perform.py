@@ -22,6 +22,7 @@ from airdock.builder.steps import CopyFiles, MakeFolder, RunCommand, Step
 from airdock.builder.times import FIXED_TIME
 from airdock.errors import (
     AirdockError,
+    BuildCancelledError,
     BuildError,
     CommandNotFoundError,
     DockerfileError,
@@ -99,7 +100,7 @@ class Performer:
                     return self._make_folder(step.action, below)
                 case None:
                     return None, True
-        except (StepFailedError, DockerfileError):
+        except (BuildCancelledError, DockerfileError, StepFailedError):
             raise
         except (BuildError, UnsafeArchiveError) as error:
             raise BuildError(error.message, where=self._where(step), hint=error.hint) from error
