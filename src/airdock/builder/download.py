@@ -53,6 +53,7 @@ def download(
             found = _try(url, target, headers or {}, limit)
             break
         except HTTPError as error:
+            error.close()
             reason = f"{error.code} {error.reason}"
             if error.code not in _PASSING or pause is None:
                 raise BuildError(f"expected the file {url}, found: {reason}") from error

@@ -107,7 +107,8 @@ def walk_matches(tree: Tree, top: str, pattern: str, excludes: IgnoreRules) -> I
     literal = next((count for count, part in enumerate(parts) if has_wildcards(part)), len(parts))
     start = "/".join(parts[:literal])
     full = "/".join(part for part in (top, start) if part)
-    first = tree.look(full)
+    # Looked at only where no link is on the way: a link could lead anywhere on the machine.
+    first = tree.look(full) if resolve(tree, full, follow_last=False) == full else None
     if first is None:
         if literal == len(parts):
             raise _missing(tree, pattern, full)
