@@ -1,4 +1,4 @@
-"""The `oci-layout` file, which says that a folder or an archive is an image layout (OCI image spec, image-layout.md)."""
+"""The `oci-layout` file, which says that a folder or an archive is an image layout (image-layout.md)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
