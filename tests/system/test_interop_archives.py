@@ -282,6 +282,27 @@ def test_buildah_builds_on_ours_and_we_take_it(
     )
 
 
+def test_layers_packed_with_zstd_are_taken_by_others(
+    docker: Callable[..., Any], podman: Callable[..., str], expected: Tree, tmp_path: Path
+) -> None:
+    made = ImageStore(root=tmp_path / "zstd", calls=DirectCalls(mapping="root"), compression="zstd")
+    try:
+        put_hard_image(made)
+        path = save(made, tmp_path / "z.tar")
+        assert differences(tree_of(made, NAME, tmp_path), expected) == []
+        assert all(layer.descriptor.media_type.endswith("+zstd") for layer in made.find(NAME).layers)
+    finally:
+        made.close()
+    podman("load", "-q", "-i", path)
+    top = Path(podman("image", "mount", NAME))
+    try:
+        assert differences(describe(top), expected) == []
+    finally:
+        podman("image", "unmount", NAME)
+    docker("load", input=path.read_bytes())
+    docker("rmi", NAME)
+
+
 @pytest.mark.parametrize("packer", ["gzip", "zstd", "bzip2", "xz"])
 def test_packed_archives(packer: str, store: ImageStore, make_store: Make, tmp_path: Path) -> None:
     need(packer)

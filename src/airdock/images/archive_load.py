@@ -66,11 +66,12 @@ def load_images(
         for image in found:
             _unpack(store, image)
     except BaseException:
-        store.discard(content.kept())
+        store.discard(content.kept(), images=content.manifests)
         raise
     for image in found:
         for name in image.names:
             store.tag(name, image.digest)
+    store.discard(content.blobs)  # what another tool would need of it
     return found
 
 
@@ -89,7 +90,7 @@ class _Content:
 
     def kept(self) -> set[Digest]:
         """Everything of it that is in the store."""
-        return {*self.blobs, *(layer.diff_id for layer in self.layers.values()), *self.manifests}
+        return {*self.blobs, *(layer.diff_id for layer in self.layers.values())}
 
     def take_all(self, source: PieceReader) -> None:
         for entry in read_entries(source):

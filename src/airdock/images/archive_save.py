@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Final
 
 from airdock.errors import ImageError
 from airdock.images.archive_names import CONTAINERD_NAME
-from airdock.images.compress import CHUNK
-from airdock.images.image import Image
+from airdock.images.compress import CHUNK, decompress
+from airdock.images.image import Image, Layer
 from airdock.images.index import REF_NAME
 from airdock.images.store import ImageStore
 from airdock.images.tar import DIRECTORY, END, REGULAR, Entry, padding, render_header
@@ -24,7 +24,7 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import canonical_bytes
 from airdock.oci.layout import LAYOUT
 from airdock.oci.manifest import Index, Manifest
-from airdock.oci.media_types import INDEX, MANIFEST, to_oci
+from airdock.oci.media_types import INDEX, LAYER_COMPRESSION, MANIFEST, to_oci
 from airdock.oci.reference import Reference, parse_reference, render_reference
 
 __all__ = ["FORMS", "save_images"]
@@ -56,6 +56,7 @@ def save_images(
     """
     wanted = _find(store, names, platform)
     index = Index(manifests=tuple(entry for one in wanted for entry in _named(one)))
+    plain = _plain_layers(store, wanted, platform) if form == "docker" else []
     documents = {"oci-layout": canonical_bytes(LAYOUT), "index.json": canonical_bytes(index.to_json())}
     if form == "docker":
         documents["manifest.json"] = json.dumps([_docker_entry(store, one, platform) for one in wanted]).encode()
@@ -69,6 +70,12 @@ def save_images(
             output.write(piece)
             done += len(piece)
             moved(done, total)
+        output.write(padding(size))
+    for layer in plain:
+        size = sum(map(len, _unpacked(store, layer)))
+        output.write(render_header(_file(_path(layer.diff_id), size)))
+        for piece in _unpacked(store, layer):
+            output.write(piece)
         output.write(padding(size))
     for name, content in documents.items():
         output.write(render_header(_file(name, len(content))) + content + padding(len(content)))
@@ -128,8 +135,22 @@ def _docker_entry(store: ImageStore, one: _Wanted, platform: Platform | None) ->
     return {
         "Config": _path(image.image_id),
         "RepoTags": [name.familiar for name in one.names] or None,
-        "Layers": [_path(layer.descriptor.digest) for layer in image.layers],
+        "Layers": [_path(layer.diff_id if _is_zstd(layer) else layer.descriptor.digest) for layer in image.layers],
     }
+
+
+def _plain_layers(store: ImageStore, wanted: Sequence[_Wanted], platform: Platform | None) -> list[Layer]:
+    """Layers that go in unpacked as well: Docker before 23 reads no zstd."""
+    layers = (layer for one in wanted for layer in _runnable(store, one.entry, platform).layers)
+    return list({layer.diff_id: layer for layer in layers if _is_zstd(layer)}.values())
+
+
+def _is_zstd(layer: Layer) -> bool:
+    return LAYER_COMPRESSION.get(to_oci(layer.descriptor.media_type)) == "zstd"
+
+
+def _unpacked(store: ImageStore, layer: Layer) -> Iterator[bytes]:
+    return decompress(_read(store, layer.descriptor.digest, layer.descriptor.size), "zstd")
 
 
 def _runnable(store: ImageStore, entry: Descriptor, platform: Platform | None) -> Image:

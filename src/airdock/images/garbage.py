@@ -138,12 +138,12 @@ class Garbage:
         freed = self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
         return Pruned(untagged=tuple(names), deleted=tuple(gone), freed=freed)
 
-    def discard(self, digests: Iterable[Digest]) -> None:
-        """Drop those of these blobs, nameless images, and layers with these diff ids, that nobody needs."""
+    def discard(self, digests: Iterable[Digest], images: Iterable[Digest] = ()) -> None:
+        """Drop these images where they have no name, and of these blobs and layers those that nobody needs."""
         asked = frozenset(digests)
         entries = self._names.load()
         named = {entry.digest for entry in entries if name_of(entry) is not None}
-        for digest in {entry.digest for entry in entries} & asked - named:
+        for digest in {entry.digest for entry in entries} & frozenset(images) - named:
             self._names.drop_image(digest)
         packed = frozenset(diff.descriptor.digest for diff_id in asked if (diff := self._diffs.load(diff_id)))
         in_use = self._in_use(self._leases.held())

@@ -292,11 +292,15 @@ class ImageStore:
         with self._locked():
             return frozenset(self._leases.held())
 
-    def discard(self, digests: Iterable[Digest]) -> None:
-        """Remove blobs that this store kept for its process, such as those of an import that broke off."""
+    def discard(self, digests: Iterable[Digest], *, images: Iterable[Digest] = ()) -> None:
+        """Of blobs and layers that this store kept for its process, remove those that no image needs.
+
+        `images` go first where they have no name: what came of an import that broke off.
+        """
+        asked = frozenset(digests) | frozenset(images)
         with self._locked():
-            self._leases.drop(digests, self._own)
-            self._garbage.discard(digests)
+            self._leases.drop(asked, self._own)
+            self._garbage.discard(asked, images)
 
     def sweep(self) -> None:
         """Remove what processes that were killed had half written or half removed; others may do so meanwhile."""
