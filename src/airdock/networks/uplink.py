@@ -50,6 +50,7 @@ PROGRAMS: Final = ("pasta", "slirp4netns")
 _HINT: Final = "apt-get install passt (or slirp4netns); or --network host"
 _MTU: Final = 65_520
 _PATIENCE_S: Final = 10.0
+_TUN: Final = "/dev/net/tun"
 _FORWARDING: Final = "net/ipv4/ip_forward"
 
 
@@ -180,10 +181,20 @@ def choose_program(wanted: str = "auto") -> tuple[str, str]:
     names = PROGRAMS if wanted in ("auto", "nat") else (wanted,)
     for name in names:
         if path := shutil.which(name):
+            _need_tun()
             return name, path
     raise NetworkError(
         f"expected {' or '.join(names)} for a network of its own without root, found none installed", hint=_HINT
     )
+
+
+def _need_tun() -> None:
+    if not os.access(_TUN, os.R_OK | os.W_OK):
+        found = "it may not be opened by this account" if Path(_TUN).exists() else "there is none"
+        raise NetworkError(
+            f"expected {_TUN}, which the way out of an ordinary account's network needs; found that {found}",
+            hint=f"as root: modprobe tun && chmod 0666 {_TUN} (as udev has it); or --network host",
+        )
 
 
 def pasta_command(path: str, plan: _Plan, pid: int) -> list[str]:
@@ -259,7 +270,9 @@ def _help(argv: Sequence[str], line: int, ended: int, log: Path) -> NoReturn:
             os._exit(0)
         out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         actions = [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]
-        pid = os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions)
+        # Ours ignores some of them, and pasta takes that for an error.
+        plain = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        pid = os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions, setsigdef=plain, setsigmask=())
         poll = select.poll()
         program = os.pidfd_open(pid)
         poll.register(program, select.POLLIN)
@@ -268,4 +281,5 @@ def _help(argv: Sequence[str], line: int, ended: int, log: Path) -> NoReturn:
     finally:
         if pid:
             os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         os._exit(0)
