@@ -96,7 +96,13 @@ class Blobs:
 
     def size(self) -> int:
         """Bytes of all blobs."""
-        return sum(path.stat().st_size for path in self._root.glob("*/[0-9a-f]*"))
+        total = 0
+        for path in self._root.glob("*/[0-9a-f]*"):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
+        return total
 
     def sweep(self) -> None:
         """Remove what writers left that died."""

@@ -53,7 +53,13 @@ def touch_layer(diff: Path) -> None:
 
 def last_use(layers: Path, encoded: str) -> float:
     """When a layer was last used, in seconds since the epoch; 0 for one that isn't unpacked."""
-    return max((path.stat().st_mtime for path in layers.glob(f"*/{encoded}/lock")), default=0.0)
+    found = 0.0
+    for path in layers.glob(f"*/{encoded}/lock"):
+        try:
+            found = max(found, path.stat().st_mtime)
+        except FileNotFoundError:
+            continue  # it was set aside meanwhile
+    return found
 
 
 def save_size(folder: Path, size: int) -> None:

@@ -1,7 +1,7 @@
 """What `image ls` shows: a row per name, with sizes told apart by who else has the same layers."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,8 +21,10 @@ class _Found:
     """What an entry stands for: the images of its platforms, each layer's size, the bytes of its blobs."""
 
     images: tuple[Image, ...]
+    shown: Image
     layers: Mapping[Digest, int]
     content: int
+    arrived: float
 
 
 class Listing:
@@ -57,8 +59,9 @@ class Listing:
             parts = self._catalog.manifests(entry)
             for part in parts:
                 images.append(self._catalog.load(part))
-        except ImageError:
-            return None  # another tool's artifact, or damaged: `find` says what is wrong with it
+            arrived = self._blobs.path(entry.digest).stat().st_mtime
+        except (ImageError, FileNotFoundError):
+            return None  # removed meanwhile, another tool's artifact, or damaged: `find` says what is wrong with it
         if not images:
             return None
         layers = {
@@ -67,35 +70,39 @@ class Listing:
         content = {part.digest: part.size for part in (entry, *parts)}
         for image in images:
             content |= {part.digest: part.size for part in (image.manifest.config, *image.manifest.layers)}
-        return _Found(images=tuple(images), layers=layers, content=sum(content.values()))
+        return _Found(
+            images=tuple(images),
+            shown=self._shown(entry, images),
+            layers=layers,
+            content=sum(content.values()),
+            arrived=arrived,
+        )
 
     def _row(self, entry: Descriptor, found: _Found, owners: Mapping[Digest, int]) -> ImageRow:
         reference = reference_of(entry)
-        image = self._shown(entry, found)
         total = sum(found.layers[diff_id] for image in found.images for diff_id in image.config.diff_ids)
         shared = sum(size for diff_id, size in found.layers.items() if owners[diff_id] > 1)
-        arrived = self._blobs.path(entry.digest).stat().st_mtime
         return ImageRow(
             repository=reference.familiar_name if reference is not None else name_of(entry) or "",
             tag=(reference.tag or "") if reference is not None else "",
             digest=entry.digest,
-            image_id=image.image_id,
-            created=datetime.fromtimestamp(arrived, UTC),
+            image_id=found.shown.image_id,
+            created=datetime.fromtimestamp(found.arrived, UTC),
             size=total,
             shared_size=shared,
             unique_size=sum(found.layers.values()) - shared,
             content_size=found.content,
-            used=datetime.fromtimestamp(max(arrived, self._last_use(found)), UTC),
-            labels=image.labels,
+            used=datetime.fromtimestamp(max(found.arrived, self._last_use(found)), UTC),
+            labels=found.shown.labels,
             platforms=tuple(self._platform(image, found) for image in found.images),
         )
 
-    def _shown(self, entry: Descriptor, found: _Found) -> Image:
+    def _shown(self, entry: Descriptor, images: Sequence[Image]) -> Image:
         """The image that stands for all: this machine's where there is one."""
         try:
             return self._catalog.load(entry)
         except ImageError:
-            return found.images[0]
+            return images[0]
 
     def _last_use(self, found: _Found) -> float:
         """All layers of an image are used together; one that others share may have been used without it."""

@@ -203,7 +203,13 @@ class ImageStore:
         Of an image for several platforms the one for `platform`, or this machine's. Raises `UnknownImageError` with
         the nearest names, `ImageError` for an id that several images begin with.
         """
-        return self._catalog.load(self._catalog.find(name), platform)
+        entry = self._catalog.find(name)
+        try:
+            return self._catalog.load(entry, platform)
+        except ImageError:
+            if (now := self._catalog.find(name)) == entry:
+                raise
+        return self._catalog.load(now, platform)  # it was removed, or replaced, between the two looks
 
     def entry(self, name: str) -> Descriptor:
         """What a name, digest or id stands for: a manifest's or an index's descriptor. Raises as `find` does."""
