@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "runs": ("airdock.cli.runs:runs", "Look at past runs."),
     "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),
     "container": ("airdock.cli.container:container", "Run containers, look into them, remove them."),
+    "network": ("airdock.cli.network:network", "Make networks on which containers find each other by name."),
     "system": ("airdock.cli.system:system", "See what takes room on the disk, and get it back."),
     "doctor": ("airdock.cli.doctor:doctor", "Say what this machine can do, and how to mend what it can't."),
     "config": ("airdock.cli.config:config", "Print every setting and where it came from."),

@@ -22,6 +22,7 @@ from airdock.networks.hosts import parse_extra_host
 from airdock.networks.links import Links
 from airdock.networks.listeners import open_listeners
 from airdock.networks.neighbour import join_container
+from airdock.runtime.state import find_container
 
 __all__ = ["Networks"]
 
@@ -35,6 +36,13 @@ class Networks:
     """
 
     def __init__(self, *, folder: Path, run: Path, uplink: str = "auto", publish_on: str = "") -> None:
+        self.settings = {
+            "folder": str(folder.absolute()),
+            "run": str(run.absolute()),
+            "uplink": uplink,
+            "publish_on": publish_on,
+        }
+        """The arguments for one like this, as JSON."""
         self._definitions = Definitions(folder)
         self._router = RouterClient(run / "networks", uplink=uplink)
         self._containers = run / "containers"
@@ -111,6 +119,10 @@ class Networks:
         """Take a running container off a network."""
         network = name if name == PRIVATE else self._definitions.find(name).name
         self._ask_running({"op": "disconnect", "id": container_id, "network": network})
+
+    def running(self, name: str) -> str:
+        """The id of the running container of that name or beginning of an id. Raises UnknownContainerError."""
+        return find_container(self._containers, name).id
 
     def close(self) -> None:
         """Let go of every container that was attached here."""
