@@ -326,10 +326,9 @@ class Engine:
             missing = [diff_id for diff_id in diff_ids if diff_id not in self._leased]
             if missing:
                 self.images.lease(missing, self._owner)
-        for diff_id in missing:
-            path = self.images.layer_path(diff_id)  # may take long, so not under the lock
-            with self._lock:
-                self._leased[diff_id] = path
+        paths = self.images.layer_paths(missing)  # may take long, so not under the lock
+        with self._lock:
+            self._leased.update(zip(missing, paths, strict=True))
         return tuple(self._leased[diff_id] for diff_id in diff_ids)
 
     def _host_folders(self, labels: Mapping[str, str]) -> list[Mount]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -82,6 +81,8 @@ class LayerStore:
             if find_layer(self._layers, self._calls.mapping, diff_id.hex) is None
         ]
         if len(missing) > 1:
+            from concurrent.futures import ThreadPoolExecutor  # most commands find all their layers unpacked
+
             # Each is a child process of its own; the threads only wait for them.
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 list(pool.map(self.path, missing))
