@@ -12,31 +12,30 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airdock.clock import Clock
-from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of
-from airdock.containers.names import make_name
+from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of, publish_all
+from airdock.containers.names import claim_name, make_name
 from airdock.errors import AirdockError, BuildCancelledError, ContainerError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
-from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 from airdock.runtime.state import (
     ContainerState,
-    find_container,
     is_alive,
-    list_containers,
     load_state,
     process_start,
 )
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
+    from airdock.containers.containers import Containers
     from airdock.model.progress import Report
     from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
@@ -114,41 +113,18 @@ class Engine:
         The caller waits for it and removes it. Raises CommandNotFoundError, NotExecutableError, IsolationError,
         ContainerError.
         """
-        argv = command_of(image.config, request)
-        if not argv:
-            raise ContainerError(
-                "expected a command: the image has neither ENTRYPOINT nor CMD, and none was given",
-                hint="name one after the image",
-            )
         container_id = os.urandom(32).hex()
-        config = make_config(
-            argv=argv,
-            env=environment_of(image.config, request),
-            cwd=request.workdir or image.config.working_dir or "/",
-            user=request.user or image.config.user,
-            hostname=request.hostname or container_id[:12],
-            terminal=request.terminal,
-            binds=[*self._host_folders(image.labels), *request.mounts],
-            tmpfs=request.tmpfs,
-            network="host" if request.network == "host" else "none",
-            resources=request.resources,
-            read_only_root=request.read_only_root,
-            annotations=_TRANSIENT if request.transient else None,
-        )
+        config = self._configure(image, request, container_id)
+        request = publish_all(image.config, request)
         bundle = Bundle(
             id=container_id,
             config=config,
             layers=self._layer_paths([layer.diff_id for layer in image.layers]),
             folder=self._folder(container_id),
-            name=self._claim_name(request.name),
+            name=request.name or make_name(),
             image=request.image_name or image.image_id.hex[:12],
             image_digest=image.digest,
         )
-        if request.publish_all:
-            from airdock.networks.ports import publish_exposed  # most containers publish nothing
-
-            more = publish_exposed([*image.config.exposed_ports, *request.expose], request.ports)
-            request = replace(request, ports=[*request.ports, *more])
         return self._start(bundle, request, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def exec(self, name: str, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Execution":
@@ -170,25 +146,26 @@ class Engine:
             stderr=stderr,
         )
 
-    def containers(self) -> list[ContainerState]:
-        """Containers of this home, running or ended, the youngest first."""
-        return list_containers(self._containers)
+    @cached_property
+    def containers(self) -> "Containers":
+        """The containers of this home."""
+        from airdock.containers.containers import Containers  # what runs in the foreground goes without it
+
+        return Containers(
+            root=self._containers,
+            launcher=self.launcher,
+            images=self.images,
+            configure=self._configure,
+            settings=self._monitor_settings,
+        )
 
     def container(self, name: str) -> ContainerState:
         """The container of that name, id, or unique beginning of an id. Raises UnknownContainerError."""
-        return find_container(self._containers, name)
+        return self.containers.find(name).state
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove an ended container; with `force` a running one is killed first."""
-        state = self.container(name)
-        if state.alive:
-            if not force:
-                raise ContainerError(
-                    f"expected a container that has ended, found {name} running",
-                    hint=f"stop it, or airdock container rm -f {name}",
-                )
-            kill_container(state)
-        self.launcher.remove(Path(state.folder))
+        self.containers.remove(name, force=force)
 
     @property
     def networks(self) -> "Networks":
@@ -206,16 +183,19 @@ class Engine:
 
     def _start(self, bundle: Bundle, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
         self._sweep_once()
-        is_plain = (request.network == "host" and not request.extra_hosts) or request.network == "none"
+        is_plain = request.network in ("host", "none") and not (request.ports or request.extra_hosts or request.dns)
         try:
             bundle.folder.mkdir(parents=True)
             bundle.folder.joinpath(_OWNER).write_text(f"{os.getpid()} {process_start(os.getpid())}")
+            if request.name:
+                claim_name(self._containers.parent, request.name, bundle.id)
             if is_plain:
                 return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
             joined = self._attach(bundle, request)
             bundle = replace(bundle, config=joined.apply(bundle.config))
             launcher = self._launcher_in(joined.user_namespace)
             container = launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+            container.notes = joined.notes
             container.release = lambda: self.networks.detach(bundle.id)
             return container
         except BaseException:
@@ -321,6 +301,34 @@ class Engine:
             finally:
                 container.remove()
 
+    def _configure(self, image: Image, request: RunRequest, container_id: str) -> dict[str, Any]:
+        """The OCI configuration of a container. Raises ContainerError."""
+        argv = command_of(image.config, request)
+        if not argv:
+            raise ContainerError(
+                "expected a command: the image has neither ENTRYPOINT nor CMD, and none was given",
+                hint="name one after the image",
+            )
+        return make_config(
+            argv=argv,
+            env=environment_of(image.config, request),
+            cwd=request.workdir or image.config.working_dir or "/",
+            user=request.user or image.config.user,
+            hostname=request.hostname or container_id[:12],
+            terminal=request.terminal,
+            binds=[*self._host_folders(image.labels), *request.mounts],
+            tmpfs=request.tmpfs,
+            network="host" if request.network == "host" else "none",
+            resources=request.resources,
+            read_only_root=request.read_only_root,
+            annotations=_TRANSIENT if request.transient else None,
+        )
+
+    def _monitor_settings(self, network: str) -> dict[str, Any]:
+        """What a monitor needs to know to start a container on that network: `containers.place`."""
+        is_plain = network in ("host", "none")
+        return {"launcher": self.launcher.settings, "networks": {} if is_plain else self.networks.settings}
+
     def _layer_paths(self, diff_ids: Sequence[Digest]) -> tuple[Path, ...]:
         with self._lock:
             missing = [diff_id for diff_id in diff_ids if diff_id not in self._leased]
@@ -345,17 +353,6 @@ class Engine:
 
     def _folder(self, container_id: str) -> Path:
         return self._containers / container_id
-
-    def _claim_name(self, name: str) -> str:
-        if not name:
-            return make_name()
-        taken = next((state for state in self.containers() if state.name == name), None)
-        if taken:
-            raise ContainerError(
-                f"expected a name that isn't taken, found {name} on container {taken.id[:12]}",
-                hint=f"airdock container rm {name}",
-            )
-        return name
 
 
 def _is_abandoned(folder: Path) -> bool:

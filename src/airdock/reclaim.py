@@ -82,7 +82,7 @@ class Reclaim:
     def users(self) -> Mapping[Digest, int]:
         """How many containers stand on an image, by its manifest's digest."""
         found: dict[Digest, int] = {}
-        for state in self._engine.containers():
+        for state in self._engine.containers.states():
             if state.image_digest:
                 digest = Digest(state.image_digest)
                 found[digest] = found.get(digest, 0) + 1
@@ -117,7 +117,7 @@ class Reclaim:
         )
 
     def _of_containers(self) -> UsageRow:
-        states = self._engine.containers()
+        states = self._engine.containers.states()
         sizes = {state.id: self.container_size(state) for state in states}
         return UsageRow(
             kind="Containers",

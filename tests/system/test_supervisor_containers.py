@@ -227,7 +227,7 @@ def test_a_killed_owner_leaves_nothing_and_its_try_is_lost(do: Do, account) -> N
     program = """
 begin(shell("echo up; exec sleep 600"))
 while "up" not in (log() if (home / "logs/dag/run/task/1.log").exists() else []): time.sleep(0.01)
-[state] = engine.containers()
+[state] = engine.containers.states()
 print(json.dumps({"pid": state.pid}), flush=True)
 threading.Event().wait()
 """

@@ -68,7 +68,7 @@ def test_an_image_from_elsewhere_gets_no_folder_of_this_machine(engine: Engine) 
     with pytest.raises(ContainerError, match="from elsewhere"):
         engine.run(image, RunRequest(), stdin=0, stdout=1, stderr=2)
     assert engine.launcher.pid == 0
-    assert not engine.containers()
+    assert not engine.containers.states()
 
 
 def test_an_image_without_a_command_needs_one(engine: Engine) -> None:

@@ -47,7 +47,7 @@ def ps(session: Session, /, *, every: bool, quiet: bool, no_trunc: bool, templat
       airdock container ps --format '{{.Names}}: {{.Status}}'
     """
     with session.app() as app:
-        states = [state for state in app.engine.containers() if every or state.alive]
+        states = [state for state in app.engine.containers.states() if every or state.alive]
     now = datetime.now(UTC)
     rows = [_row(state, now, whole=no_trunc) for state in states]
     text = "\n".join(row["ID"] for row in rows) if quiet else render_rows(rows, template or _TABLE, _TITLES)

@@ -245,7 +245,7 @@ def _render_tree(listed: Iterable["ImageRow"], users: Mapping[str, int], *, whol
 def _users(app: "App") -> dict[str, int]:
     """How many containers stand on an image, by its id."""
     found: dict[str, int] = {}
-    for state in app.engine.containers():
+    for state in app.engine.containers.states():
         try:
             image_id = str(app.images.find(state.image_digest).image_id) if state.image_digest else ""
         except ImageError:  # its image is gone

@@ -33,7 +33,7 @@ def _images(session: Session) -> Iterable[str]:
 
 def _containers(session: Session) -> Iterable[str]:
     with session.app() as app:
-        return [state.name or state.id[:12] for state in app.engine.containers()]
+        return [state.name or state.id[:12] for state in app.engine.containers.states()]
 
 
 def _runs(session: Session) -> Iterable[str]:

@@ -144,7 +144,7 @@ def info(session: Session, /, *, template: str | None) -> None:
 
 
 def _info(app: "App") -> dict[str, Any]:
-    states = app.engine.containers()
+    states = app.engine.containers.states()
     images = {row.digest for row in app.images.list()}
     return {
         "ServerVersion": __version__,
@@ -193,7 +193,7 @@ def _render_verbose(app: "App", template: str | None) -> str:
             "Status": "running" if state.alive else "exited",
             "Names": state.name,
         }
-        for state in app.engine.containers()
+        for state in app.engine.containers.states()
     ]
     cache = [
         {
@@ -221,7 +221,7 @@ def _table(titles: Sequence[str] | dict[str, str]) -> str:
 
 def _remove_containers(app: "App", until: datetime | None) -> tuple[list[str], int]:
     lines, freed = [], 0
-    for state in app.engine.containers():
+    for state in app.engine.containers.states():
         if not state.alive and until is None:
             freed += app.reclaim.container_size(state)
             app.engine.remove(state.id)

@@ -1,9 +1,12 @@
 """What is asked of a container, and what an image adds to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from airdock.containers.health import HealthCheck
+from airdock.containers.log_write import LogOptions
+from airdock.containers.restart import RestartPolicy
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
@@ -11,7 +14,7 @@ from airdock.oci.config import ImageConfig
 if TYPE_CHECKING:
     from airdock.networks.base import Port
 
-__all__ = ["DEFAULT_PATH", "RunRequest", "command_of", "environment_of"]
+__all__ = ["DEFAULT_PATH", "LifeOptions", "RunRequest", "command_of", "environment_of", "publish_all"]
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What PATH is where an image says nothing, as with Docker."""
@@ -53,6 +56,20 @@ class RunRequest:
     """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LifeOptions:
+    """How a container is to be kept once it is made: see `record.ContainerRecord`."""
+
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    log: LogOptions = field(default_factory=LogOptions)
+    health: HealthCheck | None = None
+    stop_signal: int = 15
+    stop_timeout_s: float = 10.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    auto_remove: bool = False
+    open_stdin: bool = False
+
+
 def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
     """What is executed: ENTRYPOINT then CMD, each as replaced by the request.
 
@@ -67,3 +84,13 @@ def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
     """The variables that the command sees: a PATH at least, the image's, the request's over them."""
     own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
     return {"PATH": DEFAULT_PATH, **own, **request.env}
+
+
+def publish_all(config: ImageConfig, request: RunRequest) -> RunRequest:
+    """The request with every exposed port among its `ports`, where it asks for that."""
+    if not request.publish_all:
+        return request
+    from airdock.networks.ports import publish_exposed  # most containers publish nothing
+
+    more = publish_exposed([*config.exposed_ports, *request.expose], request.ports)
+    return replace(request, ports=[*request.ports, *more], publish_all=False)

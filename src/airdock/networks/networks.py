@@ -6,6 +6,7 @@ AIRDOCK_HOME/run/containers/ID/hosts       the files of names of a container tha
 AIRDOCK_HOME/run/containers/ID/resolv.conf
 """
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,11 +15,11 @@ from typing import Any
 
 from airdock.errors import NetworkError
 from airdock.model.mount import Mount
-from airdock.networks.attachments import HOSTS, RESOLV
+from airdock.networks.attachments import HOSTS, RESOLV, write_in_place
 from airdock.networks.base import PRIVATE, Joined, Port, names_of, parse_mode
 from airdock.networks.client import Line, RouterClient
 from airdock.networks.definitions import Definitions, Network
-from airdock.networks.hosts import parse_extra_host
+from airdock.networks.hosts import HOST_GATEWAY, parse_extra_host, read_text, render_hosts, render_resolv
 from airdock.networks.links import Links
 from airdock.networks.listeners import open_listeners
 from airdock.networks.neighbour import join_container
@@ -73,7 +74,10 @@ class Networks:
         mode = parse_mode(mode)
         extra = [parse_extra_host(text) for text in extra_hosts]
         if mode in ("host", "none") or mode.startswith("container:"):
-            return self._attach_plainly(container_id, mode, ports, extra, dns)
+            notes = ("published ports are left out: the container has no network of its own",) if ports else ()
+            if mode.startswith("container:"):
+                return join_container(self._containers, mode, notes=notes)
+            return self._attach_plainly(container_id, mode, hostname=hostname, extra=extra, dns=dns, notes=notes)
         with self._lock:
             if container_id in self._held:
                 return self._held[container_id][1]
@@ -101,10 +105,13 @@ class Networks:
         """Take a container off its networks, whoever attached it. Harmless when it is on none."""
         with self._lock:
             held = self._held.pop(container_id, None)
-        if held is not None:
-            held[0].close()
-        else:
-            self._router.ask({"op": "detach", "id": container_id})
+        message = {"op": "detach", "id": container_id}
+        if held is None:
+            self._router.ask(message)
+            return
+        with contextlib.suppress(ConnectionError, BrokenPipeError):  # the router was killed: nothing is left there
+            held[0].ask(message)  # closing alone would do, but its ports shall be free when this comes back
+        held[0].close()
 
     def connect(self, name: str, container_id: str, *, aliases: Sequence[str] = (), ip: str = "") -> str:
         """Put a running container on one more network; gives its address there."""
@@ -217,7 +224,7 @@ class Networks:
             mode=mode,
             namespace={"type": "network", "path": answer["namespace"]},
             user_namespace=answer["user_namespace"],
-            mounts=self._mounts(message["id"]),
+            mounts=self._mounts(message["id"], HOSTS, RESOLV),
             addresses=answer["addresses"],
             published=published,
             notes=tuple(answer["notes"]),
@@ -227,21 +234,35 @@ class Networks:
         self,
         container_id: str,
         mode: str,
-        ports: Sequence[Port],
+        *,
+        hostname: str,
         extra: Sequence[tuple[str, str]],
         dns: Sequence[str],
+        notes: tuple[str, ...],
     ) -> Joined:
-        notes = ("published ports are left out: the container has no network of its own",) if ports else ()
-        if mode.startswith("container:"):
-            return join_container(self._containers, mode, notes=notes)
-        namespace = None if mode == "host" else {"type": "network"}
-        return Joined(mode=mode, namespace=namespace, notes=notes)
-
-    def _mounts(self, container_id: str) -> tuple[Mount, ...]:
-        folder = self._folder(container_id).absolute()
-        return tuple(
-            Mount(source=str(folder / name), target=f"/etc/{name}", read_only=False) for name in (HOSTS, RESOLV)
+        """The modes that need no router; files of names of their own only where something was asked for."""
+        is_host = mode == "host"
+        contents = {}
+        if extra:
+            base = read_text("/etc/hosts") if is_host else None
+            own = [] if is_host else [("127.0.0.1", names_of(hostname, "", (), container_id))]
+            pairs = [(name, "127.0.0.1" if address == HOST_GATEWAY else address) for name, address in extra]
+            contents[HOSTS] = render_hosts(own, base=base or None, extra=pairs)
+        if dns:
+            contents[RESOLV] = render_resolv(read_text("/etc/resolv.conf"), servers=dns)
+        for name, content in contents.items():
+            self._folder(container_id).mkdir(parents=True, exist_ok=True)
+            write_in_place(self._folder(container_id) / name, content)
+        return Joined(
+            mode=mode,
+            namespace=None if is_host else {"type": "network"},
+            mounts=self._mounts(container_id, *contents),
+            notes=notes,
         )
+
+    def _mounts(self, container_id: str, *names: str) -> tuple[Mount, ...]:
+        folder = self._folder(container_id).absolute()
+        return tuple(Mount(source=str(folder / name), target=f"/etc/{name}", read_only=False) for name in names)
 
     def _folder(self, container_id: str) -> Path:
         return self._containers / container_id

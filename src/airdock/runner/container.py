@@ -76,7 +76,7 @@ class ContainerStarter:
         return {"workspace": WORKSPACE}
 
     def clear(self, folder: Path) -> None:
-        for state in self._engine.containers():
+        for state in self._engine.containers.states():
             if state.name.endswith(folder.name):
                 with contextlib.suppress(UnknownContainerError):  # somebody removed it meanwhile
                     self._engine.remove(state.id, force=True)

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from airdock.errors import ContainerError
@@ -24,14 +24,17 @@ def find_function(name: str) -> Callable[..., Any]:
     return found
 
 
-def answer_call(function: Callable[..., Any], arguments: Mapping[str, Any], session: socket.socket) -> NoReturn:
+def answer_call(
+    function: Callable[..., Any], arguments: Mapping[str, Any], session: socket.socket, descriptors: Sequence[int] = ()
+) -> NoReturn:
     """In a fork of the launcher: call, send what came of it, end."""
     try:
-        close_others([session.fileno()])
+        close_others([session.fileno(), *descriptors])
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         session.setblocking(True)
         try:
-            answer = pack({"value": function(**arguments)})
+            given = {"descriptors": list(descriptors)} if descriptors else {}
+            answer = pack({"value": function(**arguments, **given)})
         except BaseException as error:
             answer = pack({"error": dump_error(error)})
         session.sendall(answer)

@@ -37,7 +37,8 @@ _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.E
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle:
     """A container to run: `config` as `spec.make_config` makes it, `layers` unpacked folders, lowest first, and
-    `folder` its own, which is made where it's missing. `name`, `image` and `image_digest` are only remembered."""
+    `folder` its own, which is made where it's missing. `name`, `image`, `image_digest` and `created` (RFC 3339, empty
+    for now) are only remembered."""
 
     id: str
     config: Mapping[str, Any]
@@ -46,6 +47,7 @@ class Bundle:
     name: str = ""
     image: str = ""
     image_digest: str = ""
+    created: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,11 @@ class Launcher:
     def inside(self, user_namespace: str) -> "Launcher":
         """A launcher like this one that lives in the user namespace at that path."""
         return Launcher(folder=self._folder, userns=self._userns, user_namespace=user_namespace)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments for one like this, as JSON."""
+        return {"folder": str(self._folder.absolute()), "userns": self._userns}
 
     @property
     def pid(self) -> int:
@@ -178,16 +185,19 @@ class Launcher:
             session.close()
             raise
 
-    def call(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        """Run "airdock.module:function" where the account has all its ids; JSON in, JSON out; its errors are raised."""
-        return self._ask({"op": "call", "function": function, "arguments": dict(arguments)})
+    def call(self, function: str, arguments: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
+        """Run "airdock.module:function" where the account has all its ids; JSON in, JSON out; its errors are raised.
+
+        It gets copies of `descriptors`, if there are any, as the argument of that name.
+        """
+        return self._ask({"op": "call", "function": function, "arguments": dict(arguments)}, descriptors)
 
     def remove(self, folder: Path, *, keep_upper: bool = False) -> None:
         """Remove the folder of a container that has ended, or all of it but `upper`."""
         self._ask({"op": "remove", "folder": str(folder.absolute()), "keep_upper": keep_upper})
 
-    def _ask(self, message: Mapping[str, Any]) -> Any:
-        with self._open_session(message, []) as session:
+    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
+        with self._open_session(message, descriptors) as session:
             answer = _wait_for_frame(FrameReader(session))
         if "error" in answer:
             raise self._error(answer["error"])
@@ -291,6 +301,8 @@ class Container:
         """Why a limit that was asked for doesn't hold, or nothing."""
         self.terminal = reader.descriptors.pop() if reader.descriptors else -1
         """The master of the container's terminal, where it has one; the caller closes it."""
+        self.notes: tuple[str, ...] = ()
+        """Sentences for whoever asked for it."""
         self.release: Callable[[], None] = lambda: None
         """What gives back what it held outside the launcher; called once it has ended and is removed."""
 
@@ -347,6 +359,13 @@ class Container:
         assert ended is not None
         return ended
 
+    def close(self) -> None:
+        """Let go of one that has ended; its folder stays. Harmless when repeated."""
+        self._session.close()
+        if self.terminal >= 0:
+            os.close(self.terminal)
+            self.terminal = -1
+
     def remove(self, keep_upper: bool = False) -> None:
         """Kill it if it runs, and remove its folder; with `keep_upper` that folder stays. Harmless when repeated."""
         if self._session.fileno() >= 0:
@@ -354,10 +373,7 @@ class Container:
                 self.stop(0)
             except ContainerError:
                 pass  # the launcher died: what is left is the folder
-            self._session.close()
-        if self.terminal >= 0:
-            os.close(self.terminal)
-            self.terminal = -1
+        self.close()
         self.release()
         self._launcher.remove(Path(self.state.folder), keep_upper=keep_upper)
 
@@ -370,7 +386,7 @@ def _state_of(bundle: Bundle, started: Mapping[str, Any], mapping: str) -> Conta
         image=bundle.image,
         image_digest=bundle.image_digest,
         command=tuple(bundle.config["process"]["args"]),
-        created=datetime.now(UTC).isoformat(),
+        created=bundle.created or datetime.now(UTC).isoformat(),
         status="running",
         pid=started["pid"],
         pid_start=process_start(started["pid"]),

@@ -217,7 +217,7 @@ class _Server:
         function = find_function(name)
         pid = os.fork()
         if pid == 0:
-            answer_call(function, arguments, session.sock)
+            answer_call(function, arguments, session.sock, session.descriptors)
         self._calls[pid] = pid
         self._drop(session)
 
