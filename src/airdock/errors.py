@@ -184,11 +184,11 @@ class UnknownContainerError(ContainerError):
 class NetworkError(ContainerError):
     """The network can't be had."""
 
+    exit_code = 1  # as Docker's; running a container has one of its own
+
 
 class UnknownNetworkError(NetworkError):
     """There is no such network."""
-
-    exit_code = 1  # as Docker's
 
 
 class EnvironmentFailedError(AirdockError):

@@ -64,6 +64,8 @@ def run(session: Session, /, image: str, *, interactive: bool, tty: bool, remove
         with Signals() as signals:
             with open_input(interactive) as stdin:
                 made = app.engine.run(found, request, stdin=stdin, stdout=1, stderr=2)
+            for note in made.notes:
+                tell(f"note: {note}")
             if made.lacking:
                 tell(f"warning: limits don't hold: {made.lacking}\n  do: airdock doctor says what to do")
             try:

@@ -1,5 +1,6 @@
 """The containers on a router's networks: their namespaces, files of names, and published ports."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -67,6 +68,8 @@ class Attachment:
         if self.line >= 0:
             os.close(self.line)
             os.kill(self.forwarder, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # the kernel buries it; waiting is what counts
+                os.waitpid(self.forwarder, 0)
 
 
 def write_in_place(path: Path, content: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from airdock.errors import NetworkError
 from airdock.networks.addresses import UPLINK_PREFIX, choose_subnet
-from airdock.networks.hosts import nameservers_of, render_resolv
+from airdock.networks.hosts import nameservers_of, read_text, render_resolv
 from airdock.networks.links import Links
 from airdock.networks.namespaces import open_own, write_settings
 from airdock.networks.uplink import NatUplink, ProgramUplink, Uplink, choose_program
@@ -109,7 +109,7 @@ class Gateway:
         """A container's /etc/resolv.conf: the servers asked for, else those of the machine that can be reached."""
         if not has_way_out:
             return ""
-        texts = [text for path in _RESOLV if (text := _read(path))]
+        texts = [text for path in _RESOLV if (text := read_text(path))]
         own = self._uplink.nameserver if self._uplink else ""
         servers = list(dns) or ([own] if own else []) or _reachable(texts)
         return render_resolv(texts[0] if texts else "", servers=servers)
@@ -132,13 +132,6 @@ def _reachable(texts: Sequence[str]) -> list[str]:
         if servers:
             return servers
     return []
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _host_address() -> str:

@@ -1,12 +1,13 @@
-"""The text of a container's /etc/hosts and /etc/resolv.conf: hosts(5), resolv.conf(5). Pure."""
+"""The text of a container's /etc/hosts and /etc/resolv.conf: hosts(5), resolv.conf(5)."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from airdock.errors import NetworkError
 
-__all__ = ["HOST_GATEWAY", "nameservers_of", "parse_extra_host", "render_hosts", "render_resolv"]
+__all__ = ["HOST_GATEWAY", "nameservers_of", "parse_extra_host", "read_text", "render_hosts", "render_resolv"]
 
 HOST_GATEWAY: Final = "host-gateway"
 """Docker's word for the address at which a container reaches its machine."""
@@ -40,6 +41,14 @@ def render_hosts(
     lines += [f"{address}\t{' '.join(names)}" for address, names in (*first, *entries) if names]
     lines += [f"{address}\t{name}" for name, address in extra]
     return "\n".join(lines) + "\n"
+
+
+def read_text(path: str) -> str:
+    """One of the machine's own such files; empty where it can't be read."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def nameservers_of(text: str) -> list[str]:
