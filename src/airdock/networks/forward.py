@@ -33,6 +33,7 @@ class Forwarder:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._flows: dict[tuple[int, Any], _Flow] = {}
+        self._connections: set[_Connection] = set()
 
     def add(self, listener: socket.socket, target: tuple[str, int]) -> None:
         """Carry what comes in at a listener to `target`, an address and a port of the container."""
@@ -56,6 +57,14 @@ class Forwarder:
                     handler(what)
             self._forget_idle()
 
+    def close(self) -> None:
+        """Let go of what is on its way; the listeners stay the caller's."""
+        for key in list(self._flows):
+            self._forget(key)
+        for connection in list(self._connections):
+            connection.close()
+        self._poll.close()
+
     def watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
         self._poll.register(descriptor, events)
         self._handlers[descriptor] = handler
@@ -75,9 +84,11 @@ class Forwarder:
                 time.sleep(0.05)  # the caller waits in the kernel's queue until somebody leaves
             return
         try:
-            _Connection(self, client, target)
+            connection = _Connection(self, client, target, self._connections.discard)
         except OSError:
             client.close()
+            return
+        self._connections.add(connection)
 
     def _receive(self, listener: socket.socket, target: tuple[str, int]) -> None:
         try:
@@ -200,9 +211,16 @@ class _Way:
 
 
 class _Connection:
-    """A client's connection and the one made for it to the container. Closes itself."""
+    """A client's connection and the one made for it to the container. Closes itself, and then tells `ended`."""
 
-    def __init__(self, forwarder: Forwarder, client: socket.socket, target: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        client: socket.socket,
+        target: tuple[str, int],
+        ended: Callable[["_Connection"], None],
+    ) -> None:
+        self._ended = ended
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._forwarder = forwarder
@@ -230,18 +248,17 @@ class _Connection:
     def _reset(self) -> None:
         """Nobody listens inside: the client is told by a reset, as if it had asked there."""
         self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self._client.close()
-        self._inner.close()
+        self.close()
 
     def _carry(self, events: int) -> None:
         try:
             for way in self._ways:
                 way.carry()
         except OSError:
-            self._close()
+            self.close()
             return
         if all(way.closed for way in self._ways) or events & _BROKEN == _BROKEN:
-            self._close()
+            self.close()
             return
         for way in self._ways:
             self._want(way)
@@ -256,7 +273,8 @@ class _Connection:
             self._events[number] = events
             self._forwarder.change(number, events)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        self._ended(self)
         for sock in (self._client, self._inner):
             self._forwarder.unwatch(sock.fileno())
             sock.close()
