@@ -33,18 +33,22 @@ from airdock.builder.instructions import (
     Volume,
     Workdir,
 )
-from airdock.builder.parser import Node, parse, parse_heredoc_word
+from airdock.builder.parser import Document, Node, parse, parse_heredoc_word
 from airdock.builder.run_mounts import parse_mount
 from airdock.errors import DockerfileError
 
-__all__ = ["parse_dockerfile", "parse_instruction"]
+__all__ = ["make_dockerfile", "parse_dockerfile", "parse_instruction"]
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
 def parse_dockerfile(text: str, *, name: str = "Dockerfile") -> Dockerfile:
     """Read a Dockerfile. Raises `DockerfileError` with `where` as `name:line`."""
-    document = parse(text, name=name)
+    return make_dockerfile(parse(text, name=name), name=name)
+
+
+def make_dockerfile(document: Document, *, name: str = "Dockerfile") -> Dockerfile:
+    """The stages of a file that was parsed. Raises `DockerfileError` with `where` as `name:line`."""
     arguments: list[Arg] = []
     stages: list[Stage] = []
     for node in document.nodes:

@@ -28,7 +28,7 @@ def expand_ports(words: Iterable[str]) -> tuple[str, ...]:
     """Each port of EXPOSE as `number/protocol`, ranges one by one. Raises `DockerfileError`."""
     ports: list[str] = []
     for word in words:
-        match = _PORT.fullmatch(word)
+        match = _PORT.fullmatch(word.rpartition(":")[2])  # an address or a port of the host before it means nothing
         protocol = (match[3] or "tcp").lower() if match else ""
         if match is None or protocol not in _PROTOCOLS:
             raise DockerfileError(f"expected a port such as 8080, 8000-8010 or 53/udp, found {word!r}")
