@@ -36,6 +36,7 @@ from airdock.runtime.state import (
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
     from airdock.containers.containers import Containers
+    from airdock.containers.files import Files
     from airdock.model.progress import Report
     from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
@@ -157,6 +158,18 @@ class Engine:
             images=self.images,
             configure=self._configure,
             settings=self._monitor_settings,
+        )
+
+    @cached_property
+    def files(self) -> "Files":
+        """The files of this home's containers."""
+        from airdock.containers.files import Files  # running containers goes without it
+
+        return Files(
+            containers=self.containers,
+            images=self.images,
+            launcher=self.launcher,
+            work=self._containers.parent / "mounts",
         )
 
     def container(self, name: str) -> ContainerState:

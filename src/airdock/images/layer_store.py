@@ -108,7 +108,9 @@ class LayerStore:
                 packing.join()
             return self._adopt(writer, packing.result())
 
-    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None) -> Layer:
+    def commit_upper(
+        self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None, keep: bool = False
+    ) -> Layer:
         """As `ImageStore.commit_upper` says."""
         with self._open_writer() as writer:
             arguments: dict[str, Any] = {
@@ -118,6 +120,7 @@ class LayerStore:
                 "clamp": clamp,
                 "compression": self._compression,
                 "id_shift": self._calls.id_shift,
+                "keep": keep,
                 **self._where(),
             }
             packed = self._calls.call("airdock.images.pack:commit_upper", arguments)

@@ -35,12 +35,14 @@ def commit_upper(
     ignore: Sequence[str] = (),
     clamp: Sequence[int] | None = None,
     compression: str = "gzip",
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Pack `upper` into the file `output`, then move it below `layers` as the unpacked layer.
 
     Gives diff_id, digest, size (of the blob), tar_size, and whether the folder is `unpacked`: it isn't when it lies
-    on another filesystem. `upper` has to be unmounted; it's worth nothing afterwards. With `clamp` (two times in
-    nanoseconds) what is as young as the first or younger gets the second, in the folder as in the tar.
+    on another filesystem, nor with `keep`. `upper` has to be unmounted, or still; it's worth nothing afterwards unless
+    told to `keep` it. With `clamp` (two times in nanoseconds) what is as young as the first or younger gets the second,
+    in the folder as in the tar.
     """
     try:
         with open(output, "r+b") as file, Compressor(file, compression) as compressor:
@@ -50,7 +52,7 @@ def commit_upper(
             packer.pack()
             packed = compressor.finish()
         folder = layer_folder(Path(layers), mapping, packed.diff_id.hex)
-        unpacked = _move(Path(upper), folder, packer, id_shift)
+        unpacked = not keep and _move(Path(upper), folder, packer, id_shift)
     except OSError as error:
         message = f"expected to pack {upper} as a layer, found {error.strerror or error}"
         raise ImageError(message, where=os.fsdecode(error.filename or "")) from error

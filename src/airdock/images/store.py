@@ -328,14 +328,16 @@ class ImageStore:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""
         return self._layers.commit_tar(tar, unpack=unpack)
 
-    def commit_upper(self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None) -> Layer:
+    def commit_upper(
+        self, upper: Path, *, ignore: Sequence[str] = (), clamp: tuple[int, int] | None = None, keep: bool = False
+    ) -> Layer:
         """An unmounted overlay's upper folder becomes a layer, and moves into place as its unpacked folder.
 
         `ignore` are paths in the container that stay out: mount points, stubs. `clamp` has two times in nanoseconds:
         files as young as the first or younger get the second. What is left of `upper` afterwards is the caller's to
-        remove.
+        remove; with `keep` it stays as it is.
         """
-        return self._layers.commit_upper(upper, ignore=ignore, clamp=clamp)
+        return self._layers.commit_upper(upper, ignore=ignore, clamp=clamp, keep=keep)
 
     def keep(self, layer: Layer) -> bool:
         """Whether a layer committed earlier is still here; if so it stays as one committed now does."""

@@ -61,6 +61,7 @@ AT_RECURSIVE: Final = 0x8000
 OPEN_TREE_CLONE: Final = 1
 OPEN_TREE_CLOEXEC: Final = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 MOUNT_ATTR_RDONLY: Final = 1
 MOUNT_ATTR_NOSUID: Final = 2
 MOUNT_ATTR_NODEV: Final = 4
@@ -251,9 +252,12 @@ class Syscalls:
         flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
         _mount_setattr(tree, b"", flags, ctypes.addressof(wanted), ctypes.sizeof(wanted))
 
-    def move_mount(self, tree: int, target: str) -> None:
-        """Attach a detached mount at `target`."""
-        _move_mount(tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH, where=target)
+    def move_mount(self, tree: int, target: str | int) -> None:
+        """Attach a detached mount at `target`, a path or a descriptor."""
+        if isinstance(target, int):
+            _move_mount(tree, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+        else:
+            _move_mount(tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH, where=target)
 
     def new_mount(self, fstype: str, options: dict[str, str | None], attributes: int) -> int:
         """A new detached filesystem: fsopen, fsconfig for each option (None is a flag), fsmount."""
