@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from airdock.builder.cache import BuildCache, CachedStep
 from airdock.engine import HOST, Engine
 from airdock.environments.aging import drop_downloads, is_environment, is_old_environment
+from airdock.errors import ContainerError
 from airdock.images.garbage import Pruned
 from airdock.images.image import ImageRow, is_dangling
 from airdock.images.locks import take_lock
 from airdock.oci.digest import Digest
 
 if TYPE_CHECKING:
-    from airdock.runtime.state import ContainerState
+    from airdock.containers.known import Known
 
 __all__ = ["CacheRow", "Reclaim", "UsageRow"]
 
@@ -82,18 +83,16 @@ class Reclaim:
     def users(self) -> Mapping[Digest, int]:
         """How many containers stand on an image, by its manifest's digest."""
         found: dict[Digest, int] = {}
-        for state in self._engine.containers.states():
-            if state.image_digest:
-                digest = Digest(state.image_digest)
+        for known in self._engine.containers.list():
+            digest = Digest(known.record.image_digest if known.record else known.state.image_digest)
+            if digest:
                 found[digest] = found.get(digest, 0) + 1
         return found
 
-    def container_size(self, state: "ContainerState") -> int:
-        """Bytes that a container has written."""
-        size: int = self._images.calls.call(
-            "airdock.images.unpack:measure_tree", {"path": str(Path(state.folder) / "upper")}
-        )
-        return size
+    def container_size(self, known: "Known") -> int:
+        """Bytes that a container has written, its log included."""
+        size: int = self._images.calls.call("airdock.images.unpack:measure_tree", {"path": str(known.folder / "upper")})
+        return size + sum(path.stat().st_size for path in known.folder.glob("*.log*"))
 
     def cache_rows(self) -> list[CacheRow]:
         """Every cached step and every cache folder, the one unused for longest first."""
@@ -117,14 +116,14 @@ class Reclaim:
         )
 
     def _of_containers(self) -> UsageRow:
-        states = self._engine.containers.states()
-        sizes = {state.id: self.container_size(state) for state in states}
+        found = self._engine.containers.list()
+        sizes = {known.id: self.container_size(known) for known in found}
         return UsageRow(
             kind="Containers",
-            total=len(states),
-            active=sum(state.alive for state in states),
+            total=len(found),
+            active=sum(known.is_running for known in found),
             size=sum(sizes.values()),
-            reclaimable=sum(sizes[state.id] for state in states if not state.alive),
+            reclaimable=sum(sizes[known.id] for known in found if not known.is_running),
         )
 
     def _of_cache(self) -> UsageRow:
@@ -181,6 +180,21 @@ class Reclaim:
             return (is_dangling(row) or unused) and passes(row) and not _is_used(row, users)
 
         return self._images.prune(chosen, keep=self._cached())
+
+    def prune_containers(self, passes: Callable[["Known"], bool] = lambda known: True) -> tuple[list[str], int]:
+        """Remove containers that don't run, of those that pass; gives their ids and the bytes freed."""
+        gone, freed = [], 0
+        for known in self._engine.containers.list():
+            if known.is_running or not passes(known):
+                continue
+            size = self.container_size(known)
+            try:
+                self._engine.remove(known.id)
+            except ContainerError:
+                continue  # it was started, or removed, meanwhile
+            gone.append(known.id)
+            freed += size
+        return gone, freed
 
     def prune_cache(self, *, until: datetime | None = None, at_most: int | None = None, everything: bool = True) -> int:
         """Forget cached steps and empty cache folders, those unused for longest first; gives the bytes freed.

@@ -13,11 +13,11 @@ from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, render_table
 from airdock.cli.template import render_documents, render_rows
 from airdock.cli.units import render_age, render_short, render_size
-from airdock.errors import ImageError
 
 if TYPE_CHECKING:
     from airdock.app import App
     from airdock.images.image import Image, ImageRow
+    from airdock.oci.digest import Digest
 
 __all__ = ["history", "image_row", "inspect", "list_images"]
 
@@ -82,13 +82,14 @@ def list_images(session: Session, /, repository: str | None, *, filters: tuple[s
         passes = make_filter(app.images, parse_filters(filters, FILTERS), now=datetime.now(UTC))
         listed = [row for row in app.images.list() if repository is None or matches_name(row, repository)]
         listed = [row for row in listed if passes(row)]
-        users = _users(app) if shown["tree"] or "Containers" in (shown["template"] or "json") else {}
+        asked = shown["tree"] or "Containers" in (shown["template"] or "") or shown["template"] == "json"
+        users = app.reclaim.users() if asked else {}
     _print_images(listed, users, **shown)
 
 
 def _print_images(
     listed: Sequence["ImageRow"],
-    users: Mapping[str, int],
+    users: "Mapping[Digest, int]",
     *,
     everything: bool,
     quiet: bool,
@@ -97,7 +98,7 @@ def _print_images(
     tree: bool,
     template: str | None,
 ) -> None:
-    rows = [image_row(row, whole=no_trunc, containers=users.get(str(row.image_id), 0)) for row in listed]
+    rows = [image_row(row, whole=no_trunc, containers=_count(row, users)) for row in listed]
     if quiet:
         text = "\n".join(row["ID"] for row in rows)
     elif tree and template is None:
@@ -223,7 +224,7 @@ def image_row(row: "ImageRow", *, whole: bool, containers: int = 0) -> dict[str,
     }
 
 
-def _render_tree(listed: Iterable["ImageRow"], users: Mapping[str, int], *, whole: bool) -> str:
+def _render_tree(listed: Iterable["ImageRow"], users: "Mapping[Digest, int]", *, whole: bool) -> str:
     from airdock.oci.index import render_platform
 
     def short(digest: str) -> str:
@@ -231,7 +232,7 @@ def _render_tree(listed: Iterable["ImageRow"], users: Mapping[str, int], *, whol
 
     lines: list[list[str]] = []
     for row in listed:
-        used = str(users.get(str(row.image_id), 0) or "")
+        used = str(_count(row, users) or "")
         sizes = [render_size(row.size + row.content_size), render_size(row.content_size)]
         lines.append([row.name or _NONE, short(str(row.digest)), *sizes, used])
         for number, part in enumerate(row.platforms, 1):
@@ -242,16 +243,9 @@ def _render_tree(listed: Iterable["ImageRow"], users: Mapping[str, int], *, whol
     return render_table([Column(title, right=title not in ("IMAGE", "ID")) for title in titles], lines)
 
 
-def _users(app: "App") -> dict[str, int]:
-    """How many containers stand on an image, by its id."""
-    found: dict[str, int] = {}
-    for state in app.engine.containers.states():
-        try:
-            image_id = str(app.images.find(state.image_digest).image_id) if state.image_digest else ""
-        except ImageError:  # its image is gone
-            continue
-        found[image_id] = found.get(image_id, 0) + 1
-    return found
+def _count(row: "ImageRow", users: "Mapping[Digest, int]") -> int:
+    """How many containers stand on an image."""
+    return sum(users.get(digest, 0) for digest in {row.digest, *(part.digest for part in row.platforms)})
 
 
 def _is_portable(row: "ImageRow | Image") -> bool:

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from airdock.cli.units import render_age, render_short, render_size
 
 if TYPE_CHECKING:
     from airdock.app import App
+    from airdock.containers.known import Known
     from airdock.reclaim import UsageRow
 
 __all__ = ["system"]
@@ -92,7 +93,7 @@ def df(session: Session, /, *, verbose: bool, template: str | None) -> None:
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=… and until=AGE.")
 @pass_session
 def prune(session: Session, /, *, unused: bool, force: bool, filters: tuple[str, ...]) -> None:
-    """Remove what nobody uses: containers that ended, images without a name, cached steps, old environments.
+    """Remove what nobody uses: containers that don't run, networks, images without a name, cached build steps.
 
     Environments that tasks ran in, and packages downloaded for them, go when nobody used them for the days that
     the setting environments.keep_days says. What a build or a container at work needs stays.
@@ -110,9 +111,17 @@ def prune(session: Session, /, *, unused: bool, force: bool, filters: tuple[str,
         until = parse_until(given["until"][-1], now) if "until" in given else None
         days = app.config.environments.keep_days
         images = "all images that no container stands on" if unused else "all images without a name"
-        wanted = ["all containers that ended", images, "all cached build steps that no image has"]
+        wanted = [
+            "all containers that don't run",
+            "all networks that no container is on",
+            images,
+            "all cached build steps that no image has",
+        ]
         confirm([*wanted, f"environments and downloads unused for {days} days"], force=force)
-        lines, freed = _remove_containers(app, until)
+        gone, freed = app.reclaim.prune_containers(_containers(given, until))
+        lines = ["Deleted Containers:", *gone, ""] if gone else []
+        networks = [] if filters else app.networks.prune()
+        lines += ["Deleted Networks:", *(one.name for one in networks), ""] if networks else []
         pruned = app.reclaim.prune_environments() + app.reclaim.prune_images(unused=unused, passes=passes)
         freed += pruned.freed + app.reclaim.prune_cache(until=until)
     if pruned.lines():
@@ -143,17 +152,36 @@ def info(session: Session, /, *, template: str | None) -> None:
         click.echo(f"{name + ':':{width}} {value if isinstance(value, str | int) else json.dumps(value)}")
 
 
+def _containers(filters: Mapping[str, Sequence[str]], until: datetime | None) -> Callable[["Known"], bool]:
+    """Which containers the filters mean: by labels, and by when they were made."""
+
+    def passes(known: "Known") -> bool:
+        labels = known.record.labels if known.record else {}
+        wanted = all(_has(labels, text) for text in filters.get("label", ()))
+        unwanted = any(_has(labels, text) for text in filters.get("label!", ()))
+        made = datetime.fromisoformat(known.state.created)
+        return wanted and not unwanted and (until is None or made < until)
+
+    return passes
+
+
+def _has(labels: Mapping[str, str], text: str) -> bool:
+    key, equals, value = text.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
 def _info(app: "App") -> dict[str, Any]:
-    states = app.engine.containers.states()
+    statuses = [known.status for known in app.engine.containers.list()]
     images = {row.digest for row in app.images.list()}
     return {
         "ServerVersion": __version__,
         "Home": str(app.config.home),
         "ImageStore": str(app.images.root),
         "Images": len(images),
-        "Containers": len(states),
-        "ContainersRunning": sum(state.alive for state in states),
-        "ContainersStopped": sum(not state.alive for state in states),
+        "Containers": len(statuses),
+        "ContainersRunning": sum(status in ("running", "restarting") for status in statuses),
+        "ContainersPaused": statuses.count("paused"),
+        "ContainersStopped": sum(status in ("created", "exited", "dead") for status in statuses),
         "Driver": "overlay",
         "LayerCompression": app.config.images.compression,
         "Ids": {"root": "all", "ranges": "ranges of /etc/subuid", "one": "one"}[app.images.calls.mapping],
@@ -187,13 +215,13 @@ def _render_verbose(app: "App", template: str | None) -> str:
     ]
     containers = [
         {
-            "ID": render_short(state.id),
-            "Image": state.image,
-            "Size": render_size(app.reclaim.container_size(state)),
-            "Status": "running" if state.alive else "exited",
-            "Names": state.name,
+            "ID": render_short(known.id),
+            "Image": known.state.image,
+            "Size": render_size(app.reclaim.container_size(known)),
+            "Status": known.status,
+            "Names": known.name,
         }
-        for state in app.engine.containers.states()
+        for known in app.engine.containers.list()
     ]
     cache = [
         {
@@ -217,13 +245,3 @@ def _render_verbose(app: "App", template: str | None) -> str:
 
 def _table(titles: Sequence[str] | dict[str, str]) -> str:
     return "table " + "\t".join(f"{{{{.{name}}}}}" for name in titles)
-
-
-def _remove_containers(app: "App", until: datetime | None) -> tuple[list[str], int]:
-    lines, freed = [], 0
-    for state in app.engine.containers.states():
-        if not state.alive and until is None:
-            freed += app.reclaim.container_size(state)
-            app.engine.remove(state.id)
-            lines.append(state.id)
-    return (["Deleted Containers:", *lines, ""] if lines else []), freed
