@@ -237,6 +237,11 @@ class Containers:
         self._launcher.remove(known.folder)
         release_name(self._root.parent, known.name, known.id)
 
+    def size(self, name: str) -> int:
+        """How many bytes a container wrote, as the disk counts them."""
+        folder = self.find(name).folder
+        return int(self._launcher.call("airdock.containers.sizes:measure", {"folder": str(folder / "upper")}))
+
     def tidy(self, found: "Sequence[Known]") -> None:
         """Clean up what containers left whose monitor was killed; they stay "dead" until started or removed."""
         for known in found:

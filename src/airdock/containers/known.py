@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from airdock.containers.record import ContainerRecord, Life
 from airdock.runtime.state import ContainerState, load_state
 
-__all__ = ["Known"]
+__all__ = ["EVERY_ADDRESS", "Known"]
+
+EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - shown, not bound
+"""How a port is shown that is published on every address."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
