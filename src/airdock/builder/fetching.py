@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from airdock.builder.download import download
-from airdock.builder.git import Git, fetch_git
+from airdock.builder.git import Git, fetch_git, find_commit
 from airdock.builder.remotes import remote_host
 from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
@@ -47,12 +47,21 @@ class Fetcher:
             for place in places:
                 remove_tree(place)
 
+    def identify(self, sources: tuple[RemoteSource, ...]) -> list[str] | None:
+        """What names the sources' content without fetching it: commits and checksums; None where one has nothing."""
+        found = [
+            find_commit(source, self.folder, git=self._git(source)) if source.kind == "git" else source.checksum
+            for source in sources
+        ]
+        return found if found and all(found) else None
+
+    def _git(self, source: RemoteSource) -> Git:
+        return Git(header=self._git_header(remote_host(source.url)), agent=self.ssh.get("default", ""))
+
     def _fetch(self, source: RemoteSource, place: Path) -> dict[str, Any]:
-        host = remote_host(source.url)
         if source.kind == "git":
-            git = Git(header=self._git_header(host), agent=self.ssh.get("default", ""))
-            return {"folder": str(fetch_git(source, place, git=git))}
-        header = self._http_header(host)
+            return {"folder": str(fetch_git(source, place, git=self._git(source)))}
+        header = self._http_header(remote_host(source.url))
         headers = {"Authorization": header} if header else {}
         found = download(source.url, place, headers=headers, checksum=source.checksum)
         mtime_s = self.time_s if found.mtime_s is None else found.mtime_s

@@ -12,7 +12,7 @@ from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
 
-__all__ = ["Git", "fetch_git"]
+__all__ = ["Git", "fetch_git", "find_commit"]
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TIMEOUT_S: Final = 1800
@@ -108,6 +108,22 @@ def fetch_git(source: RemoteSource, target: Path, *, git: Git) -> Path:
         remove_tree(target)
         raise
     return _folder_of(source, target)
+
+
+def find_commit(source: RemoteSource, folder: Path, *, git: Git) -> str:
+    """The id of the commit that a source means now, "" where the repository doesn't say without being fetched.
+
+    `folder` is any to be in. Raises `BuildError` where git isn't installed or can't reach the repository.
+    """
+    if _COMMIT.fullmatch(source.ref):
+        return source.ref
+    wanted = source.ref or "HEAD"
+    listed = git.run("ls-remote", "--", source.url, wanted, f"{wanted}^{{}}", folder=folder)
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in listed.splitlines())}
+    for name in (wanted, f"refs/{wanted}", f"refs/tags/{wanted}", f"refs/heads/{wanted}"):
+        if name in found:
+            return found.get(f"{name}^{{}}", found[name])
+    return ""
 
 
 def _fetch(source: RemoteSource, target: Path, git: Git) -> str:

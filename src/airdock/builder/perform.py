@@ -12,7 +12,7 @@ from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
 from airdock.builder.cancel import Cancel
 from airdock.builder.fetching import Fetcher
-from airdock.builder.ignore import parse_ignore_file
+from airdock.builder.ignore import IgnoreRules, load_ignore_file
 from airdock.builder.interpret import HOST_LABEL
 from airdock.builder.known import Known
 from airdock.builder.mounting import Mounting
@@ -48,7 +48,6 @@ _OTHER_IDS: Final = re.compile(r"chown|set(?:groups|e?[ug]id|res[ug]id)|changing
 """What commands say that fail to become somebody else, or to give something to somebody else."""
 _NAME: Final = re.compile(r"[^0-9:]")
 """What makes a `--chown` one that is looked up in the stage."""
-_LARGEST_IGNORE_FILE: Final = 1 << 20
 _INSECURE: Final = "security.insecure"
 
 
@@ -161,6 +160,9 @@ class Performer:
                 stacks=tuple(given.stacks),
                 tmpfs=tuple(given.tmpfs),
                 insecure=action.insecure,
+                extra_hosts=self.request.extra_hosts,
+                shm_bytes=self.request.shm_bytes,
+                ulimits=self.request.ulimits,
                 cancel=self.cancel.fileno(),
             )
             return self._run(step, command)
@@ -249,27 +251,61 @@ class Performer:
             "time_s": self._time_s,
             "latest_s": self.epoch,
         }
-        if action.source is None:
-            arguments["source"] = self._context(needed_for=next(iter(action.sources), ""))
-            with self._fetcher.fetch(action.remotes) as fetched:
-                return self._make_layer(_COPY, {**arguments, "fetched": fetched}, below, measure_first=True)
-        source = self._source(action.source)
-        # What names the same layers names the same files: then nothing has to be read at all.
+        origin = self._origin(action)
+        # What is named by its content needs not be read at all.
         named = make_key(
             "copy from",
             below=() if action.link and not _NAME.search(action.chown) else below.diff_ids,
-            source=[layer.diff_id for layer in source],
+            source=origin,
             action=arguments["action"],
             epoch=self.epoch,
         )
-        layer = self._load(named)
+        layer = self._load(named) if origin else None
         if layer is not None:
             return layer, True
-        arguments["source"] = self._stage(source)
-        layer, cached = self._make_layer(_COPY, arguments, below, measure_first=False)
-        if layer is not None:
+        if action.source is None:
+            arguments["source"] = self._context(needed_for=next(iter(action.sources), ""))
+        else:
+            arguments["source"] = self._stage(self._source(action.source))
+        with self._fetcher.fetch(action.remotes) as fetched:
+            arguments["fetched"] = fetched
+            layer, cached = self._make_layer(_COPY, arguments, below, measure_first=not origin)
+        if origin and layer is not None:
             self.known.save(named, layer)
         return layer, cached
+
+    def _origin(self, action: CopyFiles) -> list[str] | None:
+        """What names the files that are copied: layers, commits, checksums; None where they have to be looked at."""
+        if action.source is not None:
+            return [layer.diff_id for layer in self._source(action.source)]
+        return None if action.sources else self._fetcher.identify(action.remotes)
+
+    def import_folder(self, folder: Path) -> Layer | None:
+        """All files of a folder as one layer, as `COPY . /` would make it; None where there are none."""
+        where, patterns = load_ignore_file("Dockerfile", folder)
+        action = CopyFiles(sources=(".",), destination="/", link=True)
+        arguments = {
+            "below": {"folders": []},
+            "source": {"context": str(folder.resolve()), "ignore": patterns, "where": where},
+            "action": {name: value for name, value in asdict(action).items() if name != "source"},
+            "time_s": self._time_s,
+            "latest_s": self.epoch,
+        }
+        below = Built(layers=(), config=ImageConfig(architecture=""), labels={})
+        return self._make_layer(_COPY, arguments, below, measure_first=True)[0]
+
+    def write_files(self, layers: tuple[Layer, ...], tar: str) -> None:
+        """Write a tar of all files that a stack of layers shows."""
+        action = CopyFiles(sources=(".",), destination="/", link=True)
+        arguments = {
+            "below": {"folders": []},
+            "source": self._stage(layers),
+            "action": {name: value for name, value in asdict(action).items() if name != "source"},
+            "time_s": self._time_s,
+            "latest_s": self.epoch,
+            "tar": tar,
+        }
+        self._call(_COPY, arguments)
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -348,6 +384,13 @@ class Performer:
             "diff_id": layer.diff_id,
         }
 
+    def ignore_rules(self) -> IgnoreRules | None:
+        """What the context leaves out; None where there is no context."""
+        if self.request.context is None or not self.request.context.is_dir():
+            return None
+        where, patterns = load_ignore_file(self.request.name, self.request.context)
+        return IgnoreRules(patterns, where=where)
+
     def _context(self, *, needed_for: str = "") -> dict[str, Any]:
         context = self.request.context
         if context is None:
@@ -356,7 +399,7 @@ class Performer:
             return {"context": str(self.folder / "empty"), "ignore": [], "where": ""}
         if not context.is_dir():
             raise BuildError(f"expected the build context {str(context)!r} to be a folder, found none")
-        where, patterns = _load_ignore_file(self.request.name, context)
+        where, patterns = load_ignore_file(self.request.name, context)
         return {"context": str(context.resolve()), "ignore": patterns, "where": where}
 
 
@@ -365,18 +408,3 @@ def _account() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
-
-
-def _load_ignore_file(name: str, context: Path) -> tuple[str, tuple[str, ...]]:
-    """The ignore file's name and patterns: the Dockerfile's own, `NAME.dockerignore`, before the context's."""
-    beside = Path(f"{name}.dockerignore")
-    candidates = [beside] if beside.is_absolute() else []
-    for path in (*candidates, context / beside.name, context / ".dockerignore"):
-        try:
-            with path.open(encoding="utf-8", errors="surrogateescape") as file:
-                return path.name, parse_ignore_file(file.read(_LARGEST_IGNORE_FILE))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            continue
-        except OSError as error:
-            raise BuildError(f"expected to read {str(path)!r}, found: {error.strerror}") from error
-    return ".dockerignore", ()
