@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from airdock.builder.globs import compile_glob
 from airdock.errors import DockerfileError
 
-__all__ = ["IgnoreRules", "Verdict", "parse_ignore_file"]
+__all__ = ["IgnoreRules", "Verdict", "load_ignore_file", "parse_ignore_file"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,3 +97,18 @@ def parse_ignore_file(text: str) -> tuple[str, ...]:
 def _clean(path: str) -> str:
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def load_ignore_file(name: str, context: Path) -> tuple[str, tuple[str, ...]]:
+    """The ignore file's name and patterns: the Dockerfile's own, `NAME.dockerignore`, before the context's."""
+    beside = Path(f"{name}.dockerignore")
+    candidates = [beside] if beside.is_absolute() else []
+    for path in (*candidates, context / beside.name, context / ".dockerignore"):
+        try:
+            with path.open(encoding="utf-8", errors="surrogateescape") as file:
+                return path.name, parse_ignore_file(file.read(_LARGEST_IGNORE_FILE))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue
+        except OSError as error:
+            raise BuildError(f"expected to read {str(path)!r}, found: {error.strerror}") from error
+    return ".dockerignore", ()
