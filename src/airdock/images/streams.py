@@ -30,7 +30,7 @@ class PieceReader:
         parts, missing = [], size if size >= 0 else 1 << 62
         while missing:
             if not self._rest:
-                self._rest = next(self._pieces, b"")
+                self._rest = next(filter(None, self._pieces), b"")
                 if not self._rest:
                     break
             part, self._rest = self._rest[:missing], self._rest[missing:]
