@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from airdock.clock import SystemClock
 from airdock.config import Config
-from airdock.errors import AirdockError, DagError
+from airdock.errors import AirdockError, ConfigError, DagError
 
 if TYPE_CHECKING:
     from airdock.dag.serialized import SerializedDag
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from airdock.networks.networks import Networks
     from airdock.orchestrator import Orchestrator
     from airdock.reclaim import Reclaim
+    from airdock.remote.base import RemoteSettings
     from airdock.runner.base import Starter
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
     from airdock.scheduler.prepare import Reply
     from airdock.store.base import Store
+    from airdock.transfer import Transfers
 
 __all__ = ["App", "RunSummary"]
 
@@ -90,6 +92,8 @@ class App:
             self.engine.close()
         if "networks" in made:
             self.networks.close()
+        if "transfers" in made:
+            self.transfers.close()
         if "launcher" in made:
             self.launcher.stop()
             self.launcher.join()
@@ -132,7 +136,58 @@ class App:
             builtin=self._make_builtin,
             trusts=lambda label: self.host.made(label),
             networks=lambda: self.networks,
+            transfers=lambda: self.transfers,
+            pull=self.config.registries.pull,
         )
+
+    @cached_property
+    def transfers(self) -> "Transfers":
+        from airdock.engine import HOST_LABEL
+        from airdock.remote.client import Remote
+        from airdock.remote.credentials import DockerCredentials
+        from airdock.transfer import Transfers
+
+        credentials = DockerCredentials(self._login_files())
+        return Transfers(
+            images=self.images,
+            remote=Remote(settings=self._remote_settings(), credentials=credentials),
+            credentials=credentials,
+            cache=self.config.home / "cache",
+            bound=HOST_LABEL,
+        )
+
+    def _remote_settings(self) -> "RemoteSettings":
+        from airdock.remote.base import RemoteSettings
+
+        registries = self.config.registries
+        mirrors: dict[str, list[str]] = {}
+        for entry in registries.mirrors:
+            registry, equals, mirror = entry.partition("=")
+            if not (registry and equals and mirror):
+                raise ConfigError(
+                    f"expected registries.mirrors to have REGISTRY=MIRROR, got {entry!r}",
+                    hint="such as docker.io=https://mirror.example.com",
+                )
+            mirrors.setdefault(registry, []).append(mirror)
+        return RemoteSettings(
+            mirrors=mirrors,
+            insecure=frozenset(registries.insecure),
+            retries=registries.retries,
+            timeout_s=float(registries.timeout_s),
+            at_once=registries.at_once,
+            certificates=(Path("/etc/docker/certs.d"), Path.home() / ".config/containers/certs.d"),
+            proxies={name.lower(): value for name, value in os.environ.items() if name.lower() in _PROXIES and value},
+        )
+
+    def _login_files(self) -> "Sequence[Path]":
+        """Docker's file first, which is the one that is written; then Podman's."""
+        named = os.environ.get("REGISTRY_AUTH_FILE")
+        if named:
+            return (Path(named),)
+        docker = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        podman = [Path(runtime) / "containers/auth.json"] if runtime else []
+        return (docker, *podman)
 
     @cached_property
     def networks(self) -> "Networks":

@@ -27,6 +27,7 @@ __all__ = [
     "Isolation",
     "Logging",
     "Network",
+    "Registries",
     "Row",
     "load_config",
 ]
@@ -41,6 +42,10 @@ def _choice(default: str, *choices: str, about: str) -> Any:
 
 def _setting(default: Any, about: str) -> Any:
     return field(default=default, metadata={"about": about})
+
+
+def _listed(about: str) -> Any:
+    return field(default=(), metadata={"about": about, "commas": True})
 
 
 def _size(default: int | None, about: str) -> Any:
@@ -102,6 +107,20 @@ class Network:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Registries:
+    """How registries are reached. A mirror is `REGISTRY=[http[s]://]HOST[:PORT][/PREFIX]`."""
+
+    mirrors: tuple[str, ...] = _listed("mirrors, such as docker.io=https://mirror.example.com, in their order")
+    insecure: tuple[str, ...] = _listed("HOST[:PORT] of registries with plain HTTP or an unknown certificate")
+    retries: int = _setting(4, "further tries of a request that fails for a passing reason")
+    timeout_s: int = _setting(30, "seconds to wait for a registry's next word")
+    at_once: int = _setting(4, "blobs that are moved at one time")
+    pull: str = _choice(
+        "missing", "missing", "always", "never", about="when an image that is asked for is fetched from its registry"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Debug:
     """For tests of crashes."""
 
@@ -136,6 +155,7 @@ class Config:
     images: Images = Images()
     build: Build = Build()
     network: Network = Network()
+    registries: Registries = Registries()
     debug: Debug = Debug()
     logging: Logging = Logging()
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -165,6 +185,7 @@ _SECTIONS: Final[dict[str, type]] = {
     "images": Images,
     "build": Build,
     "network": Network,
+    "registries": Registries,
     "debug": Debug,
     "logging": Logging,
 }
@@ -261,7 +282,8 @@ def _value(section: str, key: str, value: Any, *, where: str, typed: bool) -> An
     option = options[key]
     choices: tuple[str, ...] = option.metadata.get("choices", ())
     is_size = option.metadata.get("size", False)
-    expected, parse = (_one_of(choices), str) if choices else _SIZE if is_size else _KINDS[str(option.type)]
+    kind = _SIZE if is_size else _LIST if option.metadata.get("commas") else _KINDS[str(option.type)]
+    expected, parse = (_one_of(choices), str) if choices else kind
     try:
         result = _check_type(option, value) if typed and not is_size else parse(str(value))
         if (choices and result not in choices) or (isinstance(result, int) and result < 0) or result == 0:
@@ -286,6 +308,10 @@ def _parse_folders(text: str) -> tuple[str, ...]:
     return tuple(folder for folder in text.split(os.pathsep) if folder)
 
 
+def _parse_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _parse_size(text: str) -> int:
     """Bytes of "20GB" in steps of 1000, of "20GiB" in steps of 1024."""
     match = _SIZE_TEXT.fullmatch(text.strip())
@@ -297,6 +323,8 @@ def _parse_size(text: str) -> int:
 
 _SIZE_TEXT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[kmgtKMGT])?(?P<binary>i)?B?")
 _SIZE: Final[tuple[str, Callable[[str], Any]]] = ("a size such as 20GB", _parse_size)
+
+_LIST: Final[tuple[str, Callable[[str], Any]]] = ("a list (in the environment with ',' between its parts)", _parse_list)
 
 _KINDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     str(str): ("text", str),

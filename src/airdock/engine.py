@@ -10,22 +10,33 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airdock.clock import Clock
 from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of, publish_all
 from airdock.containers.names import claim_name, make_name
-from airdock.errors import AirdockError, BuildCancelledError, ContainerError, StepFailedError
+from airdock.errors import (
+    AirdockError,
+    BuildCancelledError,
+    ContainerError,
+    DeniedError,
+    ImageError,
+    NotInRegistryError,
+    StepFailedError,
+    UnknownImageError,
+    UnreachableError,
+)
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
-from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
+from airdock.runtime.spec import DEFAULT_CAPABILITIES, SHM_BYTES, make_config
 from airdock.runtime.state import (
     ContainerState,
     is_alive,
@@ -35,12 +46,16 @@ from airdock.runtime.state import (
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command
+    from airdock.builder.contexts import Context
     from airdock.containers.containers import Containers
     from airdock.containers.files import Files
     from airdock.model.progress import Report
     from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
+    from airdock.oci.descriptor import Platform
+    from airdock.remote.base import Tell
     from airdock.runtime.exec import Execution
+    from airdock.transfer import Transfers
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
 
@@ -74,6 +89,8 @@ class Engine:
         builtin: Callable[[str], Image | None] = lambda name: None,
         trusts: Callable[[str], bool] = lambda label: False,
         networks: "Callable[[], Networks] | None" = None,
+        transfers: "Callable[[], Transfers] | None" = None,
+        pull: str = "missing",
     ) -> None:
         self.images = images
         self.launcher = launcher
@@ -83,6 +100,8 @@ class Engine:
         self._builtin = builtin
         self._trusts = trusts
         self._networks = networks
+        self._transfers = transfers
+        self._pull = pull
         self._launchers: dict[str, Launcher] = {}
         self._owner = f"engine of process {os.getpid()} {os.urandom(4).hex()}"
         self._leased: dict[Digest, Path] = {}
@@ -93,6 +112,51 @@ class Engine:
         """The image of that name, digest or id. Raises UnknownImageError."""
         return self._builtin(name) or self.images.find(name)
 
+    def has(self, name: str) -> bool:
+        """Whether an image of that name is on this machine."""
+        try:
+            self.find(name)
+        except ImageError:
+            return False
+        return True
+
+    def obtain(
+        self, name: str, *, pull: str = "", platform: "Platform | None" = None, tell: "Tell | None" = None
+    ) -> Image:
+        """The image of that name, fetched from its registry where need be.
+
+        `pull` is "missing", "always" or "never"; empty is what the settings say. Raises UnknownImageError,
+        RegistryError.
+        """
+        pull = pull or self._pull
+        found: Image | None = None
+        unknown: AirdockError | None = None
+        try:
+            found = self._builtin(name) or self.images.find(name, platform=platform)
+        except UnknownImageError as error:
+            unknown = error
+        if found is not None and (pull != "always" or HOST_LABEL in found.labels):
+            return found
+        if pull == "never" or self._transfers is None:
+            raise unknown or UnknownImageError(f"expected image {name}, found none")
+        try:
+            return self.transfers.pull(name, platform=platform, tell=tell or _ignore)
+        except (UnreachableError, NotInRegistryError, DeniedError) as error:
+            if unknown is None:
+                raise
+            raise type(error)(
+                f"{unknown.message}; and {error.message}",
+                where=error.where,
+                hint=f"{unknown.hint}; or {error.hint}" if error.hint else unknown.hint,
+            ) from error
+
+    @property
+    def transfers(self) -> "Transfers":
+        """Registries, for the images of this engine."""
+        if self._transfers is None:
+            raise ContainerError("expected a registry client, found none here")
+        return self._transfers()
+
     def build(self, request: "BuildRequest", report: "Report") -> Image:
         """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
         from airdock.builder.build import build  # running containers goes without the builder
@@ -102,11 +166,23 @@ class Engine:
             request,
             store=self.images,
             run=self._run_step,
-            find=self.find,
+            find=self.obtain,
             report=report,
             clock=self._clock,
             cache=self._cache,
         )
+
+    @contextmanager
+    def open_context(self, source: str, *, stdin: BinaryIO | None = None, **more: Any) -> "Iterator[Context]":
+        """Open what a build is to copy from: a folder, an address, or standard input for '-'. Raises BuildError.
+
+        What had to be fetched for it is gone when the block ends.
+        """
+        from airdock.builder.cache import BuildCache
+        from airdock.builder.contexts import open_context
+
+        with BuildCache(folder=self._cache, store=self.images).working_folder() as folder:
+            yield open_context(source, place=folder / "fetched", stdin=stdin, **more)
 
     def run(self, image: Image, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
         """Start a container; comes back once its command was executed. The descriptors stay the caller's.
@@ -286,6 +362,7 @@ class Engine:
                 for number, stack in enumerate(command.stacks)
             ],
             tmpfs=command.tmpfs,
+            shm_bytes=command.shm_bytes or SHM_BYTES,
             network="host" if command.network == "host" else "none",
             seccomp=not command.insecure,
             capabilities=CAPABILITIES if command.insecure else DEFAULT_CAPABILITIES,
@@ -299,7 +376,7 @@ class Engine:
             name=f"build-{container_id[:6]}",
             image="(build)",
         )
-        request = RunRequest(network=command.network)
+        request = RunRequest(network=command.network, extra_hosts=command.extra_hosts)
         clamp = clamp_of(command.source_date_epoch, time.time_ns())
         with OutputPipe(output) as pipe:
             container = self._start(bundle, request, stdin=pipe.nothing, stdout=pipe.writing, stderr=pipe.writing)
@@ -386,3 +463,7 @@ def _failure(ended: Ended) -> str:
     if ended.signal:
         return f"the command was killed by signal {ended.signal}"
     return f"the command ended with exit code {ended.exit_code}"
+
+
+def _ignore(transfer: object) -> None:
+    """For whoever wants to hear nothing of a transfer."""

@@ -11,6 +11,10 @@
     │   ├── InvalidReferenceError
     │   ├── UnknownImageError
     │   ├── DigestError               bytes aren't what their digest says
+    │   ├── RegistryError             a registry refused, or answered what it may not
+    │   │   ├── UnreachableError      no answer: name, network, certificate, time
+    │   │   ├── DeniedError           it wants another login, or none is enough
+    │   │   └── NotInRegistryError
     │   └── UnsafeArchiveError        a layer that reaches out of its root, or is too big
     ├── BuildError
     │   ├── DockerfileError           the text is wrong: line and reason
@@ -18,6 +22,7 @@
     │   └── StepFailedError           a command failed: step, line, exit code, the end of its output
     ├── ContainerError
     │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
+    │   ├── CopyError                 files can't go into a container or out of it
     │   ├── NotExecutableError        exit code 126
     │   ├── CommandNotFoundError      exit code 127
     │   ├── NetworkError              a network can't be made or joined
@@ -41,9 +46,11 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "ContainerError",
+    "CopyError",
     "CycleError",
     "DagError",
     "DagFileError",
+    "DeniedError",
     "DigestError",
     "DockerfileError",
     "DuplicateTaskError",
@@ -53,7 +60,9 @@ __all__ = [
     "IsolationError",
     "NetworkError",
     "NotExecutableError",
+    "NotInRegistryError",
     "NotPortableError",
+    "RegistryError",
     "RunnerError",
     "StepFailedError",
     "StoreError",
@@ -61,6 +70,7 @@ __all__ = [
     "UnknownImageError",
     "UnknownNetworkError",
     "UnknownRunError",
+    "UnreachableError",
     "UnsafeArchiveError",
 ]
 
@@ -123,6 +133,26 @@ class DigestError(ImageError):
     """The bytes are not what their digest says."""
 
 
+class RegistryError(ImageError):
+    """The registry could not do that. `status` is the HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str = "", *, where: str = "", hint: str = "", status: int = 0) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.status = status
+
+
+class UnreachableError(RegistryError):
+    """The registry doesn't answer."""
+
+
+class DeniedError(RegistryError):
+    """The registry doesn't let this account do that."""
+
+
+class NotInRegistryError(RegistryError):
+    """The registry doesn't have that."""
+
+
 class UnsafeArchiveError(ImageError):
     """The archive would write outside its folder."""
 
@@ -157,6 +187,12 @@ class ContainerError(AirdockError):
     """The container could not be run."""
 
     exit_code = 125
+
+
+class CopyError(ContainerError):
+    """The files could not be copied."""
+
+    exit_code = 1  # as Docker's
 
 
 class IsolationError(ContainerError):

@@ -168,9 +168,12 @@ def create(
 
 
 def _find(app: "App", image: str, *, pull: str) -> "Image":
-    if pull == "always":
-        raise click.UsageError("expected --pull missing or never, got always: no registry is asked here.")
-    return app.engine.find(image)
+    if pull != "always" and app.engine.has(image):
+        return app.engine.find(image)
+    from airdock.cli.transfer_view import TransferView  # most images are here
+
+    with TransferView("pulling") as view:
+        return app.engine.obtain(image, pull=pull, tell=view)
 
 
 def _run_directly(app: "App", found: "Image", image: str, *, interactive: bool, options: dict[str, Any]) -> int:

@@ -13,6 +13,10 @@ _COMMANDS: Final = {
     "ls": ("airdock.cli.image_look:list_images", "List images, the newest first."),
     "inspect": ("airdock.cli.image_look:inspect", "Print all there is to know of images."),
     "history": ("airdock.cli.image_look:history", "Show how an image came about."),
+    "pull": ("airdock.cli.image_registry:pull", "Fetch an image from its registry."),
+    "push": ("airdock.cli.image_registry:push", "Send an image to its registry."),
+    "login": ("airdock.cli.image_registry:login", "Log in to a registry."),
+    "logout": ("airdock.cli.image_registry:logout", "Forget the login of a registry."),
     "save": ("airdock.cli.image_archive:save", "Write images into one archive."),
     "load": ("airdock.cli.image_archive:load", "Take the images of an archive into the store."),
     "import": ("airdock.cli.image_archive:import_image", "Make an image of a root filesystem's tar."),
@@ -25,7 +29,7 @@ _COMMANDS: Final = {
 
 @click.group(cls=LazyGroup, lazy=_COMMANDS)
 def image() -> None:
-    """Build, list, tag, inspect and remove images.
+    """Build, list, tag, inspect, remove, pull and push images.
 
-    Images live in the home folder (see 'airdock config'); no daemon and no registry is asked.
+    Images live in the home folder (see 'airdock config'); no daemon is asked.
     """

@@ -77,7 +77,8 @@ class ImageEnvironments:
 
     def _find(self, name: str) -> Prepared:
         try:
-            return Prepared(digest=str(self._engine.find(name).digest), reused=True)
+            was_here = self._engine.has(name)
+            return Prepared(digest=str(self._engine.obtain(name).digest), reused=was_here)
         except UnknownImageError as error:
             how = f"airdock image build -t {name} FOLDER"
             hint = f"{error.hint}; or build it: {how}" if "nearest" in error.hint else f"build it: {how}"
@@ -93,7 +94,7 @@ class ImageEnvironments:
         """The image to install on, and the Python in it. EnvironmentFailedError where it has another than `python`."""
         if self._base == HOST:
             return self._host.ensure(python), self._host.interpreter(python)
-        image = self._engine.find(self._base)
+        image = self._engine.obtain(self._base)
         memory = self._folder / "pythons" / f"{image.digest.hex}.json"
         if (known := _load(memory)) is not None:
             interpreter = Interpreter.from_dict(known)

@@ -19,6 +19,11 @@ class Background(Generic[Result]):
         self._thread = threading.Thread(target=self._run, name="background")
         self._thread.start()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, whatever the end was."""
+        return not self._thread.is_alive()
+
     def join(self) -> None:
         """Wait for the end, whatever it is."""
         self._thread.join()

@@ -69,7 +69,7 @@ class LayerStore:
         if not blob.exists():
             raise ImageError("expected the blob of a layer, found none", where=where, hint=hint)
         try:
-            return self._unpack(diff_id, blob, descriptor.media_type, descriptor.digest)
+            return self.unpack(diff_id, blob, descriptor)
         except DigestError as error:
             raise DigestError(error.message, where=where, hint=error.hint or hint) from error
 
@@ -88,6 +88,24 @@ class LayerStore:
                 list(pool.map(self.path, missing))
         return tuple(self.path(diff_id) for diff_id in diff_ids)
 
+    def unpack(self, diff_id: Digest, blob: Path, descriptor: Descriptor) -> Path:
+        """Unpack a layer from its blob, which may be a pipe; both digests are checked. Harmless where it's there."""
+        if not self._layers.exists():
+            with self._locked():
+                pass
+        compression = LAYER_COMPRESSION.get(to_oci(descriptor.media_type))
+        if compression is None:
+            raise ImageError(f"expected a layer that is a tar, found {descriptor.media_type}")
+        arguments = {
+            "blob": str(blob),
+            "compression": compression,
+            "digest": descriptor.digest,
+            "diff_id": diff_id,
+            **self._where(),
+            **self._limits,
+        }
+        return Path(self._calls.call("airdock.images.unpack:unpack", arguments))
+
     def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
         """As `ImageStore.commit_tar` says."""
         if not isinstance(tar, Path):
@@ -103,7 +121,7 @@ class LayerStore:
             packing = Background(lambda: _pack_file(tar, writer.path, self._compression))
             try:
                 if unpack:
-                    self._unpack(diff_id, tar, LAYER_TAR, diff_id)
+                    self.unpack(diff_id, tar, Descriptor(media_type=LAYER_TAR, digest=diff_id, size=0))
             finally:
                 packing.join()
             return self._adopt(writer, packing.result())
@@ -152,16 +170,6 @@ class LayerStore:
             with self._locked():
                 pass
         return self._blobs.open_writer()
-
-    def _unpack(self, diff_id: Digest, blob: Path, media_type: str, digest: Digest) -> Path:
-        if not self._layers.exists():
-            with self._locked():
-                pass
-        compression = LAYER_COMPRESSION.get(to_oci(media_type))
-        if compression is None:
-            raise ImageError(f"expected a layer that is a tar, found {media_type}")
-        arguments = {"blob": str(blob), "compression": compression, "digest": digest, "diff_id": diff_id}
-        return Path(self._calls.call("airdock.images.unpack:unpack", {**arguments, **self._where(), **self._limits}))
 
     def _commit_stream(self, tar: BinaryIO, *, unpack: bool) -> Layer:
         with self._open_writer() as writer:

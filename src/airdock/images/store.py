@@ -12,7 +12,7 @@ images/
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -136,9 +136,15 @@ class ImageStore:
                 pass
         return self._blobs.open_writer(self._place)
 
+    def take_blob(self, path: Path, digest: Digest) -> None:
+        """Put in its place a file on the store's disk whose digest the caller has checked; kept as one of a writer."""
+        self._place(path, digest)
+
     # images
 
-    def put_image(self, config: ImageConfig, layers: Sequence[Layer]) -> Image:
+    def put_image(
+        self, config: ImageConfig, layers: Sequence[Layer], *, annotations: Mapping[str, str] | None = None
+    ) -> Image:
         """Store configuration and manifest over committed layers, the lowest first; the image has no name yet.
 
         Without one it stays until `prune` by another process after this one.
@@ -151,7 +157,8 @@ class ImageStore:
                     raise ImageError(f"expected layer {layer.diff_id} in the store, found none", hint="commit it first")
             content = full.to_bytes()
             described = Descriptor(media_type=CONFIG, digest=self._blobs.put(content), size=len(content))
-            manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in stack))
+            descriptors = tuple(layer.descriptor for layer in stack)
+            manifest = Manifest(config=described, layers=descriptors, annotations=annotations or {})
             document = manifest.to_bytes()
             digest = self._blobs.put(document)
             self._names.add(Descriptor(media_type=MANIFEST, digest=digest, size=len(document)))
@@ -323,6 +330,10 @@ class ImageStore:
     def layer_paths(self, diff_ids: Sequence[Digest]) -> tuple[Path, ...]:
         """The unpacked folders of several layers; those that are missing are unpacked beside each other."""
         return self._layers.paths(diff_ids)
+
+    def unpack_layer(self, diff_id: Digest, blob: Path, descriptor: Descriptor) -> Path:
+        """Unpack a layer from its blob at a path, which may be a pipe that it comes through; gives the folder."""
+        return self._layers.unpack(diff_id, blob, descriptor)
 
     def commit_tar(self, tar: Path | BinaryIO, *, unpack: bool = True) -> Layer:
         """An uncompressed tar becomes a layer, unpacked right away unless told otherwise."""

@@ -1,0 +1,1 @@
+"""Registries of others: pull, push, log in, over the OCI distribution protocol."""
