@@ -150,6 +150,10 @@ class Engine:
                 hint=f"{unknown.hint}; or {error.hint}" if error.hint else unknown.hint,
             ) from error
 
+    def push(self, name: str, *, tell: "Tell | None" = None) -> Digest:
+        """Send an image to the registry that its name says; gives its digest there. Raises RegistryError and its kind."""
+        return self.transfers.push(name, tell=tell or _ignore)
+
     @property
     def transfers(self) -> "Transfers":
         """Registries, for the images of this engine."""
