@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from airdock.containers.receiving import Receiver
 from airdock.containers.sending import Sender, send_tree
 from airdock.containers.view import View
-from airdock.errors import ContainerError
+from airdock.errors import CopyError
 
 __all__ = ["Place", "copy_in", "copy_out", "extract", "plan_copy", "stream_out", "take_stream"]
 
@@ -47,25 +47,25 @@ class Place:
 def plan_copy(source: Place, target: Place) -> tuple[str, str]:
     """(folder to write to, name that the source gets there); an empty name is for what is in the source's folder.
 
-    Raises ContainerError where Docker's rules allow no copy.
+    Raises CopyError where Docker's rules allow no copy.
     """
     if not source.kind:
-        raise ContainerError(f"expected a file or folder to copy, found none at {source.asked}")
+        raise CopyError(f"expected a file or folder to copy, found none at {source.asked}")
     if source.kind != "folder" and source.wants_folder:
-        raise ContainerError(
+        raise CopyError(
             f"expected a folder, found a file at {source.asked}", hint="leave out the slash at its end"
         )
     if target.kind == "folder":
         contents = source.kind == "folder" and (source.wants_contents or not source.name)
         return target.path, "" if contents else source.name
     if target.kind and target.wants_folder:
-        raise ContainerError(f"expected a folder, found a file at {target.asked}")
+        raise CopyError(f"expected a folder, found a file at {target.asked}")
     if target.kind and source.kind == "folder":
-        raise ContainerError(f"cannot copy a folder to a file: {source.asked} to {target.asked}")
+        raise CopyError(f"cannot copy a folder to a file: {source.asked} to {target.asked}")
     if not target.kind and source.kind != "folder" and target.wants_folder:
-        raise ContainerError(f"expected a folder at {target.asked}, found nothing", hint="make it first")
+        raise CopyError(f"expected a folder at {target.asked}, found nothing", hint="make it first")
     if not target.kind and not target.parent:
-        raise ContainerError(f"expected the folder that is to hold {target.asked}, found none", hint="make it first")
+        raise CopyError(f"expected the folder that is to hold {target.asked}, found none", hint="make it first")
     folder, name = posixpath.split(posixpath.normpath(target.path))
     return folder or ".", name
 
@@ -99,7 +99,7 @@ def stream_out(view: View, source: str, write: Callable[[bytes], object], *, fol
     """Write a file or folder of the container as a tar."""
     found = _look_inside(view, source, follow=follow)
     if not found.kind:
-        raise ContainerError(f"expected a file or folder to copy, found none at {source}")
+        raise CopyError(f"expected a file or folder to copy, found none at {source}")
     top = "" if found.kind == "folder" and (found.wants_contents or not found.name) else found.name
     take_stream(view, {"path": found.path, "top": top}, write)
 
@@ -135,7 +135,7 @@ def extract(view: View, source: IO[bytes], target: str, *, owner: Sequence[int] 
     found = _look_inside(view, target, follow=True)
     if found.kind != "folder":
         what = "a file" if found.kind else "nothing"
-        raise ContainerError(f"expected a folder at {target} to unpack into, found {what}")
+        raise CopyError(f"expected a folder at {target} to unpack into, found {what}")
 
     def send(stream: IO[bytes]) -> None:
         while piece := source.read(1 << 18):
@@ -208,7 +208,7 @@ def _both(result: Callable[[], Any], ours: Callable[[], None], stream: IO[bytes]
     try:
         value = result()
     except BrokenPipeError:
-        raise failed or ContainerError("the copy was broken off") from failed
+        raise failed or CopyError("the copy was broken off") from failed
     if failed is not None:
         raise failed
     return value

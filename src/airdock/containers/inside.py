@@ -10,7 +10,7 @@ from typing import Any, Final
 from airdock.containers.receiving import Receiver
 from airdock.containers.rooted import open_in
 from airdock.containers.sending import Sender, send_tree
-from airdock.errors import ContainerError
+from airdock.errors import CopyError
 
 __all__ = ["look", "receive", "send"]
 
@@ -28,7 +28,7 @@ def look(root: int, stream: int, *, path: str, follow: bool) -> dict[str, Any]:
             break
         path = posixpath.join(posixpath.dirname(path), _read_link(root, path))
     else:
-        raise ContainerError(f"expected {path} to lead somewhere, found links that go round")
+        raise CopyError(f"expected {path} to lead somewhere, found links that go round")
     parent = _status(root, posixpath.dirname(path) + "/")
     return {"path": path, "kind": _kind(status), "parent": parent is not None and stat.S_ISDIR(parent.st_mode)}
 
@@ -70,11 +70,11 @@ def receive(
 
 def _explain(error: OSError, path: str) -> Exception:
     if error.errno == errno.EINVAL:
-        return ContainerError(
+        return CopyError(
             f"can't copy to {path}: an owner has no id in the container", hint="copy without -a, or widen /etc/subuid"
         )
     if error.errno == errno.EROFS:
-        return ContainerError(f"container rootfs is marked read-only, or {path} is mounted so")
+        return CopyError(f"container rootfs is marked read-only, or {path} is mounted so")
     return error
 
 

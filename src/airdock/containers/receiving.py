@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Final
 
-from airdock.errors import ContainerError, UnsafeArchiveError
+from airdock.errors import CopyError, UnsafeArchiveError
 from airdock.images.tar import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -53,7 +53,7 @@ class Receiver:
     _folders: dict[tuple[bytes, ...], Entry] = field(default_factory=dict)
 
     def receive(self, source: Source) -> None:
-        """Write all entries. Raises UnsafeArchiveError for archives that reach out, ContainerError, OSError."""
+        """Write all entries. Raises UnsafeArchiveError for archives that reach out, CopyError, OSError."""
         for count, entry in enumerate(read_entries(source)):
             if count == MAX_ENTRIES:
                 raise UnsafeArchiveError(f"expected at most {MAX_ENTRIES} entries, found more")
@@ -101,7 +101,7 @@ class Receiver:
             os.mkdir(path[-1], 0o700, dir_fd=parent)
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(path[-1], dir_fd=parent).st_mode):
-                raise ContainerError(
+                raise CopyError(
                     f"cannot overwrite a file with a folder: expected {_show(path)} to be a folder or nothing"
                 ) from None
         self._folders[path] = entry
@@ -117,7 +117,7 @@ class Receiver:
                 self._write(parent, name, entry, source, _THERE if is_busy else _NEW)
                 return
             if is_busy:
-                raise ContainerError(f"{_show(path)} is mounted there, and can't be replaced")
+                raise CopyError(f"{_show(path)} is mounted there, and can't be replaced")
             if link is not None:
                 os.link(link[1], name, src_dir_fd=link[0], dst_dir_fd=parent, follow_symlinks=False)
                 return
@@ -163,7 +163,7 @@ class Receiver:
         descriptor = os.open(name, flags, 0o600, dir_fd=parent)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ContainerError(f"expected {os.fsdecode(name)} to be a file, found something else there")
+                raise CopyError(f"expected {os.fsdecode(name)} to be a file, found something else there")
             if flags == _THERE:
                 os.ftruncate(descriptor, 0)
             _take(source, entry.size, descriptor)
@@ -217,7 +217,7 @@ def _make_room(parent: int, path: tuple[bytes, ...]) -> bool:
     except FileNotFoundError:
         return True
     if stat.S_ISDIR(status.st_mode):
-        raise ContainerError(f"cannot overwrite a folder with a file: expected {_show(path)} to be a file or nothing")
+        raise CopyError(f"cannot overwrite a folder with a file: expected {_show(path)} to be a file or nothing")
     try:
         os.unlink(path[-1], dir_fd=parent)
     except FileNotFoundError:

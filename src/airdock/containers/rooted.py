@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from airdock.errors import ContainerError
+from airdock.errors import CopyError
 
 __all__ = ["Open", "open_in", "open_or_none", "walk"]
 
@@ -49,7 +49,7 @@ def open_in(root: int, path: str, flags: int) -> int:
             return walk(root, path, flags)
         if number not in (errno.EAGAIN, errno.EINTR):
             raise OSError(number, os.strerror(number), path)
-    raise ContainerError(f"expected the folders on the way to {path} to keep still, found them being renamed all along")
+    raise CopyError(f"expected the folders on the way to {path} to keep still, found them being renamed all along")
 
 
 def open_or_none(root: int, path: str, flags: int = os.O_PATH) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from airdock.errors import ContainerError
+from airdock.errors import CopyError
 from airdock.images.tar import DIRECTORY, END, FIFO, HARD_LINK, REGULAR, SYMLINK, Entry, padding, render_header
 from airdock.images.xattrs import is_kept
 
@@ -135,7 +135,7 @@ class Sender:
             piece = os.read(descriptor, min(left, _PIECE))
             if not piece:
                 shown = os.fsdecode(path)
-                raise ContainerError(f"expected {shown} to keep still while it is copied, found it cut off")
+                raise CopyError(f"expected {shown} to keep still while it is copied, found it cut off")
             self.write(piece)
             left -= len(piece)
 
@@ -173,7 +173,7 @@ def _read_unsized(descriptor: int, path: bytes) -> bytes:
     while piece := os.read(descriptor, _PIECE):
         found += piece
         if len(found) > _LARGEST_UNSIZED:
-            raise ContainerError(f"expected {os.fsdecode(path)} to have an end, found none in 16 MiB")
+            raise CopyError(f"expected {os.fsdecode(path)} to have an end, found none in 16 MiB")
     return found
 
 

@@ -152,7 +152,6 @@ def serve_running(
         root = _open_root(known)
         _join(Syscalls(), known)
         value = work(root, stream, **arguments)
-        os.close(stream)
         _write(answer, b"V" + json.dumps(value).encode())
         os._exit(0)
     except BaseException as error:
