@@ -23,6 +23,8 @@ __all__ = ["Selection", "plan", "select"]
 
 _SCRATCH: Final = "scratch"
 _UNDECLARED: Final = frozenset({"SOURCE_DATE_EPOCH"}) | PROXY_ARGUMENTS
+_FOR_BUILDERS: Final = "BUILDKIT_"
+"""What arguments begin with that are for the builder; no ARG has to declare them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +54,7 @@ def select(
 
     Raises `DockerfileError`.
     """
-    globals_ = _global_arguments(file, args, platform)
+    globals_ = _global_arguments(file, args, platform, target or "default")
     bases: dict[int, int | str | None] = {}
     images: dict[str, int] = {}
     triggers: dict[int, tuple[Instruction, ...]] = {}
@@ -101,7 +103,7 @@ def plan(
             config = configs[base]
         done[index], used_here = _plan_stage(file, selection, index=index, config=config, args=args)
         used |= used_here
-    unused = sorted(set(args) - used)
+    unused = sorted(name for name in set(args) - used if not name.startswith(_FOR_BUILDERS))
     warnings = (f"the build arguments {', '.join(unused)} are not declared by any ARG",) if unused else ()
     return Plan(stages=tuple(done.values()), escape=file.escape, warnings=warnings)
 
@@ -160,8 +162,8 @@ def _empty_config(platform: Platform) -> ImageConfig:
     return ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
 
 
-def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform) -> dict[str, str]:
-    values = platform_arguments(platform)
+def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform, target: str) -> dict[str, str]:
+    values = {**platform_arguments(platform), "TARGETSTAGE": target}
     values.update({name: args[name] for name in values if name in args})
     for arg in file.arguments:
         for pair in arg.pairs:

@@ -102,8 +102,11 @@ def is_alive(pid: int, started: int) -> bool:
 
 
 def save_state(state: ContainerState) -> None:
-    """Write a container's record; what is lost in a power failure is dead anyway, so it isn't flushed."""
-    save_json(Path(state.folder, FILE_NAME), state.to_dict(), durable=False)
+    """Write a container's record; what is lost in a power failure is dead anyway, so it isn't flushed.
+
+    It is for the account alone: variables hold passwords.
+    """
+    save_json(Path(state.folder, FILE_NAME), state.to_dict(), mode=0o600, durable=False)
 
 
 def load_state(folder: str | Path) -> ContainerState | None:
