@@ -151,7 +151,7 @@ class Engine:
             ) from error
 
     def push(self, name: str, *, tell: "Tell | None" = None) -> Digest:
-        """Send an image to the registry that its name says; gives its digest there. Raises RegistryError and its kind."""
+        """Send an image to the registry that its name says; gives its digest there. Raises RegistryError."""
         return self.transfers.push(name, tell=tell or _ignore)
 
     @property
