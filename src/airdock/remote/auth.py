@@ -24,6 +24,7 @@ _SHORTEST_S: Final = 60
 _SLACK_S: Final = 5
 _CLIENT: Final = "airdock"
 _OK: Final = 200
+_SCHEMES: Final = frozenset({"basic", "bearer"})
 _NO_SUCH_WAY: Final = frozenset({404, 405})
 
 
@@ -53,12 +54,17 @@ class Authorizer:
         with self._lock:
             return self._answer(self._challenge, scopes) if self._challenge else None
 
+    def expect(self, challenges: Sequence[Challenge]) -> None:
+        """Remember what is asked for here, so that the first request that needs an answer has it."""
+        with self._lock:
+            self._challenge = next((one for one in challenges if one.scheme in _SCHEMES), None)
+
     def challenged(self, challenges: Sequence[Challenge], scopes: Sequence[str], refused: str | None) -> str | None:
         """What answers a 401; None when nothing will. `refused` is what was said before."""
         with self._lock:
             self._tokens.pop(" ".join(scopes), None)
             for challenge in challenges:
-                if challenge.scheme not in ("basic", "bearer"):
+                if challenge.scheme not in _SCHEMES:
                     continue
                 wanted = challenge.parameters.get("scope", "").split()
                 self._challenge = challenge
@@ -93,7 +99,7 @@ class Authorizer:
 
     def _fetch(self, challenge: Challenge, scopes: Sequence[str]) -> _Token:
         realm = challenge.parameters.get("realm", "")
-        if not realm.startswith(("https://", "http://")):
+        if not _is_address(realm):
             raise RegistryError(f"expected the address of a token server, found {realm!r}", where=self._registry)
         login = self._find_login()
         if login is not None and realm.startswith("http://") and not self._is_private:
@@ -149,6 +155,14 @@ class Authorizer:
         if status != _OK or not isinstance(text, str) or not text or not text.isprintable():
             raise RegistryError(f"expected a token, found an answer without ({status})", where=realm, status=status)
         return _Token(f"Bearer {text}", time.monotonic() + max(lasts_s, _SHORTEST_S) - _SLACK_S)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return text.startswith(("https://", "http://")) and bool(parts.hostname)
 
 
 def _basic(login: Login) -> str:

@@ -156,6 +156,12 @@ class Http:
                 return response
             response.close()
             before, url = url, _join(url, target)
+            if _origin(before)[0] == "https" and not self._may_be_plain(_split(url)):
+                raise RegistryError(
+                    f"expected a redirect to https, found one to {url}",
+                    where=before,
+                    hint=f"if that is meant, add {_split(url).netloc} to registries.insecure",
+                )
             if _origin(before) != _origin(url):
                 sent = {name: value for name, value in sent.items() if name.lower() != "authorization"}
         raise RegistryError(f"expected at most {_MOST_REDIRECTS} redirects, found more", where=url)
@@ -240,6 +246,9 @@ class Http:
                 raise RegistryError(f"expected certificates that can be read, found: {error}", where=address) from error
             self._contexts[address] = context
         return self._contexts[address]
+
+    def _may_be_plain(self, parts: SplitResult) -> bool:
+        return parts.scheme == "https" or is_loopback(parts.hostname or "") or parts.netloc in self._settings.insecure
 
     def _proxy_for(self, parts: SplitResult) -> str:
         proxy = self._settings.proxies.get(f"{parts.scheme}_proxy", "")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,6 +35,9 @@ _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1"
 _TAGS_AT_ONCE: Final = 1000
 _MOST_TAGS: Final = 1_000_000
 _OK: Final = frozenset({200})
+_NO_MOUNT: Final = frozenset({400, 401, 403, 404, 405})
+_LOST: Final = frozenset({400, 404, 416})
+"""What a registry answers that can't go on with an upload."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,17 +184,23 @@ class Repository:
                     self._cancel(response)
                 return response.status == 201
 
-        return self._retry(ask)
+        try:
+            return self._retry(ask)
+        except RegistryError as error:
+            if error.status in _NO_MOUNT:  # the other repository is none of ours, or the registry knows no such thing
+                return False
+            raise
 
     def upload(self, descriptor: Descriptor, open_blob: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
         """Send a blob in one piece; what a broken connection cut off goes on where the registry says it is.
 
         `moved` hears how many bytes are there.
         """
-        location, attempt = "", 0
+        location, attempt, is_resumed = "", 0, False
         while True:
             try:
                 with open_blob() as file:
+                    is_resumed = bool(location)
                     if not location:
                         location = self._begin_upload(descriptor)
                         self._finish_upload(location, descriptor, file, moved)
@@ -198,7 +209,9 @@ class Repository:
                 return
             except RegistryError as error:
                 attempt += 1
-                self._pause(error, attempt)
+                is_lost = is_resumed and error.status in _LOST
+                if not is_lost or attempt > self._settings.retries:
+                    self._pause(error, attempt)
                 if error.status:  # it answered: what it has may be anything
                     location = ""
 
@@ -303,7 +316,7 @@ class Repository:
             if response.status in TRANSIENT:
                 raise self._transient(response)
             if response.status == 401:
-                self._authorizer.challenged(parse_challenges(response.all_headers("WWW-Authenticate")), (), None)
+                self._authorizer.expect(parse_challenges(response.all_headers("WWW-Authenticate")))
             return response.status in (200, 401)
 
     def _scopes(self, *, writes: bool) -> Sequence[str]:
@@ -367,7 +380,7 @@ class Repository:
         """Wait before another try, or raise what can't be mended by one."""
         if attempt > self._settings.retries or not isinstance(error, _PassingError | UnreachableError):
             raise error
-        if isinstance(error, UnreachableError) and error.hint:  # a wrong name or certificate stays wrong
+        if isinstance(error.__cause__, ssl.SSLError | socket.gaierror):  # a wrong name or certificate stays wrong
             raise error
         pause_s = pause_before(attempt, wanted_s=error.wanted_s if isinstance(error, _PassingError) else None)
         self._tell(Transfer(state="retry", text=f"{error.message}; again in {pause_s:.1f} s"))

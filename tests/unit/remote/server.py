@@ -190,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         if not known:
             self.refuse(401, "UNAUTHORIZED", "wrong password")
             return
-        token = f"token-{len(state.tokens)}"
+        token = f"token-{len(self.state.requests)}"
         asked = {
             f"{kind_name}:{action}"
             for scope in scopes
@@ -263,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         last, count = request.query.get("last", [""])[0], int(request.query.get("n", ["1000"])[0])
         rest = [tag for tag in tags if tag > last]
-        more = {"Link": f'</v2/{repository}/tags/list?n={count}&last={rest[count - 1]}>; rel="next"'}
+        more = {"Link": f'</v2/{repository}/tags/list?n={count}&last={rest[:count][-1]}>; rel="next"'}
         body = json.dumps({"name": repository, "tags": rest[:count]}).encode()
         self.reply(200, body, **(more if len(rest) > count else {}))
 
