@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from airdock.containers.record import ContainerRecord, Life
+from airdock.runtime.freeze import is_frozen
 from airdock.runtime.state import ContainerState, load_state
 
 __all__ = ["EVERY_ADDRESS", "Known"]
@@ -51,7 +52,7 @@ class Known:
         The kernel is asked, not the files: they are the past.
         """
         if self.state.alive:
-            return "paused" if _is_frozen(self.state) else "running"
+            return "paused" if is_frozen(self.state) else "running"
         if self.record is None:
             return self.state.current_status
         if self.life is None or self.life.status == "created":
@@ -84,14 +85,3 @@ class Known:
         if self.status in ("running", "paused"):
             return ""
         return self.life.finished if self.life else self.state.ended
-
-
-def _is_frozen(state: ContainerState) -> bool:
-    for folder in set(state.cgroups.values()):
-        for name, word in (("cgroup.freeze", "1"), ("freezer.state", "FROZEN")):
-            try:
-                with open(f"{folder}/{name}") as file:
-                    return file.read().strip() == word
-            except OSError:
-                continue
-    return False

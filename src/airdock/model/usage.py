@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 __all__ = ["Resources", "Usage", "UsageSource"]
+
+_FURTHER: Final = ("swap_bytes", "cpu_shares", "cpuset")
 
 
 class UsageSource(StrEnum):
@@ -36,15 +38,25 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """What a task asks for: bytes of memory, processors (1.5 is one and a half), processes. None is no limit."""
+    """What a task asks for: bytes of memory, processors (1.5 is one and a half), processes. None is no limit.
+
+    `swap_bytes` is what may be swapped out beside that memory, none where it isn't said and -1 without end.
+    `cpu_shares` counts against others' where processors are short, 1024 is the usual weight; `cpuset` names the
+    processors to run on, such as "0-2,4".
+    """
 
     memory_bytes: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    swap_bytes: int | None = None
+    cpu_shares: int | None = None
+    cpuset: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"memory_bytes": self.memory_bytes, "cpus": self.cpus, "pids": self.pids}
+        further = {name: getattr(self, name) for name in _FURTHER if getattr(self, name) is not None}
+        return {"memory_bytes": self.memory_bytes, "cpus": self.cpus, "pids": self.pids, **further}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        return cls(memory_bytes=value["memory_bytes"], cpus=value["cpus"], pids=value["pids"])
+        further = {name: value.get(name) for name in _FURTHER}
+        return cls(memory_bytes=value["memory_bytes"], cpus=value["cpus"], pids=value["pids"], **further)

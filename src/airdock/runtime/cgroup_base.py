@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from airdock.model.usage import Resources, Usage, UsageSource
+from airdock.runtime.usage import Stats
 
 __all__ = ["Cgroup", "NoCgroup", "Tree"]
 
@@ -61,8 +62,7 @@ class Cgroup(ABC):
     """The cgroup of one container: made with its limits, joined by its first process, removed after its last.
 
     Nothing here fails a container: what can't be set is left out of `limits`, and `lacking` says why, or "". Ask for
-    use and out-of-memory kills before `remove`. `folders` by controller is what `open_cgroup` needs to find it again
-    from another process.
+    use and out-of-memory kills before `remove`. `folders` are by controller.
     """
 
     def __init__(self, *, folders: Mapping[str, str], tree: Tree) -> None:
@@ -71,9 +71,29 @@ class Cgroup(ABC):
         self.lacking = ""
         self._tree = tree
 
+    @property
+    def places(self) -> dict[str, str]:
+        """What `open_cgroup` needs to find it again."""
+        return self.folders
+
     @abstractmethod
     def limit(self, resources: Resources) -> None:
         """Set what is asked for, as far as it can be set. A limited container gets no swap beyond its memory."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """What its processes use now, as far as the kernel counts it."""
+
+    def freeze(self) -> bool:
+        """Stop every process in it where it stands, killable still; False where this cgroup can't."""
+        return False
+
+    def thaw(self) -> bool:
+        """Let them go on; False where this cgroup can't. Harmless where they do."""
+        return False
+
+    def is_frozen(self) -> bool:
+        return False
 
     def attach(self, pid: int) -> None:
         """Move the process into the cgroup; a process that is gone already is no error. Before exec, so all counts."""
@@ -172,6 +192,24 @@ class Cgroup(ABC):
             return None
         return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), None)
 
+    def _used(self, now: str, details: str, field: str) -> int | None:
+        """Memory without the files that the kernel could drop at once, which is what Docker shows."""
+        used = self._number(now)
+        return None if used is None else max(0, used - (self._field(details, field) or 0))
+
+    def _write(self, path: str, text: str) -> bool:
+        try:
+            self._tree.write(path, text)
+        except OSError:
+            return False
+        return True
+
+    def _word(self, path: str) -> str:
+        try:
+            return self._tree.read(path).strip()
+        except OSError:
+            return ""
+
 
 class NoCgroup(Cgroup):
     """Stands where no cgroup can be made: sets nothing, counts nothing."""
@@ -183,6 +221,9 @@ class NoCgroup(Cgroup):
     def limit(self, resources: Resources) -> None:
         if resources != Resources():
             self.lacking = self._reason
+
+    def stats(self) -> Stats:
+        return Stats()
 
     def memory_peak_bytes(self) -> int | None:
         return None

@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from airdock.model.usage import Resources
 from airdock.runtime.cgroup_base import Cgroup, Tree
 from airdock.runtime.cgroup_v1 import PERIOD_US, ROUNDS, quota_us
+from airdock.runtime.usage import Stats
 
-__all__ = ["LEAF", "CgroupV2", "Place", "UnifiedTree", "choose_place", "leave_place", "take_place"]
+__all__ = ["LEAF", "CgroupV2", "Place", "UnifiedTree", "choose_place", "leave_place", "take_place", "weight_of"]
 
 LEAF = "airdock-self"
 CONTROLLERS = ("memory", "cpu", "pids")
+WELCOME = ("cpuset", "io")
+"""Handed on too where we have them: to choose processors, and to count what is read and written."""
 
 
 class UnifiedTree(Tree):
@@ -55,8 +58,12 @@ class CgroupV2(Cgroup):
 
     def limit(self, resources: Resources) -> None:
         memory, cpus, pids = resources.memory_bytes, resources.cpus, resources.pids
+        shares, cpuset, swap = resources.cpu_shares, resources.cpuset, resources.swap_bytes
         self.limits = Resources(
-            memory_bytes=memory if memory is not None and self._limit_memory(memory) else None,
+            memory_bytes=memory if memory is not None and self._limit_memory(memory, swap or 0) else None,
+            swap_bytes=swap,
+            cpu_shares=shares if shares is not None and self._set("cpu.weight", str(weight_of(shares))) else None,
+            cpuset=cpuset if cpuset is not None and self._set("cpuset.cpus", cpuset) else None,
             cpus=cpus if cpus is not None and self._set("cpu.max", f"{quota_us(cpus)} {PERIOD_US}") else None,
             pids=pids if pids is not None and self._set("pids.max", str(pids)) else None,
         )
@@ -71,6 +78,38 @@ class CgroupV2(Cgroup):
 
     def oom_kills(self) -> int:
         return self._field(f"{self.folder}/memory.events", "oom_kill") or 0
+
+    def stats(self) -> Stats:
+        folder = self.folder
+        counted = self._io()
+        return Stats(
+            memory_bytes=self._used(f"{folder}/memory.current", f"{folder}/memory.stat", "inactive_file"),
+            memory_limit_bytes=self._number(f"{folder}/memory.max"),
+            cpu_s=self.cpu_s(),
+            read_bytes=counted and counted[0],
+            written_bytes=counted and counted[1],
+            pids=self._number(f"{folder}/pids.current"),
+            pids_limit=self._number(f"{folder}/pids.max"),
+        )
+
+    def freeze(self) -> bool:
+        return self._write(f"{self.folder}/cgroup.freeze", "1")
+
+    def thaw(self) -> bool:
+        return self._write(f"{self.folder}/cgroup.freeze", "0")
+
+    def is_frozen(self) -> bool:
+        return self._word(f"{self.folder}/cgroup.freeze") == "1"
+
+    def _io(self) -> tuple[int, int] | None:
+        """Read and written on all devices: lines of "8:0 rbytes=1 wbytes=2 …"."""
+        if not self._tree.exists(f"{self.folder}/io.stat"):
+            return None
+        words = [word.partition("=") for word in self._word(f"{self.folder}/io.stat").split()]
+        read, written = (
+            sum(int(value) for name, _, value in words if name == wanted) for wanted in ("rbytes", "wbytes")
+        )
+        return read, written
 
     def kill(self) -> None:
         """cgroup.kill came with Linux 5.14; before, freeze, kill everyone, and thaw."""
@@ -91,11 +130,11 @@ class CgroupV2(Cgroup):
         with contextlib.suppress(OSError):
             self._tree.write(f"{self.folder}/cgroup.freeze", "0")
 
-    def _limit_memory(self, limit: int) -> bool:
+    def _limit_memory(self, limit: int, more: int) -> bool:
         if not self._set("memory.max", str(limit)):
             return False
         if self._tree.exists(f"{self.folder}/memory.swap.max"):  # absent where the kernel has no swap
-            self._set("memory.swap.max", "0")
+            self._set("memory.swap.max", "max" if more < 0 else str(more))
         return True
 
     def _set(self, file: str, value: str) -> bool:
@@ -122,6 +161,7 @@ class Place:
     controllers: frozenset[str] = frozenset()
     moving: tuple[int, ...] = ()
     reason: str = ""
+    welcome: frozenset[str] = frozenset()
 
 
 def choose_place(own: str, *, mount: str, tree: Tree, is_ours: Callable[[int], bool]) -> Place:
@@ -130,25 +170,31 @@ def choose_place(own: str, *, mount: str, tree: Tree, is_ours: Callable[[int], b
     In order: our own cgroup if it needs no move, our own after stepping down, beside us in the cgroup above.
     """
     own = own.removesuffix(f"/{LEAF}")
-    offered = frozenset(CONTROLLERS) & _words(tree, f"{own}/cgroup.controllers")
+    here = _words(tree, f"{own}/cgroup.controllers")
+    offered, welcome = here & frozenset(CONTROLLERS), here & frozenset(WELCOME)
     writable = tree.is_writable(own) and tree.is_writable(f"{own}/cgroup.subtree_control")
     is_root = not tree.exists(f"{own}/cgroup.type")
     if writable and (is_root or not offered or offered <= _words(tree, f"{own}/cgroup.subtree_control")):
-        return _place(own, offered)
+        return _place(own, offered, welcome=welcome)
     if writable:
         living = tuple(int(word) for word in tree.read(f"{own}/cgroup.procs").split())
         if own == mount or all(is_ours(pid) for pid in living):
-            return _place(own, offered, moving=living)
+            return _place(own, offered, moving=living, welcome=welcome)
     above = os.path.dirname(own)
     if own != mount and tree.is_writable(above) and tree.is_writable(f"{above}/cgroup.procs"):
         return _place(above, frozenset(CONTROLLERS) & _words(tree, f"{above}/cgroup.subtree_control"))
     return Place(reason=f"the cgroup {own} isn't ours to divide")
 
 
-def _place(folder: str, controllers: frozenset[str], moving: tuple[int, ...] = ()) -> Place:
+def _place(
+    folder: str,
+    controllers: frozenset[str],
+    moving: tuple[int, ...] = (),
+    welcome: frozenset[str] = frozenset(),
+) -> Place:
     missing = [name for name in CONTROLLERS if name not in controllers]
     reason = f"{folder} has no {', '.join(missing)} controller" if missing else ""
-    return Place(folder=folder, controllers=controllers, moving=moving, reason=reason)
+    return Place(folder=folder, controllers=controllers, moving=moving, reason=reason, welcome=welcome)
 
 
 def take_place(place: Place, tree: Tree) -> None:
@@ -163,6 +209,9 @@ def take_place(place: Place, tree: Tree) -> None:
     if not place.controllers <= handed_on:
         wanted = " ".join(f"+{name}" for name in sorted(place.controllers - handed_on))
         tree.write(f"{place.folder}/cgroup.subtree_control", wanted)
+    for name in sorted(place.welcome - handed_on):
+        with contextlib.suppress(OSError):
+            tree.write(f"{place.folder}/cgroup.subtree_control", f"+{name}")
 
 
 def leave_place(place: Place, tree: Tree) -> None:
@@ -170,11 +219,22 @@ def leave_place(place: Place, tree: Tree) -> None:
     leaf = f"{place.folder}/{LEAF}"
     if not place.moving or tree.children(place.folder) != [leaf]:
         return
-    tree.write(f"{place.folder}/cgroup.subtree_control", " ".join(f"-{name}" for name in sorted(place.controllers)))
+    tree.write(
+        f"{place.folder}/cgroup.subtree_control", " ".join(f"-{name}" for name in sorted(_handed_on(place, tree)))
+    )
     while living := tree.read(f"{leaf}/cgroup.procs").split():
         _move(living, place.folder, tree)
     with contextlib.suppress(FileNotFoundError):
         tree.remove(leaf)
+
+
+def _handed_on(place: Place, tree: Tree) -> frozenset[str]:
+    return _words(tree, f"{place.folder}/cgroup.subtree_control") & (place.controllers | place.welcome)
+
+
+def weight_of(shares: int) -> int:
+    """cpu.weight (1 to 10,000) for cpu.shares (2 to 262,144), as OCI runtimes convert it."""
+    return 1 + ((min(max(shares, 2), 262_144) - 2) * 9_999) // 262_142
 
 
 def _move(pids: list[str], folder: str, tree: Tree) -> None:

@@ -154,7 +154,9 @@ class Cgroups:
                 reason = reason or f"{folder} could not be made: {error.strerror}"
             else:
                 folders[controller] = folder
-        return CgroupV1(folders=folders, tree=self._tree) if folders else NoCgroup(reason)
+        unified = self._own.get("unified", "")
+        freezer = f"{unified}/airdock-{name}" if unified and self._tree.is_writable(unified) else ""
+        return CgroupV1(folders=folders, tree=self._tree, freezer=freezer) if folders else NoCgroup(reason)
 
     def _weigh_v1(self) -> None:
         usable = {name for name, folder in self._own.items() if self._tree.is_writable(folder)}
@@ -175,7 +177,9 @@ def open_cgroup(folders: Mapping[str, str], *, tree: Tree | None = None) -> Cgro
     """The cgroup that another process made, by its `Cgroup.folders`: to join it, or to clean up after that process."""
     if "unified" in folders:
         return CgroupV2(folders=folders, tree=tree or UnifiedTree())
-    return CgroupV1(folders=folders, tree=tree or Tree()) if folders else NoCgroup("")
+    limiting = {name: folder for name, folder in folders.items() if name != "freezer"}
+    freezer = folders.get("freezer", "")
+    return CgroupV1(folders=limiting, tree=tree or Tree(), freezer=freezer) if limiting else NoCgroup("")
 
 
 def _own_folders(mounts: list[CgroupMount], paths: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ from airdock.runtime.command import (
     restore_signals,
     take_stdio,
 )
+from airdock.runtime.freeze import is_frozen
 from airdock.runtime.offspring import start_process
 from airdock.runtime.spec import USER_ANNOTATION
 from airdock.runtime.state import ContainerState, is_alive
@@ -128,6 +129,11 @@ def start_exec(
     if not state.alive:
         raise UnknownContainerError(
             f"expected container {state.name or state.id[:12]} to be running, found it {state.current_status}"
+        )
+    if is_frozen(state):
+        raise ContainerError(
+            f"expected container {state.name or state.id[:12]} to go on, found it paused",
+            hint=f"airdock container unpause {state.name or state.id[:12]}",
         )
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     failed, failed_write = os.pipe2(os.O_CLOEXEC)

@@ -71,15 +71,17 @@ class Launcher:
     One that was killed takes its containers with it; the next request starts another.
 
     `userns="host"` gives up user namespaces, for root only and only where the user says so. `user_namespace` is the
-    path of one to live in, for ordinary accounts whose containers join what belongs to it. Facts of the machine
+    path of one to live in, for ordinary accounts whose containers join what belongs to it. `spare` is whether the next
+    container is made ready ahead of its time: it's not worth its memory where there is only one. Facts of the machine
     (`mapping`, `id_shift`) and its refusals (IsolationError) are known once the launcher is ready; whoever asks first
     waits for that.
     """
 
-    def __init__(self, *, folder: Path, userns: str = "auto", user_namespace: str = "") -> None:
+    def __init__(self, *, folder: Path, userns: str = "auto", user_namespace: str = "", spare: bool = True) -> None:
         self._folder = folder
         self._userns = userns
         self._user_namespace = user_namespace
+        self._spare = spare
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._pid = 0
@@ -89,7 +91,7 @@ class Launcher:
 
     def inside(self, user_namespace: str) -> "Launcher":
         """A launcher like this one that lives in the user namespace at that path."""
-        return Launcher(folder=self._folder, userns=self._userns, user_namespace=user_namespace)
+        return Launcher(folder=self._folder, userns=self._userns, user_namespace=user_namespace, spare=self._spare)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -129,6 +131,7 @@ class Launcher:
                 "folder": str(self._folder.absolute() / "mounts"),
                 "userns": self._userns,
                 "user_namespace": self._user_namespace,
+                "spare": self._spare,
             }
             self._folder.mkdir(parents=True, exist_ok=True)
             with theirs:

@@ -215,7 +215,7 @@ class ContainerProcess:
             command_pid=command_pid,
             mount_points=mount_points,
             terminal=terminal,
-            cgroups=self._first.cgroup.folders,
+            cgroups=self._first.cgroup.places,
             lacking=self._first.cgroup.lacking,
         )
 
@@ -290,7 +290,10 @@ class ContainerProcess:
 def kind_of(config: Mapping[str, Any]) -> tuple[Any, ...]:
     """Which limits are asked for (the cgroup of one kind can take any values), and what privileges go by."""
     resources = resources_of(config)
-    limits = (resources.memory_bytes is None, resources.cpus is None, resources.pids is None)
+    limits = [
+        limit is None
+        for limit in (resources.memory_bytes, resources.cpus, resources.pids, resources.cpu_shares, resources.cpuset)
+    ]
     return (*limits, *privileges_key(config))
 
 

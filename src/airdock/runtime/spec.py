@@ -129,7 +129,18 @@ def resources_of(config: Mapping[str, Any]) -> Resources:
         memory_bytes=limits.get("memory", {}).get("limit"),
         cpus=cpu["quota"] / cpu["period"] if "quota" in cpu else None,
         pids=limits.get("pids", {}).get("limit"),
+        swap_bytes=_swap_of(limits.get("memory", {})),
+        cpu_shares=cpu.get("shares"),
+        cpuset=cpu.get("cpus"),
     )
+
+
+def _swap_of(memory: Mapping[str, Any]) -> int | None:
+    """What lies beyond the memory itself; none is the usual, and said as None."""
+    both = memory.get("swap")
+    if both is None or both == memory.get("limit"):
+        return None
+    return -1 if both < 0 else both - (memory.get("limit") or 0)
 
 
 def _user(user: tuple[int, int, Sequence[int]] | str) -> dict[str, Any]:
@@ -210,11 +221,20 @@ def _bind(bind: Mount | StackMount) -> dict[str, Any]:
 
 
 def _limits(resources: Resources) -> dict[str, Any]:
+    """Memory and swap together are one number in the specification, as in cgroup v1."""
     limits: dict[str, Any] = {}
+    cpu: dict[str, Any] = {}
     if resources.memory_bytes is not None:
-        limits["memory"] = {"limit": resources.memory_bytes, "swap": resources.memory_bytes}
+        swap = resources.swap_bytes or 0
+        limits["memory"] = {"limit": resources.memory_bytes, "swap": -1 if swap < 0 else resources.memory_bytes + swap}
     if resources.cpus is not None:
-        limits["cpu"] = {"period": CPU_PERIOD_US, "quota": round(resources.cpus * CPU_PERIOD_US)}
+        cpu |= {"period": CPU_PERIOD_US, "quota": round(resources.cpus * CPU_PERIOD_US)}
+    if resources.cpu_shares is not None:
+        cpu["shares"] = resources.cpu_shares
+    if resources.cpuset is not None:
+        cpu["cpus"] = resources.cpuset
+    if cpu:
+        limits["cpu"] = cpu
     if resources.pids is not None:
         limits["pids"] = {"limit": resources.pids}
     return limits

@@ -1,11 +1,31 @@
 """What a container used: by its cgroup where there is one, else by what wait4(2) told."""
 
+from dataclasses import dataclass, replace
 from resource import struct_rusage
-from typing import Protocol
+from typing import Protocol, Self
 
 from airdock.model.usage import Usage, UsageSource
 
-__all__ = ["Measured", "from_rusage", "measure"]
+__all__ = ["Measured", "Stats", "from_rusage", "measure"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """What a container uses now; None is what nobody counts. Bytes, seconds of processor time since its start, and
+    `pids` with every thread. Without a limit, `memory_limit_bytes` and `pids_limit` are None."""
+
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    cpu_s: float | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    pids: int | None = None
+    pids_limit: int | None = None
+
+    def filled(self, other: Self) -> Self:
+        """With the other's word on what these don't know."""
+        lacking = {name: getattr(other, name) for name in self.__slots__ if getattr(self, name) is None}
+        return replace(self, **lacking)
 
 
 class Measured(Protocol):

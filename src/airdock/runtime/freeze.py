@@ -1,0 +1,69 @@
+"""Stopping every process of a container where it stands, and letting them go on.
+
+By its cgroup where that can freeze: then nothing inside can tell. Elsewhere by SIGSTOP, which the container's parents
+may see in their children's states, and which an exec that comes meanwhile doesn't get. A container that is stopped
+either way can be killed.
+"""
+
+import os
+import signal
+from typing import Final
+
+from airdock.errors import ContainerError
+from airdock.runtime.cgroups import open_cgroup
+from airdock.runtime.processes import processes_of
+from airdock.runtime.state import ContainerState
+
+__all__ = ["freeze", "is_frozen", "thaw"]
+
+_ROUNDS: Final = 100
+
+
+def freeze(state: ContainerState) -> None:
+    """Stop it; nothing happens to one that is stopped. Raises ContainerError where somebody can't be stopped."""
+    if open_cgroup(state.cgroups).freeze():
+        return
+    stopped: set[int] = set()
+    for _ in range(_ROUNDS):
+        found = set(processes_of(state)) - stopped
+        if not found:
+            return
+        # Its first process last: it would be missed least, and by it `is_frozen` knows.
+        for pid in sorted(found, key=lambda pid: pid == state.pid):
+            _signal(pid, signal.SIGSTOP)
+        stopped |= found
+    thaw(state)
+    raise ContainerError(f"container {state.id[:12]} forks faster than its processes can be stopped")
+
+
+def thaw(state: ContainerState) -> None:
+    """Let it go on. Harmless where it does."""
+    cgroup = open_cgroup(state.cgroups)
+    if cgroup.is_frozen():
+        cgroup.thaw()
+        return
+    for pid in processes_of(state):
+        _signal(pid, signal.SIGCONT)
+
+
+def is_frozen(state: ContainerState) -> bool:
+    """Whether it is stopped now."""
+    if open_cgroup(state.cgroups).is_frozen():
+        return True
+    try:
+        with open(f"/proc/{state.pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except (OSError, IndexError):
+        return False
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        raise ContainerError(
+            f"process {pid} of the container can't be stopped: {error.strerror}",
+            hint="only the account that started a container can pause it",
+        ) from error
