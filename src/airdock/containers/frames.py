@@ -11,10 +11,13 @@ A frame is a kind, four bytes of length (big-endian), and as many bytes.
 """
 
 import json
+import os
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
+
+from airdock.runtime.wire import receive_descriptors
 
 __all__ = ["Frames", "dump_frame"]
 
@@ -34,6 +37,8 @@ class Frames:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.closed = False
+        self.descriptors: list[int] = []
+        """What came along with frames; whoever takes one out owns it."""
         self._incoming = bytearray()
         self._outgoing = bytearray()
 
@@ -48,7 +53,8 @@ class Frames:
     def receive(self) -> None:
         """Read once; `closed` is set at the end of the stream."""
         try:
-            data = self.sock.recv(_READ_BYTES)
+            data, descriptors = receive_descriptors(self.sock, _READ_BYTES)
+            self.descriptors += descriptors
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -91,4 +97,7 @@ class Frames:
             self.closed = True
 
     def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors.clear()
         self.sock.close()

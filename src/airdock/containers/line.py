@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from airdock.containers.frames import Frames
+from airdock.containers.frames import Frames, dump_frame
 from airdock.containers.record import SOCKET_FILE
+from airdock.containers.template import circumstances, load_template, save_template
 from airdock.errors import ContainerError
 from airdock.runtime.offspring import start_process
 from airdock.runtime.refusal import RefusedError, explain_refusal
-from airdock.runtime.wire import load_error
+from airdock.runtime.wire import load_error, send_with_descriptors
 
 __all__ = ["Line", "connect", "start_monitor"]
 
@@ -100,13 +101,33 @@ def start_monitor(
                 "layers": [str(path) for path in layers],
                 "attach": attach,
             }
-            gc.freeze()
             descriptors = [listening.fileno(), theirs.fileno()]
-            os.waitpid(start_process("airdock.containers.monitor:serve", arguments, descriptors), 0)
+            if not _fork_template(folder, arguments, descriptors):
+                gc.freeze()
+                os.waitpid(start_process("airdock.containers.monitor:serve", arguments, descriptors), 0)
         return line, line.answer()
     except BaseException:
         line.close()
         raise
+
+
+def _fork_template(folder: Path, arguments: Mapping[str, Any], descriptors: Sequence[int]) -> bool:
+    """Have the monitor come out of the template, where one is there and fits; else it becomes the template itself."""
+    run = folder.parent.parent
+    template = load_template(run)
+    line = connect(template) if template else None
+    if line is None:
+        save_template(run, folder.name)
+        return False
+    with line:
+        request = {"op": "fork", "circumstances": circumstances(), "arguments": arguments}
+        data = dump_frame(b"R", request)
+        sent = send_with_descriptors(line.frames.sock, data, descriptors, socket.MSG_NOSIGNAL)
+        line.frames.sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
+        try:
+            return bool(line.answer()["forked"])
+        except ContainerError:
+            return False  # it was ending as we came
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from airdock.containers.probing import Probing
 from airdock.containers.record import SOCKET_FILE, ContainerRecord, Life, log_path
 from airdock.containers.restart import Backoff
 from airdock.containers.streams import Streams
+from airdock.containers.template import circumstances
 from airdock.errors import AirdockError, ContainerError
 from airdock.runtime.child import close_others
 from airdock.runtime.launcher import Bundle, Container, Ended
@@ -110,6 +111,7 @@ class _Monitor:
         self._kill_due_s: float | None = None
         self._stopped = False
         self._is_over = False
+        self._circumstances = circumstances()
         self._news: dict[str, Any] = {"exit_code": _KILLED, "oom": False}
         self._life = Life(status="starting", monitor=os.getpid(), monitor_start=process_start(os.getpid()))
 
@@ -338,9 +340,26 @@ class _Monitor:
                     self._stopped = True
                 self._signal(request["signal"])
                 client.answer({})
+            case "fork":
+                client.answer({"forked": self._fork(client, request)})
             case "changed":
                 self._record = ContainerRecord.load(self._folder) or self._record
                 client.answer({})
+
+    def _fork(self, client: Client, request: Mapping[str, Any]) -> bool:
+        """Have another monitor come out of this one, in the same circumstances: see `template`."""
+        descriptors, client.frames.descriptors = client.frames.descriptors, []
+        try:
+            if request["circumstances"] != self._circumstances:
+                return False
+            pid = os.fork()
+            if pid == 0:
+                serve(descriptors, **request["arguments"])  # our objects stay referenced, so none closes what is its
+            os.waitpid(pid, 0)
+            return True
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _attach(self, client: Client, request: Mapping[str, Any]) -> None:
         client.mode = "attach"

@@ -21,7 +21,7 @@ class Place:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
         given = settings["launcher"]
-        self._launcher = Launcher(folder=Path(given["folder"]), userns=given["userns"])
+        self._launcher = Launcher(folder=Path(given["folder"]), userns=given["userns"], spare=False)
         self._joining: Launcher | None = None
         self._networks: Networks | None = None
         self.notes: list[str] = []
