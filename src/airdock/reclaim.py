@@ -104,15 +104,15 @@ class Reclaim:
     def _of_images(self) -> UsageRow:
         rows = self._images.list()
         users = self.users()
-        images = {row.digest: row for row in rows}
-        used = [row for row in images.values() if _is_used(row, users)]
-        size = self._images.size() - self._cache_only()
+        used = {row.digest for row in rows if _is_used(row, users)}
+        everything = {row.digest for row in rows}
+        size = self._images.measure(everything)
         return UsageRow(
             kind="Images",
-            total=len(images),
+            total=len(everything),
             active=len(used),
             size=size,
-            reclaimable=max(0, size - _needs(used)) if used else size,
+            reclaimable=size - self._images.measure(used),
         )
 
     def _of_containers(self) -> UsageRow:
@@ -144,9 +144,6 @@ class Reclaim:
                 found.update(layer.diff_id for layer in self._images.find(part.digest).layers)
         return frozenset(found)
 
-    def _cache_only(self) -> int:
-        return sum(row.size for row in self.cache_rows() if row.kind == "step")
-
     def _step_row(self, step: CachedStep, needed: frozenset[Digest], leased: frozenset[Digest]) -> CacheRow:
         in_use = step.diff_id in needed or step.diff_id in leased
         alone = step.diff_id not in needed and self._images.has_blob(step.descriptor.digest)
@@ -164,7 +161,7 @@ class Reclaim:
             os.close(lock)
         size = self._images.calls.call("airdock.images.unpack:measure_tree", {"path": str(data)})
         name = f"{data.parts[-3][:16]}/{data.parts[-2]}"
-        used = datetime.fromtimestamp(data.stat().st_mtime, UTC)
+        used = datetime.fromtimestamp(data.with_name("lock").stat().st_mtime, UTC)
         return CacheRow(id=name, kind="mount", size=size, used=used, in_use=lock is None)
 
     # giving back
@@ -280,8 +277,3 @@ class Reclaim:
 
 def _is_used(row: ImageRow, users: Mapping[Digest, int]) -> bool:
     return any(digest in users for digest in (row.digest, *(part.digest for part in row.platforms)))
-
-
-def _needs(rows: list[ImageRow]) -> int:
-    """Bytes of images, packed and unpacked, as far as they share nothing with each other."""
-    return sum(row.unique_size + row.shared_size + row.content_size for row in rows)

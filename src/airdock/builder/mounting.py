@@ -142,6 +142,7 @@ class Mounting:
             lock = take_lock(place / "lock", wait=sharing != "private", shared=sharing == "shared")
             if lock is not None:
                 stack.callback(os.close, lock)
+                os.utime(lock)  # when it was used: what is in the folder doesn't tell
                 return place
         raise AssertionError("unreachable")
 
