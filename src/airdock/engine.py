@@ -183,8 +183,11 @@ class Engine:
         What had to be fetched for it is gone when the block ends.
         """
         from airdock.builder.cache import BuildCache
-        from airdock.builder.contexts import open_context
+        from airdock.builder.contexts import is_local, open_context
 
+        if is_local(source):
+            yield open_context(source, place=Path())
+            return
         with BuildCache(folder=self._cache, store=self.images).working_folder() as folder:
             yield open_context(source, place=folder / "fetched", stdin=stdin, **more)
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airdock.images.image import Image, Layer
 from airdock.model.mount import Mount, StackMount
 from airdock.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from airdock.builder.outputs import Output
 
 __all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]
 
@@ -27,6 +30,13 @@ class BuildRequest:
     `secrets` are the values that `RUN --mount=type=secret` and downloads may ask for, by id; `ssh` the sockets of
     agents by id. `no_cache_filter` names stages whose steps are all done anew. `allow` are the rights that a Dockerfile
     may ask for: "security.insecure".
+
+    `contexts` are other files, images or stages in the place of what FROM and `--from` name (`named.py`). `labels` and
+    `annotations` are added to the image. Without `outputs` the image goes into the store, else to where they say.
+    `extra_hosts` (NAME:ADDRESS), `shm_bytes` (0 for the default) and `ulimits` (NAME=SOFT[:HARD]) are for RUN, and no
+    part of a key. `context_time_s` is when the context was last changed, for SOURCE_DATE_EPOCH=context. With `check`
+    what build checks find is told as warnings. `pull` asks registries for newer bases. `explain` tells why steps were
+    not cached. `platform` is what is built for, None for this machine's.
     """
 
     dockerfile: str
@@ -43,6 +53,18 @@ class BuildRequest:
     label: str = ""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple["Output", ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    shm_bytes: int = 0
+    ulimits: tuple[str, ...] = ()
+    context_time_s: int | None = None
+    check: bool = True
+    pull: bool = False
+    explain: bool = False
+    platform: str | None = None
     allow: frozenset[str] = frozenset()
 
 
@@ -56,7 +78,7 @@ class Command:
     `labels` are the base image's. `source_date_epoch` (seconds) is set where the build was given one: times of files
     that the command wrote may not be later in the layer. `stacks` are folders of layers seen as one, `tmpfs` empty
     folders in memory, each `path[:options]`. `insecure` is for all rights that a container can be given. `cancel` is a
-    descriptor that becomes readable when the command is to be broken off, -1 for none.
+    descriptor that becomes readable when the command is to be broken off, -1 for none. The rest is as in the request.
     """
 
     layers: tuple[Digest, ...]
@@ -71,6 +93,9 @@ class Command:
     stacks: tuple[StackMount, ...] = ()
     tmpfs: tuple[str, ...] = ()
     insecure: bool = False
+    extra_hosts: tuple[str, ...] = ()
+    shm_bytes: int = 0
+    ulimits: tuple[str, ...] = ()
     cancel: int = -1
 
 

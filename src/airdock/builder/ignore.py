@@ -6,11 +6,15 @@ Rules: https://docs.docker.com/build/concepts/context/#dockerignore-files.
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from airdock.builder.globs import compile_glob
-from airdock.errors import DockerfileError
+from airdock.errors import BuildError, DockerfileError
 
 __all__ = ["IgnoreRules", "Verdict", "load_ignore_file", "parse_ignore_file"]
+
+_LARGEST_IGNORE_FILE: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

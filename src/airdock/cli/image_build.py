@@ -1,68 +1,185 @@
 """`airdock image build`: a Dockerfile and a folder become an image."""
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from airdock.cli.build_flags import read_contexts, read_pairs, read_secrets, read_sockets
 from airdock.cli.feed import Feed
-from airdock.cli.parameters import to_env
+from airdock.cli.parameters import to_env, to_size
 from airdock.cli.session import Session
 from airdock.cli.views import make_view
 from airdock.clock import SystemClock
 from airdock.errors import BuildError
 
 if TYPE_CHECKING:
+    from airdock.app import App
     from airdock.builder.base import BuildRequest
+    from airdock.builder.contexts import Context
+    from airdock.images.image import Image
 
 __all__ = ["build"]
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_EPOCH: Final = "SOURCE_DATE_EPOCH"
+_CALLS: Final = ["build", "check", "outline", "targets"]
+
+_FLAGS: Final = [
+    click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name the image; repeatable."),
+    click.option(
+        "-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile. [default: PATH/Dockerfile; - is stdin]"
+    ),
+    click.option(
+        "--build-arg",
+        "args",
+        multiple=True,
+        callback=to_env,
+        metavar="NAME[=VALUE]",
+        help="Set an ARG; repeatable.",
+    ),
+    click.option("--target", metavar="STAGE", help="Build up to this stage only."),
+    click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        metavar="DIR|KEY=VALUE,…",
+        help="Where the result goes: a folder, or type=local|tar|oci|docker|image,dest=PATH.",
+    ),
+    click.option("--load", is_flag=True, help="Put the image into the store, as is done anyway; with --output, too."),
+    click.option("--no-cache", is_flag=True, help="Run every step, whatever ran before."),
+    click.option(
+        "--no-cache-filter", multiple=True, metavar="STAGE[,…]", help="Run every step of these stages; repeatable."
+    ),
+    click.option(
+        "--secret",
+        "secrets",
+        multiple=True,
+        metavar="id=NAME[,src=FILE|,env=VAR]",
+        help="A secret for RUN --mount=type=secret; repeatable.",
+    ),
+    click.option(
+        "--ssh", "ssh", multiple=True, metavar="default|ID[=SOCKET]", help="An agent for RUN --mount=type=ssh."
+    ),
+    click.option(
+        "--build-context",
+        "contexts",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Files, an image or a stage in place of NAME: DIR, docker-image://…, oci-layout://…, target:…",
+    ),
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Add a label; repeatable."),
+    click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="Annotate the manifest."),
+    click.option("--network", type=click.Choice(["default", "host", "none"]), default="host", help="For RUN."),
+    click.option("--add-host", "extra_hosts", multiple=True, metavar="NAME:ADDRESS", help="A host for RUN."),
+    click.option(
+        "--shm-size",
+        "shm_bytes",
+        callback=lambda ctx, param, value: to_size(value) if value else 0,
+        metavar="SIZE",
+        help="Size of /dev/shm for RUN, such as 128m.",
+    ),
+    click.option("--allow", multiple=True, metavar="RIGHT", help="Give a right, such as security.insecure."),
+    click.option("--iidfile", metavar="FILE", help="Write the image id to FILE."),
+    click.option("--metadata-file", metavar="FILE", help="Write what was built to FILE, as JSON."),
+    click.option("--check", is_flag=True, help="Only look for mistakes; exit code 1 where there are some."),
+    click.option("--call", type=click.Choice(_CALLS), default="build", help="Do this instead of building."),
+    click.option("--explain", is_flag=True, help="Say why steps were not cached."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "tty", "rawjson", "quiet"]),
+        default="auto",
+        help="How progress is shown, on stderr.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Print the image id only."),
+    click.option("--plain", is_flag=True, hidden=True),
+    click.option("--json", "as_json", is_flag=True, help="Progress as one JSON object per line, on stdout."),
+]
+
+
+def _with_flags(command: _Command) -> _Command:
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
 
 @click.command()
-@click.argument("context", metavar="PATH")
-@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name the image; may be given again.")
-@click.option(
-    "-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile. [default: PATH/Dockerfile; - is stdin]"
-)
-@click.option(
-    "--build-arg",
-    "args",
-    multiple=True,
-    callback=to_env,
-    metavar="NAME[=VALUE]",
-    help="Set an ARG; may be given again.",
-)
-@click.option("--target", metavar="STAGE", help="Build up to this stage only.")
-@click.option("--no-cache", is_flag=True, help="Run every step, whatever ran before.")
-@click.option("--network", type=click.Choice(["host", "none"]), default="host", show_default=True, help="For RUN.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the image id only.")
-@click.option("--plain", is_flag=True, help="Progress as lines, also on a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Progress as one JSON object per line, on stdout.")
+@click.argument("context", metavar="PATH|URL|-")
+@_with_flags
 @click.pass_context
-def build(ctx: click.Context, /, context: str, *, quiet: bool, plain: bool, as_json: bool, **options: Any) -> None:
+def build(ctx: click.Context, /, context: str, **options: Any) -> None:
     """Build an image from a Dockerfile and the files in PATH.
 
-    Progress goes to stderr; stdout gets the id of the image. PATH may be '-': then the Dockerfile comes from stdin
-    and there are no files to copy.
+    PATH is a folder, the URL of a git repository (URL#REF:FOLDER) or of an archive, or '-' for standard input: an
+    archive, or a Dockerfile without files. Progress goes to stderr; stdout gets the id of the image.
 
     \b
     Examples:
       airdock image build -t chart examples/library_conflict/chart
       airdock image build -f Dockerfile.dev --build-arg VERSION=3 --target test .
+      airdock image build -t app --secret id=token,env=TOKEN --ssh default .
+      airdock image build -t app https://github.com/me/app.git#v1:docker
+      airdock image build -o out --target binaries .
+      airdock image build --check .
       printf 'FROM host\\nRUN echo hello > /hello' | airdock image build -t hello -
     """
     session = ctx.ensure_object(Session)
-    request = _request(context, **options)
-    feed = Feed(make_view(as_json=as_json, plain=plain, color=ctx.color, err=True), clock=SystemClock())
+    form = options.pop("progress")
+    as_json = options.pop("as_json") or form == "rawjson"
+    plain = options.pop("plain") or form == "plain"
+    is_quiet = options.pop("quiet") or form == "quiet"
+    call = "check" if options.pop("check") else options.pop("call")
+    options.pop("call", None)
+    if context == "-" and options["dockerfile"] == "-":
+        raise click.UsageError("the context and the Dockerfile can't both come from standard input.")
     with session.app() as app:
-        app.open()  # it gets ready while we do
-        try:
-            made = app.engine.build(request, _ignore if quiet else feed)
-        finally:
-            feed.close()
+        ssh = read_sockets(options.pop("ssh"))
+        stdin = sys.stdin.buffer if context == "-" else None
+        with app.engine.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=_keeps_git(options["args"])) as opened:
+            request = _request(context, opened, ssh=ssh, **_without_reports(options))
+            app.open()  # it gets ready while we do
+            if call != "build":
+                ctx.exit(_look(app, request, call, as_json=as_json))
+            feed = Feed(
+                make_view(as_json=as_json, plain=plain, color=ctx.color, err=True, forced=form == "tty"),
+                clock=SystemClock(),
+            )
+            try:
+                made = app.engine.build(request, _ignore if is_quiet else feed)
+            finally:
+                feed.close()
+    _tell(made, request, options, as_json=as_json)
+
+
+def _ignore(event: object) -> None:
+    """For --quiet."""
+
+
+def _keeps_git(args: Mapping[str, str]) -> bool:
+    return args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in ("1", "true")
+
+
+def _without_reports(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in ("iidfile", "metadata_file")}
+
+
+def _tell(made: "Image", request: "BuildRequest", options: Mapping[str, Any], *, as_json: bool) -> None:
+    """The id on stdout, and what is written to files for other programs."""
+    if options["iidfile"]:
+        Path(options["iidfile"]).write_text(str(made.image_id))
+    if options["metadata_file"]:
+        facts = {"containerimage.config.digest": str(made.image_id), "containerimage.digest": str(made.digest)}
+        if request.tags:
+            facts["image.name"] = ",".join(request.tags)
+        Path(options["metadata_file"]).write_text(json.dumps(facts, indent=2) + "\n")
+    if any(output.target == "/dev/stdout" for output in request.outputs):
+        return
     if as_json:
         tags = list(request.tags)
         click.echo(json.dumps({"event": "image", "id": made.image_id, "digest": made.digest, "tags": tags}))
@@ -70,38 +187,79 @@ def build(ctx: click.Context, /, context: str, *, quiet: bool, plain: bool, as_j
         click.echo(made.image_id)
 
 
-def _ignore(event: object) -> None:
-    """For --quiet."""
+def _look(app: "App", request: "BuildRequest", call: str, *, as_json: bool) -> int:
+    from airdock.cli.build_calls import look  # builds go without it
+
+    return look(app.engine, request, call, as_json=as_json)
 
 
-def _request(context: str, *, dockerfile: str | None, args: Mapping[str, str], **more: Any) -> "BuildRequest":
+def _request(
+    source: str,
+    context: "Context",
+    *,
+    dockerfile: str | None,
+    args: Mapping[str, str],
+    outputs: tuple[str, ...],
+    secrets: tuple[str, ...],
+    contexts: tuple[str, ...],
+    **more: Any,
+) -> "BuildRequest":
     from airdock.builder.base import BuildRequest  # the other commands go without it
+    from airdock.builder.outputs import Output, parse_output
 
-    folder = None if context == "-" else Path(context)
-    if folder is not None and not folder.is_dir():
-        raise BuildError(
-            f"expected a folder with a Dockerfile, found {'a file' if folder.exists() else 'nothing'}",
-            where=context,
-            hint="give the folder, and the file with -f",
-        )
-    if folder is None or dockerfile == "-":
-        text, name = sys.stdin.read(), "<stdin>"
-    else:
-        path = Path(dockerfile) if dockerfile else folder / "Dockerfile"
-        text, name = _read(path), str(path)
+    text, name = _read_dockerfile(source, context, dockerfile)
+    if _EPOCH in os.environ and _EPOCH not in args:
+        args = {**args, _EPOCH: os.environ[_EPOCH]}
+    parsed = [parse_output(output) for output in outputs]
+    if parsed and more.pop("load"):
+        parsed.append(Output(kind="image"))
+    more.pop("load", None)
+    network = more.pop("network")
     return BuildRequest(
         dockerfile=text,
         name=name,
-        context=folder and folder.absolute(),
+        context=context.folder,
+        context_time_s=context.time_s,
         args=args,
+        outputs=tuple(parsed),
+        secrets=read_secrets(secrets),
+        contexts=read_contexts(contexts),
+        labels=read_pairs(more.pop("labels"), "--label"),
+        annotations=read_pairs(more.pop("annotations"), "--annotation"),
+        no_cache_filter=frozenset(
+            stage.strip().lower() for item in more.pop("no_cache_filter") for stage in item.split(",")
+        ),
+        allow=frozenset(more.pop("allow")),
+        network="host" if network == "default" else network,
         label=(more["tags"] or (name,))[0],
         **more,
     )
 
 
-def _read(path: Path) -> str:
+def _read_dockerfile(source: str, context: "Context", dockerfile: str | None) -> tuple[str, str]:
+    """The text and what it is called."""
+    if dockerfile == "-":
+        return sys.stdin.read(), "<stdin>"
+    if context.dockerfile is not None:
+        return context.dockerfile, "<stdin>" if source == "-" else source
+    assert context.folder is not None
+    if dockerfile is None:
+        path = context.folder / "Dockerfile"
+        if not path.exists() and (context.folder / "dockerfile").exists():
+            path = context.folder / "dockerfile"
+        shown = f"{source.rstrip('/')}/{path.name}" if not context.is_own else path.name
+        return _read(path, shown), shown
+    if context.is_own:
+        inside = (context.folder / dockerfile.lstrip("/")).resolve()
+        if not inside.is_relative_to(context.folder.resolve()):
+            raise BuildError("expected a Dockerfile inside the context, found one outside", where=dockerfile)
+        return _read(inside, dockerfile), dockerfile
+    return _read(Path(dockerfile), dockerfile), dockerfile
+
+
+def _read(path: Path, shown: str) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise BuildError(f"expected a Dockerfile that can be read, found: {why}", where=str(path)) from error
+        raise BuildError(f"expected a Dockerfile that can be read, found: {why}", where=shown) from error

@@ -163,7 +163,7 @@ class ImageStore:
             digest = self._blobs.put(document)
             self._names.add(Descriptor(media_type=MANIFEST, digest=digest, size=len(document)))
             self.has_grown = True
-            self._leases.add(full.diff_ids, self._own)
+            self._leases.add([*full.diff_ids, digest], self._own)
         return Image(digest=digest, manifest=manifest, config=full)
 
     def put_manifest(self, content: bytes, media_type: str) -> Digest:
@@ -278,18 +278,20 @@ class ImageStore:
     def shrink(
         self, at_most: int, chosen: Callable[[ImageRow], bool] = is_dangling, *, keep: Iterable[Digest] = ()
     ) -> Pruned:
-        """Remove chosen images, the one unused for longest first, until all take `at_most` bytes, if they can."""
-        pruned, kept = Pruned(), frozenset(keep)
-        over = self.size() - at_most
-        if over <= 0:
-            return pruned
-        for digest in dict.fromkeys(row.digest for row in sorted(self.list(), key=lambda row: row.used)):
-            if pruned.freed >= over:
+        """Remove chosen images, the one unused for longest first, until images take `at_most` bytes, if they can.
+
+        `keep` are layers that stay without an image, and count no longer.
+        """
+        rows = sorted(self.list(), key=lambda row: row.used)
+        left = list(dict.fromkeys(row.digest for row in rows))
+        gone: set[Digest] = set()
+        for digest in tuple(left):
+            if self._garbage.measure(left) <= at_most:
                 break
-            rows = [row for row in self.list() if row.digest == digest]
-            if all(map(chosen, rows)):
-                pruned += self.prune(lambda row, digest=digest: row.digest == digest, keep=kept)  # type: ignore[misc]
-        return pruned
+            if all(chosen(row) for row in rows if row.digest == digest):
+                left.remove(digest)
+                gone.add(digest)
+        return self.prune(lambda row: row.digest in gone, keep=keep) if gone else Pruned()
 
     def size(self) -> int:
         """Bytes of all blobs and of all unpacked layers, these by the size of their tars."""
@@ -299,6 +301,10 @@ class ImageStore:
         return self._blobs.size() + sum(
             unpacked_size(folder, name, diff.tar_size if diff else 0) for name, diff in diffs
         )
+
+    def measure(self, digests: Iterable[Digest]) -> int:
+        """Bytes of these images, packed and unpacked, what several have counted once."""
+        return self._garbage.measure(digests)
 
     def leased(self) -> frozenset[Digest]:
         """The layers, and blobs without an image, that somebody keeps right now."""

@@ -15,7 +15,7 @@ from airdock.images.calls import DirectCalls
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.images.tar import DIRECTORY, END, REGULAR, SYMLINK, Entry, padding, read_entries, render_header
-from airdock.model.progress import BuildOutput, BuildStep, Progress
+from airdock.model.progress import BuildOutput, BuildStep, Note, Progress
 from airdock.oci.config import ImageConfig
 
 
@@ -114,6 +114,10 @@ class Bench:
     @property
     def lines(self) -> list[str]:
         return [event.line for event in self.events if isinstance(event, BuildOutput)]
+
+    @property
+    def notes(self) -> list[str]:
+        return [event.line for event in self.events if isinstance(event, Note)]
 
     @property
     def ended(self) -> list[tuple[int, int, str, bool]]:

@@ -233,7 +233,7 @@ def test_arguments_before_from_and_of_the_platform(bench) -> None:
     assert "TAG=7" in bench.run.commands[0].env
     assert "NAME=base" in bench.run.commands[0].env
     assert not any(entry.startswith("TAG=") for entry in image.config.env)
-    assert bench.lines == ["warning: the build arguments UNKNOWN are not declared by any ARG"]
+    assert bench.notes == ["warning: the build arguments UNKNOWN are not declared by any ARG"]
 
 
 def test_heredocs(bench) -> None:

@@ -1,0 +1,81 @@
+"""What a Dockerfile says, found without building it: mistakes, stages to build, arguments to set."""
+
+from typing import Final
+
+from airdock.builder.base import BuildRequest, FindBase
+from airdock.builder.dockerfile import make_dockerfile
+from airdock.builder.ignore import IgnoreRules, load_ignore_file
+from airdock.builder.instructions import Arg, Dockerfile
+from airdock.builder.lint import lint
+from airdock.builder.lint_rules import Finding
+from airdock.builder.parser import parse
+from airdock.builder.platforms import platform_arguments
+from airdock.errors import ImageError
+from airdock.oci.descriptor import host_platform
+
+__all__ = ["find_mistakes", "list_arguments", "list_targets"]
+
+_SCRATCH: Final = "scratch"
+
+
+def find_mistakes(request: BuildRequest, *, find: FindBase) -> tuple[Finding, ...]:
+    """What build checks find in all stages. Base images that are here are looked into, others aren't fetched.
+
+    Raises `DockerfileError`.
+    """
+    document = parse(request.dockerfile, name=request.name)
+    file = make_dockerfile(document, name=request.name)
+    ignore = None
+    if request.context is not None:
+        where, patterns = load_ignore_file(request.name, request.context)
+        ignore = IgnoreRules(patterns, where=where)
+
+    def base_env(index: int) -> list[str] | None:
+        image = file.stages[index].start.image
+        if image == _SCRATCH:
+            return []
+        try:
+            return [entry.partition("=")[0] for entry in find(image).config.env]
+        except ImageError:
+            return None
+
+    return lint(
+        document,
+        file,
+        args=request.args,
+        globals_=platform_arguments(host_platform()),
+        stages=range(len(file.stages)),
+        base_env=base_env,
+        ignore=ignore,
+    )
+
+
+def list_targets(request: BuildRequest) -> list[dict[str, str]]:
+    """The stages that have a name, and the last one, each with what the comment above says of it."""
+    file = make_dockerfile(parse(request.dockerfile, name=request.name), name=request.name)
+    last = len(file.stages) - 1
+    return [
+        {
+            "name": f"{stage.start.alias}{' (default)' if index == last else ''}".strip(),
+            "description": stage.start.comment,
+        }
+        for index, stage in enumerate(file.stages)
+        if stage.start.alias or index == last
+    ]
+
+
+def list_arguments(request: BuildRequest) -> list[dict[str, str]]:
+    """The arguments that can be set, with their defaults and what the comment above says of them."""
+    file = make_dockerfile(parse(request.dockerfile, name=request.name), name=request.name)
+    found: dict[str, dict[str, str]] = {}
+    for arg in _arguments(file):
+        for pair in arg.pairs:
+            value = request.args.get(pair.name, pair.value or "")
+            row = found.setdefault(pair.name, {"name": pair.name, "value": value, "description": pair.comment})
+            row["value"] = row["value"] or value
+    return list(found.values())
+
+
+def _arguments(file: Dockerfile) -> list[Arg]:
+    inside = [found for stage in file.stages for found in stage.instructions if isinstance(found, Arg)]
+    return [*file.arguments, *inside]

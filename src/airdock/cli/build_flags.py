@@ -1,0 +1,102 @@
+"""Values of the flags of `airdock image build`, read as Docker's builder reads them."""
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+__all__ = ["read_contexts", "read_pairs", "read_secrets", "read_sockets", "read_ulimits"]
+
+
+def read_pairs(items: Iterable[str], flag: str) -> dict[str, str]:
+    """NAME=VALUE each."""
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"expected NAME=VALUE, got {item!r}.", param_hint=flag)
+        found[name] = value
+    return found
+
+
+def read_secrets(items: Iterable[str]) -> dict[str, bytes]:
+    """`id=NAME[,src=FILE|,env=VARIABLE]`: by id, what the file or the variable holds.
+
+    Without a source the variable of that name is taken where there is one, else the file.
+    """
+    found = {}
+    for item in items:
+        keys = _keys(item, "--secret")
+        unknown = set(keys) - {"id", "src", "source", "env", "type"}
+        if unknown or "id" not in keys:
+            raise click.BadParameter(f"expected id=NAME,src=FILE or id=NAME,env=VARIABLE, got {item!r}.")
+        name = keys["id"]
+        source = keys.get("src") or keys.get("source", "")
+        variable = keys.get("env", "")
+        if not source and not variable:
+            variable = name if name in os.environ and keys.get("type") != "file" else ""
+            source = "" if variable else name
+        if variable:
+            if variable not in os.environ:
+                raise click.BadParameter(f"expected the variable {variable} for the secret {name}, found none.")
+            found[name] = os.fsencode(os.environ[variable])
+        else:
+            found[name] = _read(source, name)
+    return found
+
+
+def read_sockets(items: Iterable[str]) -> dict[str, str]:
+    """`default` or `ID=SOCKET`: the sockets of agents by id."""
+    found = {}
+    for item in items:
+        name, _, path = item.partition("=")
+        path = path or os.environ.get("SSH_AUTH_SOCK", "")
+        if not path:
+            raise click.BadParameter(
+                f"expected an agent for {item!r}, but SSH_AUTH_SOCK is not set; start one: eval $(ssh-agent)."
+            )
+        found[name] = str(Path(path).absolute())
+    return found
+
+
+def read_contexts(items: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE each; folders become absolute paths."""
+    found = read_pairs(items, "--build-context")
+    for name, value in found.items():
+        if "://" not in value and not value.startswith("target:"):
+            if not Path(value).is_dir():
+                raise click.BadParameter(f"expected a folder for the context {name}, found nothing at {value}.")
+            found[name] = str(Path(value).absolute())
+        elif value.startswith("oci-layout://"):
+            found[name] = f"oci-layout://{Path(value.removeprefix('oci-layout://')).absolute()}"
+    return found
+
+
+def read_ulimits(items: Iterable[str]) -> tuple[str, ...]:
+    """NAME=SOFT[:HARD] each."""
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not name.isalpha() or not equals or not all(part.lstrip("-").isdigit() for part in value.split(":")[:2]):
+            raise click.BadParameter(f"expected NAME=SOFT or NAME=SOFT:HARD, got {item!r}.", param_hint="--ulimit")
+    return tuple(items)
+
+
+def _keys(item: str, flag: str) -> dict[str, str]:
+    found = {}
+    for part in next(csv.reader([item]), []):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise click.BadParameter(f"expected key=value pairs with commas, got {item!r}.", param_hint=flag)
+        found[key.strip().lower()] = value
+    return found
+
+
+def _read(source: str, name: str) -> bytes:
+    try:
+        return Path(source).expanduser().read_bytes()
+    except OSError as error:
+        raise click.BadParameter(
+            f"expected a file for the secret {name} at {source}, found: {error.strerror}."
+        ) from error
