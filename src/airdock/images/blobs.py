@@ -86,13 +86,17 @@ class Blobs:
 
     def remove(self, digest: Digest) -> int:
         """Remove a blob, and give its bytes; absence is fine."""
-        try:
-            path = self.path(digest)
-            size = path.stat().st_size
-        except (FileNotFoundError, DigestError):  # of another algorithm: it can't be here
-            return 0
-        path.unlink(missing_ok=True)
+        size = self.size_of(digest)
+        if digest.algorithm in ALGORITHMS:
+            self.path(digest).unlink(missing_ok=True)
         return size
+
+    def size_of(self, digest: Digest) -> int:
+        """Bytes of a blob; 0 for one that isn't here."""
+        try:
+            return self.path(digest).stat().st_size
+        except (FileNotFoundError, DigestError):  # of an algorithm that no blob here has
+            return 0
 
     def size(self) -> int:
         """Bytes of all blobs."""

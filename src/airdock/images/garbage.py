@@ -1,6 +1,6 @@
 """What images need, and what goes when one of them does."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -119,9 +119,9 @@ class Garbage:
 
         An image that somebody keeps stays with its names. `keep` are layers that stay though no image has them.
         """
-        leased = frozenset(self._leases.held())
+        owners = self._leases.owners()
         entries = {entry.digest: entry for entry in self._names.load()}
-        picked = [row for row in rows if chosen(row) and not self._is_used(entries[row.digest], leased)]
+        picked = [row for row in rows if chosen(row) and not self._is_used(entries[row.digest], owners)]
         left = {id(row) for row in rows} - {id(row) for row in picked}
         stay = {row.digest for row in rows if id(row) in left}
         gone = list(dict.fromkeys(row.digest for row in picked if row.digest not in stay))
@@ -134,9 +134,16 @@ class Garbage:
                 self._names.drop_name(name_of(entry) or "")
         for digest in gone:
             self._names.drop_image(digest)
-        in_use = self._in_use([*leased, *keep])
+        in_use = self._in_use([*(digest for kept in owners.values() for digest in kept), *keep])
         freed = self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
         return Pruned(untagged=tuple(names), deleted=tuple(gone), freed=freed)
+
+    def measure(self, digests: Iterable[Digest]) -> int:
+        """Bytes of these images, packed and unpacked, what several have counted once."""
+        wanted = frozenset(digests)
+        needs = find_needs(self._blobs, [entry for entry in self._names.load() if entry.digest in wanted])
+        unpacked = sum(unpacked_size(self._layers, each.hex, self._tar_size(each)) for each in needs.diff_ids)
+        return unpacked + sum(self._blobs.size_of(digest) for digest in needs.blobs)
 
     def discard(self, digests: Iterable[Digest], images: Iterable[Digest] = ()) -> None:
         """Drop these images where they have no name, and of these blobs and layers those that nobody needs."""
@@ -161,10 +168,13 @@ class Garbage:
             self._calls.call("airdock.images.unpack:remove_tree", {"path": str(tree)})
         self._blobs.sweep()
 
-    def _is_used(self, entry: Descriptor, leased: frozenset[Digest]) -> bool:
-        """Whether somebody keeps all layers of an image: one that others share says nothing about this image."""
+    def _is_used(self, entry: Descriptor, owners: Mapping[str, frozenset[Digest]]) -> bool:
+        """Whether somebody keeps the image itself, or exactly its layers, as who runs it does.
+
+        That its layers are all kept says nothing: images that stand on it have them too.
+        """
         diff_ids = find_needs(self._blobs, [entry]).diff_ids
-        return entry.digest in leased or (bool(diff_ids) and diff_ids <= leased)
+        return any(entry.digest in kept or (kept and kept == diff_ids) for kept in owners.values())
 
     def _in_use(self, leased: Iterable[Digest]) -> Needs:
         """What leases keep: they name layers by diff id, and blobs that no image has yet by their own digest."""

@@ -58,13 +58,17 @@ class Leases:
 
     def held(self) -> dict[Digest, str]:
         """Layers in use, each with one of its owners; files of owners that died are removed."""
-        found: dict[Digest, str] = {}
+        return {digest: owner for owner, digests in self.owners().items() for digest in digests}
+
+    def owners(self) -> dict[str, frozenset[Digest]]:
+        """What each owner keeps; files of owners that died are removed."""
+        found: dict[str, frozenset[Digest]] = {}
         for path in self._folder.glob("[0-9a-f]*"):
             content = _read_live(path)
             if content is None:
                 path.unlink(missing_ok=True)
                 continue
-            found.update(dict.fromkeys(map(Digest, content["diff_ids"]), content["owner"]))
+            found[content["owner"]] = frozenset(map(Digest, content["diff_ids"]))
         return found
 
     def _create(self, owner: str) -> int:

@@ -161,5 +161,5 @@ def test_shrinking_takes_what_was_unused_for_longest(filled: ImageStore) -> None
     size = filled.size()
     assert filled.shrink(size, lambda row: True).lines() == []
     assert filled.shrink(size - 1, lambda row: row.repository != "python").untagged == ("team/app:1",)
-    assert filled.shrink(0, lambda row: True).untagged == ("team/app:2", "python:3.12-slim")
+    assert sorted(filled.shrink(0, lambda row: True).untagged) == ["python:3.12-slim", "team/app:2"]
     assert filled.size() == 0
