@@ -106,6 +106,7 @@ class Server:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are sent apart
     state: Server
 
     def log_message(self, format: str, *args: Any) -> None:
