@@ -19,6 +19,7 @@ router has a user namespace of its own, in which launchers must live to join wha
       uplink.log      what the program that is its way out had to say
 """
 
+import contextlib
 import gc
 import os
 import resource
@@ -33,22 +34,23 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, NetworkError
 from airdock.networks.addresses import choose_subnet
-from airdock.networks.attachments import HOSTS, RESOLV, Attachment, start_forwarder, write_in_place
+from airdock.networks.attachments import RESOLV, Attachment, start_forwarder, write_in_place
 from airdock.networks.base import Port
 from airdock.networks.definitions import Network
 from airdock.networks.gateway import Gateway
 from airdock.networks.namespaces import new_namespace
-from airdock.networks.segments import Endpoint, Segments
+from airdock.networks.naming import Naming
+from airdock.networks.segments import Segments
 from airdock.runtime.child import close_others
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.title import set_title
 from airdock.runtime.wire import FrameReader, dump_error, pack
 
-__all__ = ["LOG", "SOCKET", "serve"]
+__all__ = ["SOCKET", "serve"]
 
 SOCKET: Final = "socket"
-LOG: Final = "uplink.log"
+_PATIENCE_S: Final = 5.0
 
 
 def serve(descriptors: list[int], *, folder: str, uplink: str, taken: Sequence[str]) -> NoReturn:
@@ -111,6 +113,7 @@ class _Router:
         self._poll = select.epoll()
         self._sessions: dict[int, _Session] = {}
         self._attached: dict[str, Attachment] = {}
+        self._naming = Naming(self._attached, self._segments, gateway=gateway.host_address)
         self._operations: Mapping[str, Callable[[Mapping[str, Any], list[int]], Any]] = {
             "attach": self._attach,
             "detach": self._detach,
@@ -125,7 +128,11 @@ class _Router:
         gc.disable()
         met_somebody = False
         while self._sessions or not met_somebody:
-            for descriptor, _ in self._poll.poll():
+            events = self._poll.poll(0 if self._segments.is_unswept else self._naming.wait_s())
+            if not events:
+                self._segments.sweep()
+                self._naming.refresh()
+            for descriptor, _ in events:
                 if descriptor == self._listening.fileno():
                     self._accept()
                     met_somebody = True
@@ -136,6 +143,7 @@ class _Router:
 
     def _accept(self) -> None:
         sock, _ = self._listening.accept()
+        sock.settimeout(_PATIENCE_S)  # for whoever asks and doesn't read
         self._sessions[sock.fileno()] = _Session(sock)
         self._poll.register(sock, select.EPOLLIN)
 
@@ -167,12 +175,15 @@ class _Router:
         try:
             session.sock.sendall(pack(answer))
         except OSError:
-            pass  # its end is seen where it is read
+            with contextlib.suppress(OSError):
+                session.sock.shutdown(socket.SHUT_RDWR)  # its end is seen where it is read
 
     def _attach(self, message: Mapping[str, Any], listeners: Sequence[int]) -> dict[str, Any]:
         container = message["id"]
-        if container in self._attached:
-            raise NetworkError(f"expected container {container[:12]} to be on no network, found it attached already")
+        for session in self._sessions.values():
+            if session.container == container:  # whoever attached it before was killed, and we haven't heard of it yet
+                session.container = ""
+        self._leave(container)
         attachment = Attachment(
             id=container,
             name=message["name"],
@@ -191,7 +202,8 @@ class _Router:
                 pairs = list(zip(attachment.ports, listeners, strict=True))
                 attachment.forwarder, attachment.line = start_forwarder(pairs, address)
             self._write_resolv(attachment, message)
-            self._tell_neighbours(attachment)
+            self._naming.write(attachment)
+            self._naming.changed(attachment.endpoints, beside=container)
         except BaseException:
             self._leave(container)
             raise
@@ -237,7 +249,7 @@ class _Router:
         for name in names:
             self._segments.leave(container, name)
         attachment.close()
-        self._tell(self._members(names))
+        self._naming.changed(names)
 
     def _detach(self, message: Mapping[str, Any], _: Sequence[int]) -> None:
         self._leave(message["id"])
@@ -245,7 +257,8 @@ class _Router:
     def _connect(self, message: Mapping[str, Any], _: Sequence[int]) -> dict[str, str]:
         attachment = self._find(message["id"])
         self._join(attachment, message)
-        self._tell_neighbours(attachment)
+        self._naming.write(attachment)
+        self._naming.changed(attachment.endpoints, beside=attachment.id)
         return attachment.addresses()
 
     def _disconnect(self, message: Mapping[str, Any], _: Sequence[int]) -> None:
@@ -253,7 +266,9 @@ class _Router:
         if attachment.endpoints.pop(name, None) is None:
             raise NetworkError(f"expected container {attachment.name} to be on network {name}, found it isn't")
         self._segments.leave(attachment.id, name)
-        self._tell([attachment, *self._members([name])])
+        self._segments.sweep()
+        self._naming.write(attachment)
+        self._naming.changed([name])
 
     def _list(self, message: Mapping[str, Any], _: Sequence[int]) -> dict[str, Any]:
         return {
@@ -271,41 +286,10 @@ class _Router:
             )
         return self._attached[container]
 
-    # names
-
     def _write_resolv(self, attachment: Attachment, message: Mapping[str, Any]) -> None:
         has_way_out = any(not endpoint.network.internal for endpoint in attachment.endpoints.values())
         content = self._gateway.render_resolv(message["dns"], has_way_out=has_way_out)
         write_in_place(Path(attachment.folder, RESOLV), content)
-
-    def _tell_neighbours(self, attachment: Attachment) -> None:
-        """Let a container know who is there, and who is there know of it."""
-        shared = [name for name, endpoint in attachment.endpoints.items() if not endpoint.network.isolated]
-        self._tell([attachment, *(other for other in self._members(shared) if other is not attachment)])
-
-    def _members(self, networks: Sequence[str]) -> list[Attachment]:
-        found = {
-            container: self._attached[container]
-            for name in networks
-            if (segment := self._segments.all.get(name)) and not segment.network.isolated
-            for container in segment.endpoints
-            if container in self._attached
-        }
-        return list(found.values())
-
-    def _tell(self, attachments: Sequence[Attachment]) -> None:
-        for attachment in attachments:
-            content = attachment.render(self._neighbours(attachment), self._gateway.host_address)
-            write_in_place(Path(attachment.folder, HOSTS), content)
-
-    def _neighbours(self, attachment: Attachment) -> dict[str, list[Endpoint]]:
-        return {
-            name: [
-                other for container, other in self._segments.all[name].endpoints.items() if container != attachment.id
-            ]
-            for name, endpoint in attachment.endpoints.items()
-            if not endpoint.network.isolated and name in self._segments.all
-        }
 
 
 def _first_free(attachment: Attachment) -> int:

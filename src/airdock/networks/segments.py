@@ -51,6 +51,7 @@ class Segments:
         self._links = Links()
         self._filter: Filter | None = None
         self._serial = 0
+        self._dead: list[str] = []
         self.all: dict[str, Segment] = {}
 
     def subnets(self) -> list[IPv4Network]:
@@ -85,9 +86,20 @@ class Segments:
         endpoint = segment.endpoints.pop(container, None) if segment else None
         if segment is None or endpoint is None:
             return
-        self._links.delete(endpoint.outside)
+        self._dead.append(endpoint.outside)
         segment.addresses.give_back(endpoint.address)
         self._close_empty(segment)
+
+    @property
+    def is_unswept(self) -> bool:
+        """Whether interfaces of containers that left are still there."""
+        return bool(self._dead)
+
+    def sweep(self) -> None:
+        """Remove interfaces of containers that left: together, as the kernel takes as long for many as for one."""
+        dead, self._dead = self._dead, []
+        if dead:
+            self._links.delete_all(dead)
 
     def _open(self, network: Network) -> Segment:
         clash = next((known for known in self.all.values() if known.network.subnet.overlaps(network.subnet)), None)
