@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import select
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from airdock.containers.base import LifeOptions, RunRequest, publish_all
 from airdock.containers.known import Known
 from airdock.containers.line import Line, connect, start_monitor
+from airdock.containers.making import make_record
 from airdock.containers.names import claim_name, find_name, make_name, release_name
 from airdock.containers.record import LOCK_FILE, ContainerRecord, Life
+from airdock.containers.unwatched import send_signal, stop_process, wait_gone
 from airdock.errors import AirdockError, ContainerError, UnknownContainerError
 from airdock.runtime.cgroups import open_cgroup
+from airdock.runtime.freeze import freeze, thaw
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Launcher
+from airdock.runtime.processes import processes_of
 from airdock.runtime.state import ContainerState, find_container, list_containers, save_state
 
 if TYPE_CHECKING:
@@ -90,7 +93,7 @@ class Containers:
         try:
             name = self._claim(request.name, container_id)
             self._images.lease([layer.diff_id for layer in image.layers], f"container {container_id}", path=folder)
-            record = _record(image, request, options, config, container_id, name)
+            record = make_record(image, request, options, config, container_id, name)
             record.save(folder)
             state = ContainerState(
                 id=container_id,
@@ -156,9 +159,11 @@ class Containers:
         own = known.record
         number = number or (own.stop_signal if own else signal.SIGTERM)
         grace_s = grace_s if grace_s is not None else own.stop_timeout_s if own else 10.0
+        if known.status == "paused":
+            thaw(known.state)
         line = connect(known.folder)
         if line is None:
-            _stop_directly(known.state, number, grace_s)
+            stop_process(known.state, number, grace_s)
             return
         with line:
             line.request("stop", signal=int(number), grace_s=grace_s)
@@ -171,13 +176,13 @@ class Containers:
             raise ContainerError(f"expected container {known.name} to be running, found it {known.status}")
         line = connect(known.folder)
         if line is None:
-            _send_directly(known.state, number)
+            send_signal(known.state, number)
             return
         with line:
             line.request("kill", signal=int(number))
             line.answer()
         if number == signal.SIGKILL:
-            _wait_gone(known.state, 10.0)
+            wait_gone(known.state, 10.0)
 
     def restart(self, name: str, *, number: int | None = None, grace_s: float | None = None) -> None:
         """Stop a container, if it runs, and start it."""
@@ -199,9 +204,19 @@ class Containers:
             if news is not None:
                 return int(news["exit_code"])
         elif known.is_running:
-            _wait_gone(known.state, None)
+            wait_gone(known.state, None)
         ended = Known.load(known.folder)
         return ended.exit_code if ended else _KILLED if known.is_running else known.exit_code
+
+    def pause(self, name: str) -> None:
+        """Stop a running container's processes where they are. Raises ContainerError."""
+        known = self._find_in(name, "running")
+        freeze(known.state)
+
+    def unpause(self, name: str) -> None:
+        """Let a paused container go on. Raises ContainerError."""
+        known = self._find_in(name, "paused")
+        thaw(known.state)
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name. Raises ContainerError where it is taken."""
@@ -237,6 +252,13 @@ class Containers:
         self._launcher.remove(known.folder)
         release_name(self._root.parent, known.name, known.id)
 
+    def processes(self, name: str) -> "Sequence[int]":
+        """The ids of a running container's processes, without its first one, which is ours. Raises ContainerError."""
+        known = self.find(name)
+        if not known.state.alive:
+            raise ContainerError(f"expected container {known.name} to be running, found it {known.status}")
+        return [pid for pid in processes_of(known.state) if pid != known.state.pid]
+
     def size(self, name: str) -> int:
         """How many bytes a container wrote, as the disk counts them."""
         folder = self.find(name).folder
@@ -261,11 +283,19 @@ class Containers:
 
     def _end(self, known: Known) -> None:
         """Kill a container for good: its policy doesn't start it again."""
+        if known.status == "paused":
+            thaw(known.state)
         if line := connect(known.folder):
             with line:
                 line.request("stop", signal=int(signal.SIGKILL), grace_s=0)
                 line.wait_end()
         kill_container(known.state)
+
+    def _find_in(self, name: str, status: str) -> Known:
+        known = self.find(name)
+        if known.status != status:
+            raise ContainerError(f"expected container {known.name} to be {status}, found it {known.status}")
+        return known
 
     def _claim(self, name: str, container_id: str) -> str:
         if name:
@@ -293,83 +323,3 @@ def _digest(text: str) -> Any:
     from airdock.oci.digest import Digest
 
     return Digest(text)
-
-
-def _record(
-    image: "Image",
-    request: RunRequest,
-    options: LifeOptions,
-    config: Mapping[str, Any],
-    container_id: str,
-    name: str,
-) -> ContainerRecord:
-    own = image.config
-    replaced = request.entrypoint is not None
-    entrypoint = request.entrypoint if replaced else own.entrypoint
-    cmd = request.argv if request.argv is not None else () if replaced else own.cmd or ()
-    return ContainerRecord(
-        id=container_id,
-        name=name,
-        image=request.image_name or image.image_id.hex[:12],
-        image_id=str(image.image_id),
-        image_digest=str(image.digest),
-        layers=tuple(str(layer.diff_id) for layer in image.layers),
-        config=config,
-        created=datetime.now(UTC).isoformat(),
-        network={
-            "mode": request.network,
-            "hostname": config.get("hostname", ""),
-            "aliases": list(request.network_aliases),
-            "ports": [port.to_dict() for port in request.ports],
-            "dns": list(request.dns),
-            "extra_hosts": list(request.extra_hosts),
-            "ip": request.ip,
-        },
-        entrypoint=None if entrypoint is None else tuple(entrypoint),
-        cmd=tuple(cmd),
-        labels={**own.labels, **options.labels},
-        exposed_ports=tuple(dict.fromkeys([*own.exposed_ports, *request.expose])),
-        restart=options.restart,
-        log=options.log,
-        health=options.health,
-        stop_signal=options.stop_signal,
-        stop_timeout_s=options.stop_timeout_s,
-        auto_remove=options.auto_remove,
-        open_stdin=options.open_stdin,
-        tty=request.terminal,
-    )
-
-
-def _send_directly(state: ContainerState, number: int) -> None:
-    """A signal to who has no monitor: pid 1 passes it on, SIGKILL ends everybody."""
-    if number == signal.SIGKILL:
-        kill_container(state)
-        return
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(state.pid)
-        try:
-            if state.alive:
-                signal.pidfd_send_signal(descriptor, number)
-        finally:
-            os.close(descriptor)
-
-
-def _stop_directly(state: ContainerState, number: int, grace_s: float) -> None:
-    _send_directly(state, number)
-    if not _wait_gone(state, grace_s if grace_s >= 0 else None):
-        kill_container(state)
-
-
-def _wait_gone(state: ContainerState, timeout_s: float | None) -> bool:
-    try:
-        descriptor = os.pidfd_open(state.pid)
-    except (ProcessLookupError, OSError):
-        return True
-    try:
-        if not state.alive:
-            return True
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
-    finally:
-        os.close(descriptor)

@@ -4,9 +4,11 @@ AIRDOCK_HOME/run/names/
   <name>      a link to the id of the container with that name
 """
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -56,36 +58,30 @@ def _choose(words: Sequence[str]) -> str:
 
 
 def claim_name(run: Path, name: str, container_id: str) -> None:
-    """Give a container its name, in one step. Raises ContainerError where another container has it.
+    """Give a container its name; of several at once, one gets it. Raises ContainerError where another container has it.
 
     `run` is AIRDOCK_HOME/run. A name whose container is gone is free.
     """
     folder = run / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
+    with _locked(folder):
+        other = find_name(run, name)
+        if other is None:
+            folder.joinpath(name).unlink(missing_ok=True)  # of one that is gone
             folder.joinpath(name).symlink_to(container_id)
-            return
-        except FileExistsError:
-            other = find_name(run, name)
-            if other == container_id:
-                return
-            if other is not None:
-                raise ContainerError(
-                    f"expected a name that isn't taken, found {name} on container {other[:12]}",
-                    hint=f"airdock container rm {name}, or rename it",
-                ) from None
-            _free(folder, name)
+        elif other != container_id:
+            raise ContainerError(
+                f"expected a name that isn't taken, found {name} on container {other[:12]}",
+                hint=f"airdock container rm {name}, or rename it",
+            )
 
 
 def release_name(run: Path, name: str, container_id: str) -> None:
     """Give a name back, if it is that container's."""
-    path = run / _FOLDER / name
-    try:
-        if str(path.readlink()) == container_id:
-            path.unlink()
-    except OSError:
-        pass  # it has none, or somebody was quicker
+    folder = run / _FOLDER
+    with contextlib.suppress(OSError), _locked(folder):  # there may be none
+        if find_name(run, name) in (container_id, None):
+            folder.joinpath(name).unlink()
 
 
 def find_name(run: Path, name: str) -> str | None:
@@ -99,12 +95,11 @@ def find_name(run: Path, name: str) -> str | None:
     return container_id if run.joinpath("containers", container_id).is_dir() else None
 
 
-def _free(folder: Path, name: str) -> None:
-    """Remove the name of a container that is gone; one at a time, as another may have claimed it meanwhile."""
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if find_name(folder.parent, name) is None:
-            folder.joinpath(name).unlink(missing_ok=True)
+        yield
     finally:
         os.close(descriptor)
