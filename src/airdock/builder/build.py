@@ -17,6 +17,7 @@ from airdock.builder.cache import BuildCache
 from airdock.builder.cancel import Cancel
 from airdock.builder.contexts import newest_time, open_context
 from airdock.builder.dockerfile import make_dockerfile
+from airdock.builder.explain import Journal
 from airdock.builder.instructions import Dockerfile
 from airdock.builder.known import Known
 from airdock.builder.named import LAYOUT, folder_image, is_folder, load_layout, loose_image, rename, replacement
@@ -94,8 +95,13 @@ def build(
         planned = plan(renamed, selection, args=request.args, platform=platform, configs=configs)
         warnings = _find_mistakes(performer, document, file, planned, selection, configs)
         stages = Stages(stage.index for stage in planned.stages)
-        performer = replace(performer, done=stages)
-        result = Solver(performer=performer, plan=planned, stages=stages, cancel=cancel, clock=clock).solve()
+        name = str(Path(request.name).absolute()) if request.context else f"{request.label} {request.name}"
+        journal = Journal(folder=cache / "inputs", name=f"{name} {request.target or ''}")
+        performer = replace(performer, done=stages, journal=journal)
+        try:
+            result = Solver(performer=performer, plan=planned, stages=stages, cancel=cancel, clock=clock).solve()
+        finally:
+            journal.save()
         config = replace(result.config, labels={**result.config.labels, **request.labels})
         image = _put(performer, replace(result, config=config))
     for warning in warnings:

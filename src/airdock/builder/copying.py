@@ -44,7 +44,8 @@ def copy_files(
     tar: str | None,
     fetched: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Do what COPY or ADD says; gives the layer's `key`, how many `entries` it has, and `unpacks`.
+    """Do what COPY or ADD says; gives the layer's `key`, how many `entries` it has, `unpacks`, and its `files`
+    with short digests, which say what changed.
 
     `below` is the stage so far: its layers' `folders`, and their `blobs` with the folder of `owners` where the disk
     doesn't tell these. `source` is another such stage, or `{"context": folder, "ignore": patterns, "where": name}`.
@@ -86,7 +87,7 @@ def make_folder(*, below: Mapping[str, Any], path: str, user: str, time_s: int, 
     relative = path.strip("/")
     there = stage.look(resolve(stage, relative))
     if there is not None and there.kind == "folder":
-        return {"key": "", "entries": 0, "unpacks": False}
+        return {"key": "", "entries": 0, "unpacks": False, "files": {}}
     copier = _Copier(below=stage, style=Style(owner=find_owner(stage, user)), new_ns=time_s * _SECOND_NS)
     copier.layout.enter(relative)
     return copier.emitter.emit(tar)

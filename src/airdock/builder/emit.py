@@ -30,6 +30,8 @@ from airdock.images.unpack import split_path
 __all__ = ["Archive", "Emitter", "Style"]
 
 _CHUNK: Final = 1 << 20
+_SHORT: Final = 12
+"""Digits of a digest that only says whether something changed."""
 _KINDS: Final = {"file": REGULAR, "folder": DIRECTORY, "link": SYMLINK, "pipe": FIFO}
 
 
@@ -91,7 +93,8 @@ class Emitter:
                 self._unpack(archive, output)
         key.update(json.dumps(described, sort_keys=True).encode())
         count = len(self.layout.placed) + len(self.archives)
-        return {"key": key.hexdigest(), "entries": count, "unpacks": bool(self.archives)}
+        files = {_path_of(line): hashlib.sha256(line.encode()).hexdigest()[:_SHORT] for line in described}
+        return {"key": key.hexdigest(), "entries": count, "unpacks": bool(self.archives), "files": files}
 
     def _describe(self, path: str, placed: Placed, output: IO[bytes] | None) -> str:
         """What the key says about one entry, which is written on the way."""
@@ -146,6 +149,12 @@ class Emitter:
         moved = replace(entry, name=os.fsencode(place), mtime_ns=time_ns, link=link)
         output.write(render_header(moved))
         _pump(source, entry.size, output)
+
+
+def _path_of(described: str) -> str:
+    """The path in what the key says of an entry, or of an archive the folder it goes into."""
+    first, second, *_ = json.loads(described)
+    return f"{second}/*" if first == "archive" else str(first)
 
 
 def _entry(path: str, item: Item) -> Entry:

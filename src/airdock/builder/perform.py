@@ -11,6 +11,7 @@ from typing import Any, Final
 from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
 from airdock.builder.cancel import Cancel
+from airdock.builder.explain import Journal
 from airdock.builder.fetching import Fetcher
 from airdock.builder.ignore import IgnoreRules, load_ignore_file
 from airdock.builder.interpret import HOST_LABEL
@@ -35,7 +36,7 @@ from airdock.images.calls import DirectCalls
 from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
-from airdock.model.progress import Report
+from airdock.model.progress import BuildOutput, Report
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_COMPRESSION, to_oci
@@ -82,7 +83,9 @@ class Performer:
     cancel: Cancel
     number: int = 0
     stage: str = ""
+    position: int = 0
     fresh: bool = False
+    journal: Journal | None = None
 
     def perform(self, step: Step, below: Built) -> tuple[Layer | None, bool]:
         """The layer that a step adds to the stage below it, None for none, and whether it was known.
@@ -118,26 +121,38 @@ class Performer:
     def _load(self, key: str) -> Layer | None:
         return self.known.load(key, fresh=self.fresh)
 
+    def _note(self, inputs: Mapping[str, Any], *, hit: bool) -> None:
+        """Remember what went into the step, and say why it wasn't known where somebody wants to know."""
+        if self.journal is None:
+            return
+        self.journal.note(self.stage, self.position, inputs, hit=hit)
+        if self.request.explain and not hit:
+            why = ["the cache is not to be asked"] if self.fresh else self.journal.reasons(self.stage, self.position)
+            for reason in why:
+                line = f"not cached: {reason}"
+                self.report(BuildOutput(build=self.request.label, step=self.number, line=line))
+
     # RUN
 
     def _run_command(self, step: Step, action: RunCommand, below: Built) -> tuple[Layer, bool]:
         network = action.network or self.request.network
-        key = make_key(
-            "run",
-            layers=below.diff_ids,
-            argv=action.argv,
-            env=action.env,
-            cwd=action.cwd,
-            user=action.user,
-            network=network,
-            script=action.script.content if action.script else None,
-            mounts=self._mounting.describe(action.mounts),
-            insecure=action.insecure,
-            host=below.labels.get(HOST_LABEL),
-            epoch=self.epoch,
-        )
+        inputs: dict[str, Any] = {
+            "layers": below.diff_ids,
+            "argv": action.argv,
+            "env": action.env,
+            "cwd": action.cwd,
+            "user": action.user,
+            "network": network,
+            "script": action.script.content if action.script else None,
+            "mounts": self._mounting.describe(action.mounts),
+            "insecure": action.insecure,
+            "host": below.labels.get(HOST_LABEL),
+            "epoch": self.epoch,
+        }
+        key = make_key("run", **inputs)
         with self.known.hold(key):
             known = self._load(key)
+            self._note(inputs, hit=known is not None)
             if known is not None:
                 return known, True
             layer = self._run_afresh(step, action, below, network)
@@ -261,6 +276,8 @@ class Performer:
             epoch=self.epoch,
         )
         layer = self._load(named) if origin else None
+        if origin:
+            self._note({**arguments["action"], "source": origin, "from": str(action.source)}, hit=layer is not None)
         if layer is not None:
             return layer, True
         if action.source is None:
@@ -330,6 +347,7 @@ class Performer:
             if not found["entries"]:
                 return None, True
             layer = self._load(self._content_key(found, arguments, below))
+            self._note({"files": found["files"], "epoch": self.epoch}, hit=layer is not None)
             if layer is not None:
                 return layer, True
         tar = self.folder / f"layer-{self.number}.tar"

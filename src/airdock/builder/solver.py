@@ -125,6 +125,7 @@ class Solver:
         below = self._base(stage)
         self._tell(stage, stage.text, number)
         self._tell(stage, stage.text, number, cached=True, seconds=0.0)
+        self._begin(stage, below)
         created = self._created(below.config.created)
         layers, history = list(below.layers), list(below.config.history)
         for step in stage.steps:
@@ -144,12 +145,18 @@ class Solver:
         self.cancel.check()
         request = self.performer.request
         fresh = request.no_cache or stage.name in request.no_cache_filter
-        performer = replace(self.performer, number=number, fresh=fresh, stage=stage.name)
+        position = number - self.first_numbers[stage.index]
+        performer = replace(self.performer, number=number, fresh=fresh, stage=stage.name, position=position)
         self._tell(stage, step.text, number)
         started = self.clock.monotonic()
         layer, cached = performer.perform(step, below)
         self._tell(stage, step.text, number, cached=cached, seconds=self.clock.monotonic() - started)
         return layer
+
+    def _begin(self, stage: PlannedStage, below: Built) -> None:
+        if self.performer.journal is not None:
+            layers = [str(diff_id) for diff_id in below.diff_ids]
+            self.performer.journal.begin(stage.name, base=str(stage.base), layers=layers)
 
     def _base(self, stage: PlannedStage) -> Built:
         if stage.base is None:
