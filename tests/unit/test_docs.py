@@ -128,7 +128,7 @@ def test_wrong_commands_are_noticed() -> None:
     with pytest.raises(click.ClickException):
         parse(words("image ls --no-such-flag"))
     with pytest.raises(click.ClickException):
-        parse(words("image pull python | cat"))
+        parse(words("image fetch python | cat"))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "guide.md"], ids=name_of)
