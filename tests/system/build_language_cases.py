@@ -210,6 +210,17 @@ COPY --from=two /o /
 """,
         (),
     ),
+    "RUN --mount=type=secret": (
+        r"""
+FROM base:1 AS one
+RUN mkdir /o
+RUN --mount=type=secret,id=one cp /run/secrets/one /o/1 && stat -c '%a %u %g' /run/secrets/one > /o/mode
+RUN --mount=type=secret,id=one,target=/x/y,mode=0444,uid=5,gid=6,required stat -c '%a %u %g' /x/y > /o/other
+FROM scratch
+COPY --from=one /o /
+""",
+        ("--secret", "id=one,src=/etc/hostname"),
+    ),
     "ONBUILD": (
         r"""
 FROM base:1 AS parent
@@ -299,6 +310,7 @@ ENV PATH=$PATH:/extra empty= g=${a}${b:-x}
     "ONBUILD": ('FROM base:1\nONBUILD RUN a && b\nONBUILD COPY --chown=1 . /x\nONBUILD CMD ["x"]\n', ()),
     "ARG": ("FROM base:1\nARG A=1\nARG B\nENV C=$A$B\nLABEL d=${B:-none}\n", ("--build-arg", "B=2")),
     "COPY makes history": ("FROM base:1\nCOPY a.txt /\nADD b.txt /\nRUN true\nWORKDIR /new\nENV a=b\n", ()),
+    "--label": ("FROM base:1\nLABEL a=1\n", ("--label", "b=2", "--label", "a=3")),
     "--target": (
         "FROM base:1 AS one\nENV one=1\nFROM one AS two\nENV two=2\nFROM two\nENV three=3\n",
         ("--target", "TWO"),

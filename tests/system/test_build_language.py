@@ -146,6 +146,7 @@ asked = json.load(sys.stdin)
 request = BuildRequest(
     dockerfile=asked["dockerfile"], context=Path(asked["context"]), tags=("built:1",), args=asked["args"],
     secrets={name: value.encode() for name, value in asked["secrets"].items()}, ssh=asked["ssh"],
+    allow=frozenset(asked["allow"]),
 )
 lines = []
 with App(load_config()) as app:
@@ -206,7 +207,8 @@ def builder(account, homes: dict[str, Any], debian_base: Path) -> Iterator[Any]:
 
 
 def build(account, dockerfile: str, **more: object) -> subprocess.CompletedProcess[str]:
-    asked = {"dockerfile": dockerfile, "context": str(account.home / "language"), "args": {}, "secrets": {}, "ssh": {}}
+    context = str(account.home / "language")
+    asked = {"dockerfile": dockerfile, "context": context, "args": {}, "secrets": {}, "ssh": {}, "allow": []}
     done: subprocess.CompletedProcess[str] = account.run(
         account.python, "-c", BUILD, input=json.dumps({**asked, **more})
     )
@@ -271,4 +273,14 @@ def test_flags_of_copies(builder, unchanged_machine: Callable[[], None]) -> None
     hostname = Path("/etc/hostname").read_text().strip()
     (builder.home / "language/packed.tar.zst").write_bytes(zstd.compress(packed))
     built = build(builder, FLAGS.replace("= inside", f"= {hostname}"))
+    assert built.returncode == 0, built.stderr
+
+
+def test_rights_are_given_by_whoever_builds(builder, unchanged_machine: Callable[[], None]) -> None:
+    text = "FROM base:1\nRUN --security={} unshare --mount true && echo done > /done\n"
+    refused = build(builder, text.format("sandbox"))
+    assert "unshare failed: Operation not permitted" in refused.stderr
+    refused = build(builder, text.format("insecure"))
+    assert "--allow security.insecure" in refused.stderr
+    built = build(builder, text.format("insecure"), allow=["security.insecure"])
     assert built.returncode == 0, built.stderr
