@@ -65,10 +65,9 @@ class Transfers:
         is_ours = (wanted.os, wanted.architecture) == (host_platform().os, host_platform().architecture)
         with Receiver(self._images, unpack=unpack and is_ours) as receiver:
             pulled = self._remote.pull(reference, receiver, platform=platform, tell=tell)
-            for document in (pulled.manifest, *reversed(pulled.between)):
-                self._images.put_manifest(document.content, document.media_type)
-            if pulled.top is not pulled.manifest:
-                self._images.put_manifest(pulled.top.content, pulled.top.media_type)
+            for document in (pulled.manifest, *pulled.between):
+                self._keep(document)
+            self._images.put_manifest(pulled.top.content, pulled.top.media_type)
             if reference.tag is not None:
                 self._images.tag(reference, pulled.top.digest)
         image = self._images.find(str(pulled.manifest.digest))
@@ -129,6 +128,12 @@ class Transfers:
     def known_login(self, registry: str) -> Login | None:
         """The login that is remembered for a registry."""
         return self._credentials.find(registry)
+
+    def _keep(self, document: Document) -> None:
+        """Store what is part of an index: as an image of its own it would be listed beside it."""
+        with self._images.open_writer() as writer:
+            writer.write(document.content)
+            writer.commit(document.digest)
 
     def _parts(
         self, entry: Descriptor, name: str, platform: Platform | None

@@ -80,7 +80,14 @@ class Receiver:
                 return
             if diff_id is None and self._store.keep_blob(descriptor.digest, size=descriptor.size):
                 return
-            self._download(descriptor, diff_id if self._unpack else None, partial, read)
+            had_some = partial.exists()
+            try:
+                self._download(descriptor, diff_id if self._unpack else None, partial, read)
+            except DigestError:
+                if not had_some or partial.exists():
+                    raise
+                # What was left of another time may be what is wrong.
+                self._download(descriptor, diff_id if self._unpack else None, partial, read)
         finally:
             lock_path.unlink(missing_ok=True)  # ours until it's closed: who waits for it sees that it's gone
             os.close(lock)

@@ -66,6 +66,7 @@ class Server:
     """Which repository has which blob."""
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
+    begun: int = 0
     requests: list[Request] = field(default_factory=list)
     tokens: dict[str, set[str]] = field(default_factory=dict)
     """What each token that was given allows, as `repository:NAME:ACTION`."""
@@ -277,7 +278,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(201, Location=f"/v2/{repository}/blobs/{digest}")
             return
         with state.lock:
-            number = str(len(state.uploads))
+            number = str(state.begun)
+            state.begun += 1
             state.uploads[number] = bytearray()
         self.reply(202, Location=f"/v2/{repository}/blobs/uploads/{number}?state=kept", Range="0-0")
 

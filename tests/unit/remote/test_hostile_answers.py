@@ -27,7 +27,8 @@ _HEADER = st.sampled_from(
 _VALUE = st.one_of(
     st.sampled_from(
         ["-1", "0", "5", "99999999999999999999999", "chunked", "close", "gzip", 'Basic realm="x"', "Bearer",
-         'Bearer realm="http://127.0.0.1:1/"', "bytes 0-", "0-0", "0-99", "http://[", "//x", "299 - \"", "</v2>; rel=\"next\"",
+         'Bearer realm="http://127.0.0.1:1/"', "bytes 0-", "0-0", "0-99", "http://[", "//x", '299 - "',
+         '</v2>; rel="next"',
          "sha256:zz", "Mon, 99 Jan 2034 99:99:99 GMT"]
     ),
     st.text(st.characters(blacklist_categories=["Cs"], max_codepoint=255), max_size=40),
@@ -35,7 +36,7 @@ _VALUE = st.one_of(
 _STATUS = st.sampled_from([100, 101, 200, 201, 202, 204, 206, 301, 304, 307, 400, 401, 403, 404, 416, 418, 999])
 _BODY = st.one_of(
     st.binary(max_size=300),
-    st.sampled_from([b"{}", b"[]", b"null", b"1e999", b'{"errors":[1]}', b'{"errors":[{"code":[]}]}', b"[" * 90_000]),
+    st.sampled_from([b"{}", b"[]", b"null", b"1e999", b'{"errors":[1]}', b'{"errors":[{"code":[]}]}', b"[" * 5_000]),
 )
 
 
