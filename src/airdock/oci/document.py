@@ -32,7 +32,7 @@ def load_object(content: bytes | str, what: str) -> dict[str, Any]:
     """The JSON object in `content`; `ImageError` when it is none."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets in brackets without end
         raise ImageError(f"expected {what} to be JSON, found {error}") from error
     if not isinstance(value, dict):
         raise ImageError(f"expected {what} to be a JSON object, found {type(value).__name__}")
