@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airdock.clock import Clock
-from airdock.containers.base import DEFAULT_PATH, RunRequest, command_of, environment_of, publish_all
+from airdock.containers.base import (
+    DEFAULT_PATH,
+    MOUNTS_ANNOTATION,
+    Placed,
+    RunRequest,
+    command_of,
+    environment_of,
+    publish_all,
+)
 from airdock.containers.names import claim_name, make_name
 from airdock.errors import (
     AirdockError,
@@ -45,10 +53,10 @@ from airdock.runtime.state import (
 )
 
 if TYPE_CHECKING:
-    from airdock.builder.base import BuildRequest, Command
-    from airdock.builder.contexts import Context
+    from airdock.builder.base import BuildRequest, Command, Context
     from airdock.containers.containers import Containers
     from airdock.containers.files import Files
+    from airdock.containers.volumes import Volumes
     from airdock.model.progress import Report
     from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
@@ -163,7 +171,15 @@ class Engine:
 
     def build(self, request: "BuildRequest", report: "Report") -> Image:
         """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
-        from airdock.builder.build import build  # running containers goes without the builder
+        # Running containers goes without the builder, and a build that was done before without most of it.
+        from airdock.builder.recall import Recall
+
+        recall = Recall(request, cache=self._cache, store=self.images)
+        known = recall.find(find=self.find, report=report)
+        if known is not None:
+            return known
+        self.launcher.start()  # it gets ready while we do
+        from airdock.builder.build import build
 
         self.images.sweep()
         return build(
@@ -174,6 +190,7 @@ class Engine:
             report=report,
             clock=self._clock,
             cache=self._cache,
+            recall=recall,
         )
 
     @contextmanager
@@ -182,12 +199,18 @@ class Engine:
 
         What had to be fetched for it is gone when the block ends.
         """
-        from airdock.builder.cache import BuildCache
-        from airdock.builder.contexts import is_local, open_context
+        from airdock.builder.base import Context
 
-        if is_local(source):
-            yield open_context(source, place=Path())
+        if Path(source).is_dir():
+            yield Context(folder=Path(source).absolute())
             return
+        # Most builds go without what fetches.
+        from airdock.builder.cache import BuildCache
+        from airdock.builder.contexts import open_context
+        from airdock.builder.remotes import is_remote
+
+        if source != "-" and not is_remote(source):
+            open_context(source, place=Path())  # says what is wrong with it
         with BuildCache(folder=self._cache, store=self.images).working_folder() as folder:
             yield open_context(source, place=folder / "fetched", stdin=stdin, **more)
 
@@ -209,7 +232,22 @@ class Engine:
             image=request.image_name or image.image_id.hex[:12],
             image_digest=image.digest,
         )
-        return self._start(bundle, request, stdin=stdin, stdout=stdout, stderr=stderr)
+        if MOUNTS_ANNOTATION not in config.get("annotations", {}):
+            return self._start(bundle, request, stdin=stdin, stdout=stdout, stderr=stderr)
+        try:
+            made = self._start(bundle, request, stdin=stdin, stdout=stdout, stderr=stderr)
+        except BaseException:
+            self.volumes.forget(container_id)
+            raise
+        made.release = self._with_volumes(container_id, made.release)
+        return made
+
+    def _with_volumes(self, container_id: str, release: Callable[[], None]) -> Callable[[], None]:
+        def release_all() -> None:
+            release()
+            self.volumes.forget(container_id)
+
+        return release_all
 
     def exec(self, name: str, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Execution":
         """Start one more command in a running container; of the request, argv, env, user, workdir and terminal count.
@@ -244,6 +282,14 @@ class Engine:
         )
 
     @cached_property
+    def volumes(self) -> "Volumes":
+        """The volumes of this home."""
+        from airdock.containers.volumes import Volumes  # most containers have none
+
+        run = self._containers.parent
+        return Volumes(root=run.parent / "volumes", containers=self._containers, launcher=self.launcher)
+
+    @cached_property
     def files(self) -> "Files":
         """The files of this home's containers."""
         from airdock.containers.files import Files  # running containers goes without it
@@ -259,9 +305,16 @@ class Engine:
         """The container of that name, id, or unique beginning of an id. Raises UnknownContainerError."""
         return self.containers.find(name).state
 
-    def remove(self, name: str, *, force: bool = False) -> None:
-        """Remove an ended container; with `force` a running one is killed first."""
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove an ended container; with `force` a running one is killed first.
+
+        With `volumes` its volumes without a name go too, unless another container has them.
+        """
+        container_id = self.container(name).id
         self.containers.remove(name, force=force)
+        if volumes:
+            self.volumes.forget(container_id)
+        self.volumes.sweep()
 
     @property
     def networks(self) -> "Networks":
@@ -406,6 +459,7 @@ class Engine:
                 "expected a command: the image has neither ENTRYPOINT nor CMD, and none was given",
                 hint="name one after the image",
             )
+        placed = self._place(image, request, container_id)
         return make_config(
             argv=argv,
             env=environment_of(image.config, request),
@@ -413,13 +467,35 @@ class Engine:
             user=request.user or image.config.user,
             hostname=request.hostname or container_id[:12],
             terminal=request.terminal,
-            binds=[*self._host_folders(image.labels), *request.mounts],
-            tmpfs=request.tmpfs,
+            binds=[*self._host_folders(image.labels), *request.mounts, *placed.mounts],
+            tmpfs=[*request.tmpfs, *placed.tmpfs],
             network="host" if request.network == "host" else "none",
             resources=request.resources,
             read_only_root=request.read_only_root,
-            annotations=_TRANSIENT if request.transient else None,
+            annotations={**(_TRANSIENT if request.transient else {}), **placed.annotations},
         )
+
+    def _place(self, image: Image, request: RunRequest, container_id: str) -> Placed:
+        """What is mounted for the user. Raises MountError, VolumeError, UnknownContainerError."""
+        # What the image declares makes no difference to a container that goes at its end, if it can write anywhere.
+        declared = () if request.transient and not request.read_only_root else image.config.volumes
+        if not (request.volumes or request.volumes_from or declared):
+            return Placed()
+        return self.volumes.place(
+            request.volumes,
+            container=container_id,
+            transient=request.transient or request.remove_volumes,
+            layers=lambda: self._layer_paths([layer.diff_id for layer in image.layers]),
+            inherited=[place for name in request.volumes_from for place in self._inherit(name)],
+            declared=declared,
+        )
+
+    def _inherit(self, text: str) -> "Sequence[Mapping[str, object]]":
+        """What another container has mounted, as `--volumes-from NAME[:ro|rw]` asks for it."""
+        from airdock.containers.volumes import inherit  # few containers need it
+
+        name, _, mode = text.partition(":")
+        return inherit(self.container(name).config, mode)
 
     def _monitor_settings(self, network: str) -> dict[str, Any]:
         """What a monitor needs to know to start a container on that network: `containers.place`."""

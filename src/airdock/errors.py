@@ -23,6 +23,10 @@
     ├── ContainerError
     │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
     │   ├── CopyError                 files can't go into a container or out of it
+    │   ├── MountError                what is to be mounted can't be
+    │   ├── VolumeError               a volume can't be had, or not be removed
+    │   ├── MountError                what is to be mounted can't be
+    │   ├── VolumeError               a volume can't be had or removed
     │   ├── NotExecutableError        exit code 126
     │   ├── CommandNotFoundError      exit code 127
     │   ├── NetworkError              a network can't be made or joined
@@ -58,6 +62,8 @@ __all__ = [
     "ImageError",
     "InvalidReferenceError",
     "IsolationError",
+    "MountError",
+    "MountError",
     "NetworkError",
     "NotExecutableError",
     "NotInRegistryError",
@@ -72,6 +78,7 @@ __all__ = [
     "UnknownRunError",
     "UnreachableError",
     "UnsafeArchiveError",
+    "VolumeError",
 ]
 
 
@@ -191,6 +198,16 @@ class ContainerError(AirdockError):
 
 class CopyError(ContainerError):
     """The files could not be copied."""
+
+    exit_code = 1  # as Docker's
+
+
+class MountError(ContainerError):
+    """What is to be mounted can't be."""
+
+
+class VolumeError(ContainerError):
+    """The volume can't be had."""
 
     exit_code = 1  # as Docker's
 

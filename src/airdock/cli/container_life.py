@@ -217,7 +217,7 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool, volumes: boo
       airdock container rm web
       airdock container rm -f $(airdock container ps -aq)
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.remove(name, force=force))
+    _for_each(session, names, lambda app, name: app.engine.remove(name, force=force, volumes=volumes))
 
 
 @click.command()

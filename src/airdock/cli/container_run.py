@@ -23,9 +23,10 @@ from airdock.cli.container_keeping import keeping_options, make_options, needs_m
 from airdock.cli.errors import tell
 from airdock.cli.names import complete_images
 from airdock.cli.network_flags import network_options
-from airdock.cli.parameters import to_mount, to_name, to_size
+from airdock.cli.parameters import to_name, to_size
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.units import render_memory
+from airdock.cli.volume_flags import take_volumes, volume_options
 from airdock.errors import ContainerError
 from airdock.model.usage import Resources
 
@@ -46,8 +47,7 @@ _OPTIONS: Final = (
     click.argument("argv", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED),
     click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended."),
     process_options,
-    click.option("-v", "--volume", "mounts", multiple=True, type=to_mount, metavar="SRC:DST[:ro]", help="Bind a path."),
-    click.option("--tmpfs", multiple=True, metavar="PATH", help="Mount memory at PATH."),
+    volume_options,
     click.option("--entrypoint", metavar="PROGRAM", help="Replace the image's ENTRYPOINT; its CMD is dropped then."),
     network_options,
     click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m."),
@@ -257,7 +257,7 @@ def _create(
     cidfile = options.pop("cidfile")
     _check_cidfile(cidfile)
     life = make_options(options, found, auto_remove=remove, open_stdin=interactive)
-    request = _request(terminal=terminal, image_name=image, transient=False, **options)
+    request = _request(terminal=terminal, image_name=image, transient=False, remove_volumes=remove, **options)
     made = app.engine.containers.create(found, request, life)
     if cidfile:
         cidfile.write_text(made.id)
@@ -303,6 +303,7 @@ def _request(*, argv: tuple[str, ...], terminal: bool, **options: Any) -> "RunRe
         resources=resources,
         terminal=terminal,
         read_only_root=options.pop("read_only"),
+        **take_volumes(options),
         **options,
     )
 

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),
     "container": ("airdock.cli.container:container", "Run containers, look into them, remove them."),
     "network": ("airdock.cli.network:network", "Make networks on which containers find each other by name."),
+    "volume": ("airdock.cli.volume:volume", "Keep files of containers when these are gone."),
     "system": ("airdock.cli.system:system", "See what takes room on the disk, and get it back."),
     "doctor": ("airdock.cli.doctor:doctor", "Say what this machine can do, and how to mend what it can't."),
     "config": ("airdock.cli.config:config", "Print every setting and where it came from."),

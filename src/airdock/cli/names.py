@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 from airdock.cli.session import Session
 
-__all__ = ["complete_containers", "complete_images", "complete_networks", "complete_runs"]
+__all__ = ["complete_containers", "complete_images", "complete_networks", "complete_runs", "complete_volumes"]
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -46,7 +46,13 @@ def _networks(session: Session) -> Iterable[str]:
         return ["host", "none", "private", *(network.name for network in app.networks.list())]
 
 
+def _volumes(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return [volume.name for volume in app.engine.volumes.list()]
+
+
 complete_images = _completing(_images)
 complete_containers = _completing(_containers)
 complete_networks = _completing(_networks)
 complete_runs = _completing(_runs)
+complete_volumes = _completing(_volumes)

@@ -9,9 +9,8 @@ from typing import Final
 import click
 
 from airdock.cli.units import parse_size
-from airdock.model.mount import Mount
 
-__all__ = ["load_env_file", "parse_env", "read_epoch", "to_env", "to_mount", "to_name", "to_size"]
+__all__ = ["load_env_file", "parse_env", "read_epoch", "to_env", "to_name", "to_size"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _SHOWN: Final = 40
@@ -23,20 +22,6 @@ def to_size(text: str) -> int:
         return parse_size(text)
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from error
-
-
-def to_mount(text: str) -> Mount:
-    """SOURCE:TARGET[:ro|rw], a folder or file of this machine at a place in the container."""
-    source, _, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    if not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
-        raise click.BadParameter(f"expected SOURCE:/TARGET or SOURCE:/TARGET:ro, got {text!r}.")
-    if not source.startswith(("/", ".", "~")):
-        raise click.BadParameter(f"expected a path such as ./{source}, got {source!r}; there are no named volumes.")
-    path = Path(source).expanduser().absolute()
-    if not path.exists():
-        raise click.BadParameter(f"expected a file or folder at {path}, found nothing.")
-    return Mount(source=str(path.resolve()), target=os.path.normpath(target), read_only=mode == "ro")
 
 
 def to_name(text: str) -> str:

@@ -12,12 +12,26 @@ from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
 
 if TYPE_CHECKING:
+    from airdock.containers.mount_words import MountRequest
     from airdock.networks.base import Port
 
-__all__ = ["DEFAULT_PATH", "LifeOptions", "RunRequest", "command_of", "environment_of", "publish_all"]
+__all__ = [
+    "DEFAULT_PATH",
+    "MOUNTS_ANNOTATION",
+    "LifeOptions",
+    "Placed",
+    "RunRequest",
+    "command_of",
+    "environment_of",
+    "publish_all",
+]
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What PATH is where an image says nothing, as with Docker."""
+
+
+MOUNTS_ANNOTATION: Final = "airdock.mounts"
+"""Of a container's configuration: what was mounted for its user, as JSON in the shape of Docker's `Mounts`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +48,11 @@ class RunRequest:
     entrypoint: Sequence[str] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
+    volumes: "Sequence[MountRequest]" = ()
+    volumes_from: Sequence[str] = ()
+    """Containers whose mounts it gets too, each NAME[:ro|rw]."""
+    remove_volumes: bool = False
+    """Its volumes without a name go when it is removed."""
     tmpfs: Sequence[str] = ()
     user: str = ""
     workdir: str = ""
@@ -94,3 +113,12 @@ def publish_all(config: ImageConfig, request: RunRequest) -> RunRequest:
 
     more = publish_exposed([*config.exposed_ports, *request.expose], request.ports)
     return replace(request, ports=[*request.ports, *more], publish_all=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """What requests for mounts came to: binds, tmpfs in the words of `--tmpfs`, and annotations that remember them."""
+
+    mounts: Sequence[Mount] = ()
+    tmpfs: Sequence[str] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)

@@ -6,22 +6,13 @@ from pathlib import Path
 import click
 import pytest
 
-from airdock.cli.parameters import load_env_file, parse_env, to_mount, to_name
+from airdock.cli.parameters import load_env_file, parse_env, to_name
 from airdock.cli.run import parse_target
 from airdock.cli.tables import Column, fit, render_table, width
 from airdock.cli.template import render_rows
-from airdock.model.mount import Mount
 
 TITLES = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID"}
 ROWS = [{"Repository": "chart", "Tag": "1", "ID": "3f2a"}, {"Repository": "<none>", "Tag": "<none>", "ID": "aa11"}]
-
-
-def test_a_volume_is_a_path_here_at_a_path_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    assert to_mount(f"{tmp_path}/data:/in") == Mount(source=f"{tmp_path}/data", target="/in", read_only=False)
-    assert to_mount("./data:/in/:ro") == Mount(source=f"{tmp_path}/data", target="/in", read_only=True)
-    assert to_mount(".:/src:rw").source == str(tmp_path)
 
 
 def test_a_bare_variable_takes_our_value_and_is_left_out_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
