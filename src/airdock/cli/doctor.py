@@ -30,9 +30,11 @@ def doctor(session: Session, *, as_json: bool) -> None:
       airdock doctor
       airdock doctor --json | jq '.checks[] | select(.ok | not)'
     """
+    from airdock.networks.checks import check_networks
     from airdock.runtime.probe import check, gather  # help and completion go without it
 
-    checks = check(gather(home=str(session.config().home)))
+    config = session.config()
+    checks = [*check(gather(home=str(config.home))), *check_networks(config.network.uplink)]
     able = all(one.ok for one in checks if one.needed)
     if as_json:
         click.echo(json.dumps({"containers": able, "checks": [one.to_dict() for one in checks]}, indent=2))

@@ -11,14 +11,27 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
 
-from airdock.networks.netlink import ACK, CREATE, REQUEST, Message, Netlink, attribute, be32, nested, text
+from airdock.networks.netlink import (
+    ACK,
+    CREATE,
+    REQUEST,
+    Message,
+    Netlink,
+    attribute,
+    be32,
+    nested,
+    read_attributes,
+    text,
+)
 
-__all__ = ["ACCEPT", "DROP", "MASQUERADE", "Chain", "Filter", "Rule", "batch"]
+__all__ = ["ACCEPT", "DROP", "MASQUERADE", "Chain", "Filter", "Rule", "batch", "dropping_chains"]
 
 _NETFILTER: Final = 12
 _SUBSYSTEM: Final = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = (_SUBSYSTEM << 8 | number for number in (0, 3, 6))
+_GET_CHAIN: Final = _SUBSYSTEM << 8 | 4
+_FORWARD_HOOK: Final = struct.pack(">I", 2)
 _APPEND: Final = 0x800
 _OWNED: Final = 2
 _REGISTER: Final = 1
@@ -103,6 +116,27 @@ def batch(table: str, chains: Sequence[Chain]) -> Iterable[Message]:
         for rule in chain.rules:
             yield _message(_NEW_RULE, named + text(2, chain.hook) + rule.pack(), CREATE | _APPEND)
     yield _bare(_BATCH_END)
+
+
+def dropping_chains() -> list[str]:
+    """Chains of others in this namespace that drop what none of their rules lets be forwarded, in words.
+
+    A packet must pass every chain, so ours can't let through what one of them drops. Empty where it can't be seen.
+    """
+    try:
+        with Netlink(_NETFILTER) as netlink:
+            found = [read_attributes(message.body[4:]) for message in netlink.dump(_GET_CHAIN, bytes(4))]
+    except OSError:
+        return []
+    return [
+        f"chain {_string(chain[3])} of table {_string(chain[1])}"
+        for chain in found
+        if chain.get(5) == bytes(4) and read_attributes(chain.get(4, b"")).get(1) == _FORWARD_HOOK
+    ]
+
+
+def _string(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="replace")
 
 
 def _bare(kind: int) -> Message:

@@ -24,7 +24,7 @@ from airdock.errors import NetworkError
 from airdock.networks.addresses import UPLINK_PREFIX, choose_subnet
 from airdock.networks.links import Links
 from airdock.networks.namespaces import within, write_settings
-from airdock.networks.nftables import ACCEPT, DROP, MASQUERADE, Chain, Filter, Rule
+from airdock.networks.nftables import ACCEPT, DROP, MASQUERADE, Chain, Filter, Rule, dropping_chains
 from airdock.runtime.child import close_others
 from airdock.runtime.syscalls import Syscalls
 
@@ -35,6 +35,7 @@ __all__ = [
     "ProgramUplink",
     "Uplink",
     "choose_program",
+    "forward_hint",
     "no_filter",
     "open_filter",
     "pasta_command",
@@ -90,6 +91,9 @@ class NatUplink:
             self._filter = open_filter(self._outside)
             self._filter.set(self._rules())
             self._forward()
+            self.notes += tuple(
+                f"{chain} may drop packets of containers: {forward_hint()}" for chain in dropping_chains()
+            )
         with Links() as links:
             index = links.index(UPLINK)
             links.add_address(index, _on(self.subnet[2], self.subnet))
@@ -137,6 +141,15 @@ class NatUplink:
         self.notes = ("net.ipv4.ip_forward was off and is on now: containers' packets need it",)
 
 
+def forward_hint() -> str:
+    """What to do about a firewall that forwards nothing by itself, as Docker's does."""
+    return (
+        "iptables -I FORWARD -i 'airdock+' -j ACCEPT; "
+        "iptables -I FORWARD -o 'airdock+' -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; "
+        "or set network.uplink to slirp4netns"
+    )
+
+
 def open_filter(table: str) -> Filter:
     """A table of the packet filter. Raises NetworkError where the kernel has none."""
     try:
@@ -179,6 +192,12 @@ class _Plan:
 def choose_program(wanted: str = "auto") -> tuple[str, str]:
     """Which program there is: (name, path). Raises NetworkError naming the packages."""
     names = PROGRAMS if wanted in ("auto", "nat") else (wanted,)
+    if wanted == "pasta" and os.geteuid() == 0:
+        raise NetworkError(
+            "expected a way out that root can have, found pasta, which gives up root's rights first",
+            where="network.uplink",
+            hint="set it to nat or slirp4netns",
+        )
     for name in names:
         if path := shutil.which(name):
             _need_tun()
