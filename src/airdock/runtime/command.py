@@ -7,6 +7,7 @@ forbids some of what comes before. Source: capabilities(7), Docker's exit codes 
 
 import errno
 import fcntl
+import json
 import os
 import platform
 import resource
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
-from airdock.runtime.seccomp import default_filter, install
+from airdock.runtime.seccomp import ARCHES, default_filter, install
 from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CAPABILITIES, Syscalls
 from airdock.runtime.users import User
@@ -26,6 +27,7 @@ from airdock.runtime.users import User
 __all__ = [
     "DEFAULT_PATH",
     "Privileges",
+    "PrivilegesKey",
     "drop_privileges",
     "enter_folder",
     "execute",
@@ -38,47 +40,105 @@ __all__ = [
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_SCRIPTS: Final = 8  # whose interpreters are scripts again; the kernel follows fewer: execve(2)
+_NO_LIMIT: Final = (1 << 63) - 1  # and above: what Docker writes for none
 _LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Privileges:
     """What a command keeps, worked out once by the launcher: a mask of capabilities, the numbers of those to drop from
-    the bounding set, a seccomp program (empty is none), whether groups can be set, the soft limit of open files."""
+    the bounding set, a seccomp program (empty is none), whether groups can be set, the limit of open files and what
+    other limits there are by number, whether programs may gain rights."""
 
     kept: int
     dropped: tuple[int, ...]
     filter: bytes
     can_set_groups: bool
     open_files: tuple[int, int]
+    limits: tuple[tuple[str, int, int], ...] = ()
+    may_gain: bool = False
 
 
-def privileges_key(config: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """What privileges depend on: the capabilities, and whether the default filter is wanted."""
-    confined = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default") == "default"
-    return tuple(config["process"].get("capabilities", {}).get("bounding", ())), confined
+@dataclass(frozen=True, slots=True)
+class PrivilegesKey:
+    """What privileges depend on. `profile` is "default", nothing, or a `linux.seccomp` as JSON."""
+
+    capabilities: tuple[str, ...]
+    profile: str
+    limits: tuple[tuple[str, int, int], ...]
+    may_gain: bool
+
+
+def privileges_key(config: Mapping[str, Any]) -> PrivilegesKey:
+    """What the privileges of a configuration depend on."""
+    process = config["process"]
+    profile = config["linux"].get("seccomp")
+    wanted = config.get("annotations", {}).get(SECCOMP_ANNOTATION, "default")
+    return PrivilegesKey(
+        tuple(process.get("capabilities", {}).get("bounding", ())),
+        json.dumps(profile) if profile else "default" if wanted == "default" else "",
+        tuple((limit["type"], limit["soft"], limit["hard"]) for limit in process.get("rlimits", ())),
+        not process.get("noNewPrivileges", True),
+    )
 
 
 def make_privileges(
     config: Mapping[str, Any], *, can_set_groups: bool, open_files: tuple[int, int] | None = None
 ) -> Privileges:
     """What a container's commands keep. `open_files` are this process's own limits where None."""
-    capabilities, confined = privileges_key(config)
+    key = privileges_key(config)
+    capabilities = key.capabilities
     numbers = frozenset(CAPABILITIES.index(name) for name in capabilities if name in CAPABILITIES)
     return Privileges(
         kept=sum(1 << number for number in numbers),
         dropped=tuple(number for number in range(_last_capability() + 1) if number not in numbers),
-        filter=default_filter(platform.machine(), capabilities) if confined else b"",
+        filter=_filter(key),
         can_set_groups=can_set_groups,
         open_files=open_files or resource.getrlimit(resource.RLIMIT_NOFILE),
+        limits=key.limits,
+        may_gain=key.may_gain,
     )
+
+
+def _filter(key: PrivilegesKey) -> bytes:
+    machine = platform.machine()
+    if key.profile == "default":
+        return default_filter(machine, key.capabilities)
+    if not key.profile:
+        return b""
+    from airdock.runtime.seccomp_file import compile_profile  # hardly ever needed
+
+    return compile_profile(json.loads(key.profile), ARCHES[machine])
+
+
+def _limit(name: str, soft: int, hard: int) -> None:
+    number = getattr(resource, name, None)
+    if number is None:
+        raise ContainerError(f"expected a limit of getrlimit(2), found {name}", where="process.rlimits")
+    try:
+        resource.setrlimit(number, (_finite(soft), _finite(hard)))
+    except (OSError, ValueError) as error:
+        _, most = resource.getrlimit(number)
+        raise ContainerError(
+            f"can't set {name} to {soft}:{hard}: expected at most {most}, which is this account's own hard limit",
+            hint="ask for less, or raise it for whoever starts the container: ulimit -H",
+        ) from error
+
+
+def _finite(value: int) -> int:
+    return resource.RLIM_INFINITY if value >= _NO_LIMIT else value
 
 
 def drop_privileges(syscalls: Syscalls, user: User, privileges: Privileges, before_filter: Callable[[], None]) -> None:
     """Become the user with what is kept. `before_filter` is called as the user, still free to make any call."""
     resource.setrlimit(resource.RLIMIT_NOFILE, privileges.open_files)
+    for limit in privileges.limits:
+        _limit(*limit)
     for number in privileges.dropped:
         syscalls.drop_bounding(number)
+    if privileges.may_gain and privileges.filter:
+        # Without no_new_privs it takes a capability that goes next. What is left to do, such profiles allow.
+        install(privileges.filter, may_gain=True)
     try:
         syscalls.set_ids(user.uid, user.gid, user.groups if privileges.can_set_groups else None)
     except OSError as error:
@@ -90,9 +150,10 @@ def drop_privileges(syscalls: Syscalls, user: User, privileges: Privileges, befo
         ) from error
     kept = privileges.kept if user.uid == 0 else 0
     syscalls.capset(kept, kept, 0)
-    syscalls.no_new_privileges()
+    if not privileges.may_gain:
+        syscalls.no_new_privileges()
     before_filter()
-    if privileges.filter:
+    if privileges.filter and not privileges.may_gain:
         install(privileges.filter)
 
 

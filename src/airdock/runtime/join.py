@@ -1,4 +1,4 @@
-"""A container's first process in a network namespace that is there already.
+"""A container's first process in namespaces that are there already: a network, or another container's names or IPC.
 
 Such a namespace belongs to a user namespace around the container's, so only the launcher may enter it, and not all
 launchers could come back: an ordinary account has no rights over the machine's own. So a child of the launcher goes
@@ -13,11 +13,13 @@ in, and from there makes the first process as a sibling of itself; then it ends.
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from airdock.errors import ContainerError
 from airdock.runtime.syscalls import (
+    CLONE_NEWIPC,
     CLONE_NEWNET,
+    CLONE_NEWUTS,
     CLONE_PARENT,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
@@ -26,46 +28,56 @@ from airdock.runtime.syscalls import (
     Syscalls,
 )
 
-__all__ = ["clone_joined", "joined_network"]
+__all__ = ["clone_joined", "joined_namespaces", "joined_network"]
+
+_FLAGS: Final = {"network": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS}
+
+
+def joined_namespaces(config: Mapping[str, Any]) -> dict[str, str]:
+    """The paths of the namespaces that a configuration wants joined, by their types."""
+    return {entry["type"]: entry["path"] for entry in config["linux"]["namespaces"] if entry.get("path")}
 
 
 def joined_network(config: Mapping[str, Any]) -> str:
     """The path of the network namespace that a configuration wants joined, or nothing."""
-    entries = config["linux"]["namespaces"]
-    return next((entry.get("path", "") for entry in entries if entry["type"] == "network"), "")
+    return joined_namespaces(config).get("network", "")
 
 
-def clone_joined(calls: Syscalls, path: str, flags: int) -> tuple[int, int, int]:
-    """`Syscalls.clone` in the namespace at `path`: (pid, pidfd, -1) in the caller, (0, -1, tree) in the new process,
-    where `tree` is that namespace's /sys as a detached mount, or -1. Raises ContainerError."""
+def clone_joined(calls: Syscalls, paths: Mapping[str, str], flags: int) -> tuple[int, int, int]:
+    """`Syscalls.clone` in the namespaces at `paths`, by their types.
+
+    Gives (pid, pidfd, -1) in the caller and (0, -1, tree) in the new process, where `tree` is the network's /sys as a
+    detached mount, or -1. Raises ContainerError.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     go_between = calls.fork()
     if go_between == 0:
-        return _go_between(calls, path, flags, writer)
+        return _go_between(calls, paths, flags, writer)
     os.close(writer)
     with open(reader, "rb") as answers:
         answer = json.loads(answers.read() or '{"error": "it was killed"}')
     os.waitpid(go_between, 0)
     if "error" in answer:
         raise ContainerError(
-            f"can't join the network namespace: {answer['error']}",
-            where=path,
+            f"can't join the {answer.get('kind', 'network')} namespace: {answer['error']}",
+            where=paths.get(answer.get("kind", ""), ""),
             hint="it ends with its last process; a container is joined while it runs",
         )
     return answer["pid"], os.pidfd_open(answer["pid"]), -1
 
 
-def _go_between(calls: Syscalls, path: str, flags: int, writer: int) -> tuple[int, int, int]:
+def _go_between(calls: Syscalls, paths: Mapping[str, str], flags: int, writer: int) -> tuple[int, int, int]:
+    kind = ""
     try:
-        namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        calls.setns(namespace, CLONE_NEWNET)
-        tree = _open_sys(calls)
+        for kind, path in paths.items():
+            calls.setns(os.open(path, os.O_RDONLY | os.O_CLOEXEC), _FLAGS[kind])
+        tree = _open_sys(calls) if "network" in paths else -1
         pid, _ = calls.clone(flags | CLONE_PARENT)
         if pid == 0:
             return 0, -1, tree
         _end(writer, {"pid": pid})
     except OSError as error:
-        _end(writer, {"error": error.strerror})
+        _end(writer, {"error": error.strerror, "kind": kind})
 
 
 def _open_sys(calls: Syscalls) -> int:

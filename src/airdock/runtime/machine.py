@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from airdock.errors import ContainerError, IsolationError
 from airdock.runtime.cgroups import Cgroups
-from airdock.runtime.command import Privileges, make_privileges, privileges_key
+from airdock.runtime.command import Privileges, PrivilegesKey, make_privileges, privileges_key
 from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, join_user_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
@@ -51,7 +51,7 @@ class Machine:
         self.cgroups: Cgroups
         self.user_flag = CLONE_NEWUSER if userns == "auto" else 0
         self._open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._privileges: dict[tuple[tuple[str, ...], bool], Privileges] = {}
+        self._privileges: dict[PrivilegesKey, Privileges] = {}
 
     def enter(self) -> dict[str, Any]:
         """Go into namespaces of our own and mount what every container needs; gives what clients want to know.

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from airdock.errors import ContainerError, IsolationError
+from airdock.runtime.idmaps import ROOT_SHIFT
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import (
     MOUNT_ATTR_IDMAP,
@@ -26,6 +27,7 @@ from airdock.runtime.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
+    MS_NOSUID,
     MS_REC,
     MS_SLAVE,
     Syscalls,
@@ -117,14 +119,20 @@ class Mounts:
         self._calls.close(tree)
         return part
 
-    def open_bind(self, source: str, *, read_only: bool) -> int:
+    def open_bind(self, source: str, *, read_only: bool, is_device: bool = False) -> int:
         """A host path as a detached mount, with ids mapped where they are shifted. Raises ContainerError."""
         try:
+            device = _device_of(source) if is_device else None
+            if device is not None and self._shifted >= 0:
+                return self._make_device(*device)
             tree = self._open_source(os.path.realpath(source))
         except OSError as error:
             raise ContainerError(f"can't bind {source}: {error.strerror}", where=source) from error
         try:
-            self._set_bind(tree, source, read_only=read_only)
+            if device is not None:
+                self._calls.mount_setattr(tree, MOUNT_ATTR_NOSUID)
+            else:
+                self._set_bind(tree, source, read_only=read_only)
         except BaseException:
             self._calls.close(tree)
             raise
@@ -144,6 +152,16 @@ class Mounts:
                 if error.errno != errno.EINVAL:
                     raise
         return self._calls.open_tree(path, recursive=True)
+
+    def _make_device(self, mode: int, number: int) -> int:
+        """A node of its own for the container's root, as Docker makes it: the machine's belongs to the machine's root,
+        and its filesystem can't map ids. Others may open the machine's as far as their account may."""
+        self._calls.mount("tmpfs", "airdock", "root", MS_NOSUID, "mode=755,size=1m")
+        try:
+            self._calls.make_node("root/device", mode, number, owner=ROOT_SHIFT)
+            return self._calls.open_tree("root/device")
+        finally:
+            self._calls.umount("root")
 
     def _set_bind(self, tree: int, source: str, *, read_only: bool) -> None:
         attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (MOUNT_ATTR_RDONLY if read_only else 0)
@@ -251,6 +269,12 @@ class Mounts:
             return self._calls.open_tree("root")
         finally:
             self._calls.umount("root")
+
+
+def _device_of(path: str) -> tuple[int, int] | None:
+    """Mode and number of a device node; None for anything else."""
+    status = os.stat(path)
+    return (status.st_mode, status.st_rdev) if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode) else None
 
 
 def _is_for_everybody(path: str) -> bool:

@@ -45,6 +45,7 @@ __all__ = [
     "ReadOnlyPath",
     "ReadOnlyRoot",
     "SetHostname",
+    "SetKernel",
 ]
 
 _STRICT: Final = MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -97,9 +98,31 @@ class Op(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetHostname:
     name: str
+    domain: str = ""
 
     def apply(self, inside: Inside) -> None:
-        inside.syscalls.sethostname(self.name)
+        if self.name:
+            inside.syscalls.sethostname(self.name)
+        if self.domain:
+            inside.syscalls.setdomainname(self.domain)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetKernel:
+    """A setting of sysctl(8) that belongs to one of the container's namespaces."""
+
+    name: str
+    value: str
+
+    def apply(self, inside: Inside) -> None:
+        try:
+            inside.syscalls.write_file(f"/proc/sys/{self.name.replace('.', '/')}", self.value)
+        except OSError as error:
+            raise ContainerError(
+                f"can't set {self.name} to {self.value!r}: {error.strerror}",
+                where="--sysctl",
+                hint="net.* takes a network of its own, kernel.shm* and kernel.msg* a kernel that lets containers",
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

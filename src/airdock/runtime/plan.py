@@ -24,9 +24,10 @@ from airdock.runtime.ops import (
     ReadOnlyPath,
     ReadOnlyRoot,
     SetHostname,
+    SetKernel,
 )
 
-__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "bind_trees", "plan"]
+__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "bind_trees", "has_own", "own_namespaces", "plan"]
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS: Final = (
@@ -40,11 +41,16 @@ _FLAGS: Final = {
     "nosuid": k.MS_NOSUID,
     "nodev": k.MS_NODEV,
     "noexec": k.MS_NOEXEC,
+    "noatime": k.MS_NOATIME,
     "strictatime": k.MS_STRICTATIME,
 }
-_IGNORED: Final = frozenset({"rw", "bind", "rbind", "private", "rprivate"})
-NAMESPACES: Final = k.CLONE_NEWNS | k.CLONE_NEWPID | k.CLONE_NEWIPC | k.CLONE_NEWUTS
+_IGNORED: Final = frozenset(
+    {"rw", "bind", "rbind", "private", "rprivate", "suid", "dev", "exec", "async", "sync"}
+    | {"atime", "relatime", "diratime", "nodiratime"}
+)
+NAMESPACES: Final = k.CLONE_NEWNS | k.CLONE_NEWPID
 """What every container is born into, beside a user namespace; the cgroup namespace waits for its cgroup."""
+_OPTIONAL: Final = {"ipc": k.CLONE_NEWIPC, "uts": k.CLONE_NEWUTS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +70,7 @@ class Tree:
 
     source: str
     read_only: bool
+    is_device: bool = False
     layers: tuple[str, ...] = ()
     scratch: str = ""
 
@@ -78,8 +85,18 @@ class Plan:
 
 def plan(config: Mapping[str, Any], facts: Facts) -> Plan:
     """The steps for a container. Raises ContainerError for mounts that can't be planned."""
-    kinds = {entry["type"] for entry in config["linux"]["namespaces"]}
+    kinds = {entry["type"] for entry in config["linux"]["namespaces"] if not entry.get("path")}
     return Plan(trees=bind_trees(config), setup=tuple(_steps(config, facts, kinds)))
+
+
+def has_own(config: Mapping[str, Any], kind: str) -> bool:
+    """Whether a configuration asks for a new namespace of that kind."""
+    return any(entry["type"] == kind and not entry.get("path") for entry in config["linux"]["namespaces"])
+
+
+def own_namespaces(config: Mapping[str, Any]) -> int:
+    """The CLONE_ flags of a container's first process, but for the user namespace's."""
+    return NAMESPACES | sum(flag for kind, flag in _OPTIONAL.items() if has_own(config, kind))
 
 
 def bind_trees(config: Mapping[str, Any]) -> tuple[Tree, ...]:
@@ -88,6 +105,7 @@ def bind_trees(config: Mapping[str, Any]) -> tuple[Tree, ...]:
         Tree(
             source=mount["source"],
             read_only="ro" in mount.get("options", ()),
+            is_device="nodev" not in mount.get("options", ()) and mount["source"].startswith("/dev/"),
             layers=tuple(mount.get("layers", ())),
             scratch=mount.get("scratch", ""),
         )
@@ -111,10 +129,11 @@ def _is_own(mount: Mapping[str, Any]) -> bool:
 
 def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator[Op]:
     linux, process = config["linux"], config["process"]
-    if hostname := config.get("hostname"):
-        yield SetHostname(name=hostname)
+    name, domain = config.get("hostname", ""), config.get("domainname", "")
+    if "uts" in kinds and (name or domain):
+        yield SetHostname(name=name, domain=domain)
     joined = bool(joined_network(config))
-    if "network" in kinds and not joined:
+    if "network" in kinds:
         yield OwnNetwork()
     yield AttachRoot(place=facts.place)
     for mount in filter(_is_own, config["mounts"]):
@@ -132,6 +151,8 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator
             index += 1
         elif not _is_own(mount):
             yield from _mount(mount, facts)
+    for name, value in linux.get("sysctl", {}).items():
+        yield SetKernel(name=name, value=value)
     yield from (Mask(path=path) for path in linux.get("maskedPaths", ()))
     yield from (ReadOnlyPath(path=path) for path in linux.get("readonlyPaths", ()))
     if process["cwd"] != "/":

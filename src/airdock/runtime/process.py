@@ -22,10 +22,10 @@ from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
 from airdock.runtime.command import privileges_key
 from airdock.runtime.idmaps import write_container_maps
-from airdock.runtime.join import clone_joined, joined_network
+from airdock.runtime.join import clone_joined, joined_namespaces
 from airdock.runtime.machine import Machine
 from airdock.runtime.names import add_name_files
-from airdock.runtime.plan import NAMESPACES, bind_trees
+from airdock.runtime.plan import bind_trees, has_own, own_namespaces
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.spec import resources_of
 from airdock.runtime.usage import measure
@@ -55,7 +55,7 @@ class FirstProcess:
         doors = self._open_doors()
         self.pid = self.pidfd = -1
         try:
-            self.pid, self.pidfd, sysfs = self._clone(machine, joined_network(config))
+            self.pid, self.pidfd, sysfs = self._clone(machine, own_namespaces(config), joined_namespaces(config))
             if self.pid == 0:
                 run_child(
                     machine,
@@ -73,11 +73,11 @@ class FirstProcess:
             control.close()
             orders.close()
 
-    def _clone(self, machine: Machine, network: str) -> tuple[int, int, int]:
+    def _clone(self, machine: Machine, flags: int, joined: Mapping[str, str]) -> tuple[int, int, int]:
         try:
-            if network:
-                return clone_joined(machine.syscalls, network, NAMESPACES | machine.user_flag)
-            return *machine.syscalls.clone(NAMESPACES | machine.user_flag), -1
+            if joined:
+                return clone_joined(machine.syscalls, joined, flags | machine.user_flag)
+            return *machine.syscalls.clone(flags | machine.user_flag), -1
         except OSError as error:
             raise RefusedError(error.errno, "user namespace" if machine.user_flag else "namespaces") from error
 
@@ -155,7 +155,7 @@ class ContainerProcess:
         config = bundle["config"]
         self.config = config
         self.resources = resources_of(config)
-        if not config.get("hostname"):
+        if not config.get("hostname") and has_own(config, "uts"):
             config = {**config, "hostname": bundle["id"][:12]}
         os.makedirs(bundle["folder"], exist_ok=True)
         config = add_name_files(config, bundle["folder"])
@@ -169,7 +169,7 @@ class ContainerProcess:
                     prepare_folder(tree.scratch, machine.shift)
                     opened = machine.mounts.open_stack(tree.layers, tree.source, tree.scratch, read_only=tree.read_only)
                 else:
-                    opened = machine.mounts.open_bind(tree.source, read_only=tree.read_only)
+                    opened = machine.mounts.open_bind(tree.source, read_only=tree.read_only, is_device=tree.is_device)
                 lent.append(opened)
             first.cgroup.limit(self.resources)
             _lend_stdio(stdio, machine.shift)
@@ -294,7 +294,7 @@ def kind_of(config: Mapping[str, Any]) -> tuple[Any, ...]:
         limit is None
         for limit in (resources.memory_bytes, resources.cpus, resources.pids, resources.cpu_shares, resources.cpuset)
     ]
-    return (*limits, *privileges_key(config))
+    return (*limits, own_namespaces(config), privileges_key(config))
 
 
 def prepare_folder(folder: str, shift: int) -> None:

@@ -56,15 +56,16 @@ def default_filter(
     return program
 
 
-def install(program: bytes) -> None:
-    """Put this thread and all it will ever start under `program`, for good; sets no_new_privs first.
+def install(program: bytes, *, may_gain: bool = False) -> None:
+    """Put this thread and all it will ever start under `program`, for good; sets no_new_privs first, or with `may_gain`
+    uses CAP_SYS_ADMIN instead, so that set-user-id programs still work.
 
     Raises OSError where the kernel refuses. Source: seccomp(2).
     """
     code = ctypes.create_string_buffer(program, len(program))
     table = _Program(len(program) // 8, ctypes.addressof(code))
     libc, number = _seccomp_call()
-    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    if not may_gain and libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     if libc.syscall(number, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(table)) != 0:
         raise OSError(ctypes.get_errno(), "seccomp(SECCOMP_SET_MODE_FILTER)")

@@ -19,6 +19,7 @@ __all__ = [
     "KILL_PROCESS",
     "Alternatives",
     "Answer",
+    "Cases",
     "Instruction",
     "compile_arch",
     "compile_filter",
@@ -44,7 +45,16 @@ ELSEWHERE = -1
 
 Alternatives = tuple[tuple[Compare, ...], ...]
 """A call is allowed if all comparisons of any one alternative fit, otherwise refused with EPERM."""
-Answer = int | Alternatives
+
+
+class Cases(NamedTuple):
+    """What a call gets by the first case whose comparisons all fit, and `otherwise`: SECCOMP_RET_* values."""
+
+    cases: tuple[tuple[tuple[Compare, ...], int], ...]
+    otherwise: int
+
+
+Answer = int | Alternatives | Cases
 """A SECCOMP_RET_* value, or what the arguments must be."""
 
 
@@ -72,17 +82,19 @@ def compile_filter(arches: Mapping[int, Sequence[Instruction]]) -> bytes:
     return pack(program)
 
 
-def compile_arch(answers: Mapping[int, Answer]) -> list[Instruction]:
-    """One architecture's part: `answers` by system call number, EPERM for those between, ENOSYS beyond the last.
+def compile_arch(
+    answers: Mapping[int, Answer], *, otherwise: int = 0x0005_0000 | EPERM, beyond: int = 0x0005_0000 | ENOSYS
+) -> list[Instruction]:
+    """One architecture's part: `answers` by system call number, `otherwise` for those between, `beyond` the last.
 
     ENOSYS is what a kernel without the call says, so programs newer than the table use what came before it.
     """
     segments: list[tuple[int, Answer]] = []
     for number in range(max(answers) + 1):
-        answer = answers.get(number, refuse(EPERM))
+        answer = answers.get(number, otherwise)
         if not segments or segments[-1][1] != answer:
             segments.append((number, answer))
-    segments.append((max(answers) + 1, refuse(ENOSYS)))
+    segments.append((max(answers) + 1, beyond))
     return [Instruction(LOAD, 0, 0, NUMBER_AT), *_search(segments)]
 
 
@@ -105,12 +117,14 @@ def _search(segments: Sequence[tuple[int, Answer]]) -> list[Instruction]:
 def _leaf(answer: Answer) -> list[Instruction]:
     if isinstance(answer, int):
         return [Instruction(RETURN, 0, 0, answer)]
+    if not isinstance(answer, Cases):
+        answer = Cases(cases=tuple((alternative, ALLOW) for alternative in answer), otherwise=refuse(EPERM))
     program: list[Instruction] = []
-    for alternative in answer:
-        block = [instruction for compare in alternative for instruction in _compare(compare)]
-        block.append(Instruction(RETURN, 0, 0, ALLOW))
+    for compares, value in answer.cases:
+        block = [instruction for compare in compares for instruction in _compare(compare)]
+        block.append(Instruction(RETURN, 0, 0, value))
         program += [_aimed(instruction, len(block) - at - 1) for at, instruction in enumerate(block)]
-    return [*program, Instruction(RETURN, 0, 0, refuse(EPERM))]
+    return [*program, Instruction(RETURN, 0, 0, answer.otherwise)]
 
 
 def _aimed(instruction: Instruction, to_end: int) -> Instruction:

@@ -19,7 +19,7 @@ from airdock.errors import AirdockError, ContainerError
 from airdock.runtime import removal
 from airdock.runtime.calls import answer_call, find_function
 from airdock.runtime.child import close_others
-from airdock.runtime.join import joined_network
+from airdock.runtime.join import joined_namespaces
 from airdock.runtime.machine import Machine
 from airdock.runtime.process import ContainerProcess, FirstProcess, kind_of
 from airdock.runtime.refusal import RefusedError
@@ -252,7 +252,7 @@ class _Server:
 
     def _take_first(self, config: Mapping[str, Any]) -> FirstProcess:
         """The process that was made ahead, if it can become this container, else a new one."""
-        if joined_network(config):
+        if joined_namespaces(config):
             return self._make_first(config)
         spare, self._spare = self._spare, None
         if spare is not None and spare.kind == kind_of(config) and spare.is_waiting():
@@ -283,7 +283,7 @@ class _Server:
         session.send({"started": started.to_dict()}, (started.terminal,) if started.terminal >= 0 else ())
         if started.terminal >= 0:
             os.close(started.terminal)
-        if self._has_spare and not joined_network(container.config):  # each of those is a kind of its own
+        if self._has_spare and not joined_namespaces(container.config):  # each of those is a kind of its own
             self._wanted = container.config
 
     def _on_ended(self, session: _Session, container: ContainerProcess) -> None:

@@ -1,19 +1,23 @@
 """What a container is to be, as an OCI runtime configuration: a `config.json` that other runtimes understand too.
 
-Two things have no place in the specification and travel as annotations: a user given by name, which only the image's
-own /etc/passwd can tell (`airdock.user`), and whether the default seccomp profile is wanted (`airdock.seccomp`), which
-each runtime compiles for its machine. Ids and cgroup paths are the launcher's business and are left out.
+What has no place in the specification travels as annotations: a user or groups given by name, which only the image's
+own /etc/passwd and /etc/group can tell (`airdock.user`, `airdock.groups`), and whether the default seccomp profile is
+wanted (`airdock.seccomp`), which each runtime compiles for its machine. Ids and cgroup paths are the launcher's
+business and are left out.
 Source: opencontainers/runtime-spec, config.md and config-linux.md.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from airdock.model.mount import Mount, StackMount
 from airdock.model.usage import Resources
+from airdock.runtime.confinement import DEFAULT_CAPABILITIES, Confinement, Device, Ulimit, choose_capabilities
 
 __all__ = [
     "DEFAULT_CAPABILITIES",
+    "GROUPS_ANNOTATION",
     "MASKED_PATHS",
     "READ_ONLY_PATHS",
     "SECCOMP_ANNOTATION",
@@ -23,27 +27,10 @@ __all__ = [
 ]
 
 USER_ANNOTATION: Final = "airdock.user"
+GROUPS_ANNOTATION: Final = "airdock.groups"
 SECCOMP_ANNOTATION: Final = "airdock.seccomp"
+RLIM_INFINITY: Final = (1 << 64) - 1
 CPU_PERIOD_US: Final = 100_000
-SHM_BYTES: Final = 64 << 20
-
-DEFAULT_CAPABILITIES: Final = (
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-)
-"""What root keeps inside, all of it within the container's user namespace: Docker's default set."""
 
 MASKED_PATHS: Final = (
     "/proc/acpi",
@@ -77,8 +64,8 @@ def make_config(
     resources: Resources = Resources(),
     read_only_root: bool = False,
     seccomp: bool = True,
-    capabilities: Sequence[str] = DEFAULT_CAPABILITIES,
-    shm_bytes: int = SHM_BYTES,
+    capabilities: Sequence[str] | None = None,
+    confinement: Confinement | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """A configuration with Airdock's defaults. `env` is "NAME=value" lines or a mapping; `user` is ids, or Docker's
@@ -88,11 +75,15 @@ def make_config(
         raise ValueError(f"expected network to be 'host', 'none' or the path of a namespace, found {network!r}")
     if not argv:
         raise ValueError("expected a command, found none")
-    by_name = isinstance(user, str)
+    given = confinement or Confinement()
+    is_open = given.privileged
+    kept = capabilities or choose_capabilities(given.cap_add, given.cap_drop, privileged=is_open)
     notes = {
+        **given.annotations,
         **(annotations or {}),
-        SECCOMP_ANNOTATION: "default" if seccomp else "unconfined",
-        **({USER_ANNOTATION: user} if by_name and user else {}),
+        SECCOMP_ANNOTATION: "default" if seccomp and given.seccomp == "default" and not is_open else "unconfined",
+        **({USER_ANNOTATION: user} if isinstance(user, str) and user else {}),
+        **({GROUPS_ANNOTATION: ",".join(given.groups)} if given.groups else {}),
     }
     config: dict[str, Any] = {
         "ociVersion": "1.1.0",
@@ -102,20 +93,30 @@ def make_config(
             "args": list(argv),
             "env": [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else list(env),
             "cwd": cwd or "/",
-            "capabilities": {kind: sorted(capabilities) for kind in ("bounding", "effective", "permitted")},
-            "noNewPrivileges": True,
+            "capabilities": {kind: sorted(kept) for kind in ("bounding", "effective", "permitted")},
+            "noNewPrivileges": given.no_new_privileges and not is_open,
+            **({"rlimits": [_rlimit(limit) for limit in given.ulimits]} if given.ulimits else {}),
         },
         "root": {"path": "merged", "readonly": read_only_root},
-        "mounts": [*_own_mounts(network, shm_bytes), *(_tmpfs(path) for path in tmpfs), *_binds([*binds, *stacks])],
+        "mounts": [
+            *_own_mounts(network, given.shm_bytes, ipc=given.ipc),
+            *(_tmpfs(path) for path in tmpfs),
+            *(_device(device) for device in given.devices),
+            *_binds([*binds, *stacks]),
+        ],
         "annotations": notes,
         "linux": {
-            "namespaces": _namespaces(network),
-            "maskedPaths": list(MASKED_PATHS),
-            "readonlyPaths": list(READ_ONLY_PATHS),
+            "namespaces": _namespaces(network, given),
+            **({} if is_open else {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READ_ONLY_PATHS)}),
+            **({"sysctl": dict(given.sysctls)} if given.sysctls else {}),
         },
     }
-    if hostname:
+    if hostname and given.uts == "private":
         config["hostname"] = hostname
+    if given.domainname:
+        config["domainname"] = given.domainname
+    if not isinstance(given.seccomp, str) and not is_open:
+        config["linux"]["seccomp"] = _resolve(given.seccomp, kept)
     if limits := _limits(resources):
         config["linux"]["resources"] = limits
     return config
@@ -150,20 +151,53 @@ def _user(user: tuple[int, int, Sequence[int]] | str) -> dict[str, Any]:
     return {"uid": uid, "gid": gid, **({"additionalGids": list(groups)} if groups else {})}
 
 
-def _namespaces(network: str) -> list[dict[str, str]]:
-    own = [{"type": kind} for kind in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
+def _namespaces(network: str, confinement: Confinement) -> list[dict[str, str]]:
+    own = [{"type": kind} for kind in ("user", "mount", "pid", "cgroup")]
+    for kind, wanted in (("ipc", confinement.ipc), ("uts", confinement.uts)):
+        if wanted != "host":
+            own.append({"type": kind, **({} if wanted == "private" else {"path": wanted})})
     if network == "host":
         return own
     return [*own, {"type": "network", **({} if network == "none" else {"path": network})}]
 
 
-def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:
+def _resolve(profile: Mapping[str, Any], capabilities: Sequence[str]) -> dict[str, Any]:
+    # Hardly any container brings a profile of its own, and every start would pay for these.
+    from airdock.runtime.seccomp import kernel_version
+    from airdock.runtime.seccomp_file import resolve_profile
+
+    machine = os.uname()
+    return resolve_profile(
+        profile, capabilities=capabilities, arch=machine.machine, kernel=kernel_version(machine.release)
+    )
+
+
+def _rlimit(limit: Ulimit) -> dict[str, Any]:
+    soft, hard = (RLIM_INFINITY if value < 0 else value for value in (limit.soft, limit.hard))
+    return {"type": f"RLIMIT_{limit.name.upper()}", "soft": soft, "hard": hard}
+
+
+def _device(device: Device) -> dict[str, Any]:
+    """A user namespace can't make nodes, so it's the machine's own that is bound."""
+    options = ["bind", "rw", "nosuid", "noexec"]
+    return {"destination": device.target, "type": "bind", "source": device.source, "options": options}
+
+
+def _own_mounts(network: str, shm_bytes: int, *, ipc: str) -> list[dict[str, Any]]:
     strict = ["nosuid", "noexec", "nodev"]
     if network == "host":
         # A fresh sysfs needs a network namespace of one's own.
         sysfs = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro", *strict]}
     else:
         sysfs = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro", *strict]}
+    shm = {
+        "destination": "/dev/shm",  # noqa: S108 the container's own, not a shared temporary folder
+        "type": "tmpfs",
+        "source": "shm",
+        "options": [*strict, "mode=1777", f"size={shm_bytes // 1024}k"],
+    }
+    if ipc == "host":
+        shm |= {"type": "bind", "source": "/dev/shm", "options": ["rbind", "rw", *strict]}  # noqa: S108
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": strict},
         {
@@ -178,12 +212,7 @@ def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:
             "source": "devpts",
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         },
-        {
-            "destination": "/dev/shm",  # noqa: S108 the container's own, not a shared temporary folder
-            "type": "tmpfs",
-            "source": "shm",
-            "options": [*strict, "mode=1777", f"size={shm_bytes // 1024}k"],
-        },
+        shm,
         sysfs,
         {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", *strict]},
     ]
@@ -191,13 +220,11 @@ def _own_mounts(network: str, shm_bytes: int) -> list[dict[str, Any]]:
 
 def _tmpfs(text: str) -> dict[str, Any]:
     """Docker's `path[:options]`."""
-    path, _, options = text.partition(":")
-    return {
-        "destination": path,
-        "type": "tmpfs",
-        "source": "tmpfs",
-        "options": ["nosuid", "nodev", "mode=1777", *filter(None, options.split(","))],
-    }
+    path, _, text = text.partition(":")
+    given = list(filter(None, text.split(",")))
+    usual = ["nosuid", "nodev", *([] if any(option.startswith("mode=") for option in given) else ["mode=1777"])]
+    kept = [option for option in usual if option.removeprefix("no") not in given]
+    return {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": [*kept, *given]}
 
 
 def _binds(binds: Sequence[Mount | StackMount]) -> list[dict[str, Any]]:

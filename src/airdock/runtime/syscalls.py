@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 import socket
+import stat
 import struct
 from typing import Final
 
@@ -33,6 +34,7 @@ __all__ = [
     "MOUNT_ATTR_NOSUID",
     "MOUNT_ATTR_RDONLY",
     "MS_BIND",
+    "MS_NOATIME",
     "MS_NODEV",
     "MS_NOEXEC",
     "MS_NOSUID",
@@ -52,6 +54,7 @@ MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_SLAVE: Final = 1 << 19
+MS_NOATIME: Final = 1 << 10
 MS_STRICTATIME: Final = 1 << 24
 MNT_DETACH: Final = 2
 
@@ -179,6 +182,7 @@ _umount2 = _Function("umount2", _Text, _Int)
 _unshare = _Function("unshare", _Int)
 _setns = _Function("setns", _Int, _Int)
 _sethostname = _Function("sethostname", _Text, ctypes.c_size_t)
+_setdomainname = _Function("setdomainname", _Text, ctypes.c_size_t)
 _prctl = _Function("prctl", _Int, *[ctypes.c_ulong] * 4)
 _prctl_name = _Function("prctl", _Int, _Text)
 _capset = _Function("capset", _Text, _Text)
@@ -288,6 +292,9 @@ class Syscalls:
     def sethostname(self, name: str) -> None:
         _sethostname(name.encode(), len(name.encode()))
 
+    def setdomainname(self, name: str) -> None:
+        _setdomainname(name.encode(), len(name.encode()))
+
     def loopback_up(self) -> None:
         """Bring up `lo` of the current network namespace: netdevice(7)."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -352,6 +359,20 @@ class Syscalls:
 
     def make_file(self, path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+
+    def make_node(self, path: str, mode: int, device: int, *, owner: int) -> None:
+        """A device node; takes rights over the machine."""
+        os.mknod(path, mode, device)
+        os.chown(path, owner, owner)
+        os.chmod(path, stat.S_IMODE(mode))
+
+    def write_file(self, path: str, text: str) -> None:
+        """Write into a file that is there, by one call."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
     def make_link(self, target: str, path: str) -> None:
         os.symlink(target, path)

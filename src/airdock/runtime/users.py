@@ -7,11 +7,11 @@ sensible size count. Source: passwd(5), group(5); Docker's rules for numbers tha
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from airdock.errors import ContainerError
-from airdock.runtime.spec import USER_ANNOTATION
+from airdock.runtime.spec import GROUPS_ANNOTATION, USER_ANNOTATION
 
 __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
 
@@ -30,7 +30,14 @@ class User:
 
 def find_config_user(config: Mapping[str, Any]) -> User:
     """The user of a configuration; to be called inside the container's root."""
-    return find_user(config["process"]["user"], config.get("annotations", {}).get(USER_ANNOTATION, ""))
+    notes = config.get("annotations", {})
+    user = find_user(config["process"]["user"], notes.get(USER_ANNOTATION, ""))
+    named = notes.get(GROUPS_ANNOTATION, "")
+    if not named:
+        return user
+    group = _read("/etc/group")
+    further = (_group_id(name, group) for name in named.split(","))
+    return replace(user, groups=tuple(dict.fromkeys((*user.groups, *further))))
 
 
 def find_user(given: Mapping[str, Any], name: str) -> User:
