@@ -24,7 +24,7 @@ from airdock.oci.digest import Digest
 if TYPE_CHECKING:
     from airdock.containers.known import Known
 
-__all__ = ["CacheRow", "Reclaim", "UsageRow"]
+__all__ = ["CacheRow", "Reclaim", "UsageRow", "VolumeRow"]
 
 _PAUSE_S: Final = 3600
 """How long after one look at the caps the next is taken: a look reads all of the store."""
@@ -39,6 +39,15 @@ class UsageRow:
     active: int
     size: int
     reclaimable: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeRow:
+    """One volume; `links` are the containers that have it."""
+
+    name: str
+    links: int
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,8 +86,8 @@ class Reclaim:
     # looking
 
     def usage(self) -> list[UsageRow]:
-        """As `docker system df`: images, containers, build cache."""
-        return [self._of_images(), self._of_containers(), self._of_cache()]
+        """As `docker system df`: images, containers, volumes, build cache."""
+        return [self._of_images(), self._of_containers(), self._of_volumes(), self._of_cache()]
 
     def users(self) -> Mapping[Digest, int]:
         """How many containers stand on an image, by its manifest's digest."""
@@ -124,6 +133,25 @@ class Reclaim:
             active=sum(known.is_running for known in found),
             size=sum(sizes.values()),
             reclaimable=sum(sizes[known.id] for known in found if not known.is_running),
+        )
+
+    def volume_rows(self) -> list[VolumeRow]:
+        """Every volume, and how many containers have it."""
+        volumes = self._engine.volumes
+        users = volumes.users()
+        return [
+            VolumeRow(name=one.name, links=len(users.get(one.name, ())), size=volumes.size(one))
+            for one in volumes.list()
+        ]
+
+    def _of_volumes(self) -> UsageRow:
+        rows = self.volume_rows()
+        return UsageRow(
+            kind="Local Volumes",
+            total=len(rows),
+            active=sum(row.links > 0 for row in rows),
+            size=sum(row.size for row in rows),
+            reclaimable=sum(row.size for row in rows if not row.links),
         )
 
     def _of_cache(self) -> UsageRow:

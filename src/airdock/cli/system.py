@@ -47,6 +47,7 @@ _CONTAINER_TITLES: Final = {
     "Status": "STATUS",
     "Names": "NAMES",
 }
+_VOLUME_TITLES: Final = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
 _CACHE_TITLES: Final = {
     "ID": "CACHE ID",
     "CacheType": "CACHE TYPE",
@@ -66,7 +67,7 @@ def system() -> None:
 @click.option("--format", "template", metavar="TEMPLATE", help="json, or '{{.Type}} {{.Size}}'.")
 @pass_session
 def df(session: Session, /, *, verbose: bool, template: str | None) -> None:
-    """Say how much of the disk images, containers and the build cache take, and how much could be had back.
+    """Say how much of the disk images, containers, volumes and the build cache take, and how much could be had back.
 
     An image is in use while a container stands on it. Cached steps count with what no image has. Sizes of unpacked
     layers are those of their archives.
@@ -89,10 +90,11 @@ def df(session: Session, /, *, verbose: bool, template: str | None) -> None:
 
 @system.command()
 @click.option("-a", "--all", "unused", is_flag=True, help="Also images with names that no container stands on.")
+@click.option("--volumes", is_flag=True, help="Also volumes without a name that no container has.")
 @click.option("-f", "--force", is_flag=True, help="Ask nothing.")
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=… and until=AGE.")
 @pass_session
-def prune(session: Session, /, *, unused: bool, force: bool, filters: tuple[str, ...]) -> None:
+def prune(session: Session, /, *, unused: bool, volumes: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove what nobody uses: containers that don't run, networks, images without a name, cached build steps.
 
     Environments that tasks ran in, and packages downloaded for them, go when nobody used them for the days that
@@ -101,6 +103,7 @@ def prune(session: Session, /, *, unused: bool, force: bool, filters: tuple[str,
     \b
     Examples:
       airdock system prune
+      airdock system prune -a --volumes -f
       airdock system prune -a -f --filter until=240h
     """
     from airdock.images.filters import PRUNE_FILTERS, make_filter, parse_filters, parse_until
@@ -122,6 +125,9 @@ def prune(session: Session, /, *, unused: bool, force: bool, filters: tuple[str,
         lines = ["Deleted Containers:", *gone, ""] if gone else []
         networks = [] if filters else app.networks.prune()
         lines += ["Deleted Networks:", *(one.name for one in networks), ""] if networks else []
+        emptied = app.engine.volumes.prune() if volumes else []
+        lines += ["Deleted Volumes:", *(one.name for one, _ in emptied), ""] if emptied else []
+        freed += sum(size for _, size in emptied)
         pruned = app.reclaim.prune_environments() + app.reclaim.prune_images(unused=unused, passes=passes)
         freed += pruned.freed + app.reclaim.prune_cache(until=until)
     if pruned.lines():
@@ -233,11 +239,16 @@ def _render_verbose(app: "App", template: str | None) -> str:
         }
         for row in app.reclaim.cache_rows()
     ]
+    volumes = [
+        {"Name": row.name, "Links": str(row.links), "Size": render_size(row.size)} for row in app.reclaim.volume_rows()
+    ]
     if template is not None:
-        return render_documents([{"Images": images, "Containers": containers, "BuildCache": cache}], template)
+        document = {"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": cache}
+        return render_documents([document], template)
     parts = [
         ("Images space usage:", render_rows(images, _table(_IMAGE_TITLES), _IMAGE_TITLES)),
         ("Containers space usage:", render_rows(containers, _table(_CONTAINER_TITLES), _CONTAINER_TITLES)),
+        ("Local Volumes space usage:", render_rows(volumes, _table(_VOLUME_TITLES), _VOLUME_TITLES)),
         ("Build cache usage:", render_rows(cache, _table(_CACHE_TITLES), _CACHE_TITLES)),
     ]
     return "\n\n".join(f"{title}\n\n{table}" for title, table in parts)
