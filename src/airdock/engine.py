@@ -43,8 +43,9 @@ from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
+from airdock.runtime.confinement import SHM_BYTES, Confinement, parse_ulimit
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
-from airdock.runtime.spec import DEFAULT_CAPABILITIES, SHM_BYTES, make_config
+from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 from airdock.runtime.state import (
     ContainerState,
     is_alive,
@@ -422,7 +423,10 @@ class Engine:
                 for number, stack in enumerate(command.stacks)
             ],
             tmpfs=command.tmpfs,
-            shm_bytes=command.shm_bytes or SHM_BYTES,
+            confinement=Confinement(
+                shm_bytes=command.shm_bytes or SHM_BYTES,
+                ulimits=[parse_ulimit(limit) for limit in command.ulimits],
+            ),
             network="host" if command.network == "host" else "none",
             seccomp=not command.insecure,
             capabilities=CAPABILITIES if command.insecure else DEFAULT_CAPABILITIES,
@@ -472,6 +476,7 @@ class Engine:
             network="host" if request.network == "host" else "none",
             resources=request.resources,
             read_only_root=request.read_only_root,
+            confinement=self._confinement(request),
             annotations={**(_TRANSIENT if request.transient else {}), **placed.annotations},
         )
 
@@ -496,6 +501,21 @@ class Engine:
 
         name, _, mode = text.partition(":")
         return inherit(self.container(name).config, mode)
+
+    def _confinement(self, request: RunRequest) -> Confinement:
+        """The request's, with the names of other containers as the paths of their namespaces."""
+        given = request.confinement
+        return replace(given, ipc=self._namespace("ipc", given.ipc), uts=self._namespace("uts", given.uts))
+
+    def _namespace(self, kind: str, mode: str) -> str:
+        if not mode.startswith("container:"):
+            return mode
+        state = self.container(mode.removeprefix("container:"))
+        if not state.alive:
+            raise ContainerError(
+                f"expected container {state.name or state.id[:12]} to run, so that its {kind} namespace can be joined"
+            )
+        return f"/proc/{state.command_pid}/ns/{kind}"
 
     def _monitor_settings(self, network: str) -> dict[str, Any]:
         """What a monitor needs to know to start a container on that network: `containers.place`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from airdock.cli.attend import Signals
+from airdock.cli.confine_flags import confine_options, read_confinement, read_resources
 from airdock.cli.container_flags import (
     PASS_ON,
     check_terminal,
@@ -23,12 +24,11 @@ from airdock.cli.container_keeping import keeping_options, make_options, needs_m
 from airdock.cli.errors import tell
 from airdock.cli.names import complete_images
 from airdock.cli.network_flags import network_options
-from airdock.cli.parameters import to_name, to_size
+from airdock.cli.parameters import to_name
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.units import render_memory
 from airdock.cli.volume_flags import take_volumes, volume_options
 from airdock.errors import ContainerError
-from airdock.model.usage import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +50,7 @@ _OPTIONS: Final = (
     volume_options,
     click.option("--entrypoint", metavar="PROGRAM", help="Replace the image's ENTRYPOINT; its CMD is dropped then."),
     network_options,
-    click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m."),
-    click.option(
-        "--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Most processors, such as 1.5."
-    ),
-    click.option("--pids-limit", type=click.IntRange(min=1), metavar="N", help="Most processes."),
+    confine_options,
     click.option("--name", default="", metavar="NAME", type=to_name, help="A name for ps, exec and rm."),
     click.option("-h", "--hostname", default="", metavar="NAME", help="What it calls itself."),
     click.option("--read-only", is_flag=True, help="Let it write only to volumes."),
@@ -295,12 +291,12 @@ def _request(*, argv: tuple[str, ...], terminal: bool, **options: Any) -> "RunRe
 
     env = terminal_environment(options.pop("env_files"), options.pop("env"), terminal=terminal)
     entrypoint = options.pop("entrypoint")
-    resources = Resources(memory_bytes=options.pop("memory"), cpus=options.pop("cpus"), pids=options.pop("pids_limit"))
     return RunRequest(
         argv=argv or None,
         entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
         env=env,
-        resources=resources,
+        resources=read_resources(options),
+        confinement=read_confinement(options),
         terminal=terminal,
         read_only_root=options.pop("read_only"),
         **take_volumes(options),

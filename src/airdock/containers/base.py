@@ -10,6 +10,7 @@ from airdock.containers.restart import RestartPolicy
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
+from airdock.runtime.confinement import Confinement
 
 if TYPE_CHECKING:
     from airdock.containers.mount_words import MountRequest
@@ -69,6 +70,7 @@ class RunRequest:
     hostname: str = ""
     terminal: bool = False
     read_only_root: bool = False
+    confinement: Confinement = field(default_factory=Confinement)
     image_name: str = ""
     """What the image was asked for as, to be shown by `container ps`."""
     transient: bool = False
