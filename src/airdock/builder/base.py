@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from airdock.images.image import Image, Layer
 from airdock.model.mount import Mount, StackMount
+from airdock.oci.descriptor import Platform
 from airdock.oci.digest import Digest
 
 if TYPE_CHECKING:
     from airdock.builder.outputs import Output
 
-__all__ = ["BuildRequest", "Command", "FindBase", "RunStep"]
+__all__ = ["BuildRequest", "Command", "Context", "FindBase", "RunStep"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,17 @@ class BuildRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """Where files come from. `folder` is None where only a Dockerfile came, which is `dockerfile` then. `time_s` is
+    when the files were last changed, where their source says so; `is_own` whether the folder was made for the build."""
+
+    folder: Path | None
+    dockerfile: str | None = None
+    time_s: int | None = None
+    is_own: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
     """One RUN.
 
@@ -114,7 +126,7 @@ class RunStep(Protocol):
 class FindBase(Protocol):
     """Finds the image that FROM or `COPY --from` names, fetching or making it where it can.
 
-    Raises `UnknownImageError`.
+    `platform` is None for this machine's. Raises `UnknownImageError`.
     """
 
-    def __call__(self, name: str) -> Image: ...
+    def __call__(self, name: str, *, platform: Platform | None = None) -> Image: ...

@@ -25,9 +25,10 @@ from airdock.builder.outputs import write_archive, write_files
 from airdock.builder.parser import Document, parse
 from airdock.builder.perform import Built, Performer
 from airdock.builder.plan import Selection, plan, select
-from airdock.builder.platforms import platform_arguments
+from airdock.builder.platforms import platform_arguments, render_platform, split_platform
+from airdock.builder.recall import Recall
 from airdock.builder.solver import Solver, Stages
-from airdock.builder.steps import Plan
+from airdock.builder.steps import CopyFiles, Plan
 from airdock.clock import Clock
 from airdock.errors import BuildError, DockerfileError, UnknownImageError
 from airdock.images.image import Image
@@ -48,13 +49,14 @@ def build(
     report: Report,
     clock: Clock,
     cache: Path,
+    recall: Recall | None = None,
 ) -> Image:
     """Build an image and give it its tags. `cache` is a folder of the builder's own.
 
     Tells `BuildStep` and `BuildOutput`; what begins and ends around them is the caller's to tell. Raises
     `DockerfileError`, `StepFailedError`, `UnknownImageError`, or `BuildError` for what can't be copied. Nothing is left
     behind then but finished steps in the cache. The image is in the store unless the request has outputs for files or
-    archives only, and no tags.
+    archives only, and no tags. What is to be remembered of the whole build, `recall` gets.
     """
     document = parse(request.dockerfile, name=request.name)
     file = make_dockerfile(document, name=request.name)
@@ -104,9 +106,19 @@ def build(
             journal.save()
         config = replace(result.config, labels={**result.config.labels, **request.labels})
         image = _put(performer, replace(result, config=config))
-    for warning in warnings:
-        report(Note(line=f"warning: {warning}"))
+    notes = [f"warning: {warning}" for warning in warnings]
+    for note in notes:
+        report(Note(line=note))
+    if recall is not None and not _fetches(planned):
+        bases = {name: each.digest for name, each in images.items()}
+        recall.remember(image, bases=bases, steps=list(performer.known.used), told=planned.texts, notes=notes)
     return image
+
+
+def _fetches(planned: Plan) -> bool:
+    """Whether steps read from servers, so that equal files here don't mean equal images."""
+    actions = [step.action for stage in planned.stages for step in stage.steps]
+    return any(isinstance(action, CopyFiles) and action.remotes for action in actions)
 
 
 def _put(performer: Performer, result: Built) -> Image:
@@ -178,10 +190,16 @@ def _find_context(performer: Performer, name: str) -> Image | None:
 
 
 def _find(find: FindBase, name: str, file: Dockerfile, line: int) -> Image:
+    where = f"{file.name}:{line}"
+    plain, platform = split_platform(name)
     try:
-        return find(name)
+        image = find(plain, platform=platform)
     except UnknownImageError as error:
-        raise UnknownImageError(error.message, where=f"{file.name}:{line}", hint=error.hint) from error
+        raise UnknownImageError(error.message, where=where, hint=error.hint) from error
+    if platform is not None and image.config.architecture != platform.architecture:
+        found, wanted = image.config.architecture, render_platform(platform)
+        raise UnknownImageError(f"expected the image {plain} for {wanted}, found it for {found} only", where=where)
+    return image
 
 
 def _source_date_epoch(request: BuildRequest) -> int | None:

@@ -11,7 +11,13 @@ from airdock.builder.flags import nearest
 from airdock.builder.instructions import Dockerfile, From, Instruction, OnBuild, Run, Transfer
 from airdock.builder.interpret import Interpreter
 from airdock.builder.parser import parse
-from airdock.builder.platforms import parse_platform, platform_arguments, render_platform
+from airdock.builder.platforms import (
+    is_emulated,
+    parse_platform,
+    platform_arguments,
+    render_platform,
+    with_platform,
+)
 from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS, env_to_dict
 from airdock.builder.steps import Plan, PlannedStage
 from airdock.builder.words import expand_word
@@ -49,8 +55,10 @@ def select(
     target: str | None,
     platform: Platform,
     on_build: Callable[[str, int], Sequence[str]],
+    emulates: Callable[[Platform], bool] = is_emulated,
 ) -> Selection:
-    """The stages and images that are needed. `on_build` gives the triggers of an image that a line names.
+    """The stages and images that are needed. `on_build` gives the triggers of an image that a line names, `emulates`
+    says whether another platform's programs run here; its images are named with it (`platforms.with_platform`).
 
     Raises `DockerfileError`.
     """
@@ -65,7 +73,7 @@ def select(
             continue
         stage = file.stages[index]
         with _at(file, stage.start):
-            bases[index] = base = _base(file, index, globals_, platform)
+            bases[index] = base = _base(file, index, globals_, platform, emulates)
             triggers[index] = _triggers(file, base, stage.start, on_build)
         sources = []
         for instruction in (*triggers[index], *stage.instructions):
@@ -199,14 +207,25 @@ def _stage_index(file: Dockerfile, name: str, *, before: int) -> int | None:
     return None
 
 
-def _base(file: Dockerfile, index: int, globals_: Mapping[str, str], platform: Platform) -> int | str | None:
+def _base(
+    file: Dockerfile,
+    index: int,
+    globals_: Mapping[str, str],
+    platform: Platform,
+    emulates: Callable[[Platform], bool],
+) -> int | str | None:
     start = file.stages[index].start
+    wanted = platform
     if start.platform:
-        wanted = render_platform(parse_platform(expand_word(start.platform, globals_, escape=file.escape)))
-        if wanted != render_platform(platform):
-            raise DockerfileError(
-                f"expected the platform {render_platform(platform)}, which this machine has, found {wanted}"
-            )
+        wanted = parse_platform(expand_word(start.platform, globals_, escape=file.escape))
+    is_foreign = render_platform(wanted) != render_platform(platform)
+    if is_foreign and not emulates(wanted):
+        own, other = render_platform(platform), render_platform(wanted)
+        raise DockerfileError(
+            f"expected the platform {own}, which this machine has, found {other}",
+            hint="programs of another processor need an emulator in /proc/sys/fs/binfmt_misc with the flag F: "
+            "apt-get install qemu-user-static",
+        )
     name = expand_word(start.image, globals_, escape=file.escape).strip()
     if not name:
         raise DockerfileError(
@@ -217,7 +236,9 @@ def _base(file: Dockerfile, index: int, globals_: Mapping[str, str], platform: P
         return None
     by_name = _stage_index(file, name, before=index)
     # A number means a stage only for COPY --from; FROM takes it for an image.
-    return name if by_name is None or name.isdecimal() else by_name
+    if by_name is not None and not name.isdecimal():
+        return by_name
+    return with_platform(name, wanted) if is_foreign else name
 
 
 def _sources(file: Dockerfile, index: int, instruction: Instruction) -> list[int | str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from airdock.builder.dockerfile import parse_dockerfile
 from airdock.builder.plan import plan, select
-from airdock.builder.platforms import parse_platform, platform_arguments, render_platform
+from airdock.builder.platforms import is_emulated, parse_platform, platform_arguments, render_platform, split_platform
 from airdock.builder.settings import check_signal, expand_ports, join_path, put_env
 from airdock.builder.steps import CopyFiles, MakeFolder, Plan, RunCommand
 from airdock.errors import DockerfileError
@@ -115,3 +115,28 @@ def test_any_instructions_are_planned_or_refused_with_their_line(lines: list[str
         make_plan("\n".join(["FROM base AS a", *lines]))
     except DockerfileError as error:
         assert error.where.startswith("Dockerfile:")
+
+
+def test_another_platform_needs_an_emulator() -> None:
+    file = parse_dockerfile(
+        "FROM --platform=linux/arm64 base AS a\nFROM --platform=$BUILDPLATFORM other\nCOPY --from=a / /\n"
+    )
+    with pytest.raises(DockerfileError, match=r"expected the platform linux/amd64.*found linux/arm64") as raised:
+        select(file, args={}, target=None, platform=AMD64, on_build=no_triggers, emulates=lambda platform: False)
+    assert (raised.value.where, "qemu-user-static" in raised.value.hint) == ("Dockerfile:1", True)
+    found = select(file, args={}, target=None, platform=AMD64, on_build=no_triggers, emulates=lambda platform: True)
+    base = found.bases[0]
+    assert isinstance(base, str)
+    assert split_platform(base) == ("base", Platform(os="linux", architecture="arm64", variant="v8"))
+    assert found.bases[1] == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "works"),
+    [("enabled\ninterpreter /q\nflags: POCF\n", True), ("enabled\nflags: P\n", False), ("disabled\nflags: F\n", False)],
+)
+def test_emulators_must_be_on_and_reach_into_containers(tmp_path, text: str, works: bool) -> None:
+    (tmp_path / "qemu-aarch64").write_text(text)
+    assert is_emulated(parse_platform("linux/arm64"), folder=tmp_path) is works
+    assert not is_emulated(parse_platform("linux/riscv64"), folder=tmp_path)
+    assert not is_emulated(parse_platform("windows/arm64"), folder=tmp_path)
