@@ -11,11 +11,11 @@ Rules: https://docs.docker.com/build/concepts/context/.
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from airdock.builder.archives import is_archive, open_archive
+from airdock.builder.base import Context
 from airdock.builder.download import download
 from airdock.builder.git import Git, fetch_git
 from airdock.builder.remotes import is_remote, parse_remote
@@ -23,22 +23,10 @@ from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
 from airdock.images.unpack import Unpacker
 
-__all__ = ["Context", "is_local", "newest_time", "open_context"]
+__all__ = ["newest_time", "open_context"]
 
 _LARGEST_TEXT: Final = 8 << 20
 _CHUNK: Final = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What was opened. `folder` is None where only a Dockerfile came, which is `dockerfile` then. `time_s` is when the
-    files were last changed, where their source says so."""
-
-    folder: Path | None
-    dockerfile: str | None = None
-    time_s: int | None = None
-    is_own: bool = field(default=False)
-    """Whether the folder was made for this build."""
 
 
 def open_context(
@@ -62,11 +50,6 @@ def open_context(
         hint = "give the folder, and the file with -f"
         raise BuildError(f"expected a folder with a Dockerfile, found {found}", where=source, hint=hint)
     return Context(folder=folder.absolute())
-
-
-def is_local(source: str) -> bool:
-    """Whether it's a folder of this machine, so that nothing has to be fetched."""
-    return source != "-" and not is_remote(source)
 
 
 def newest_time(folder: Path) -> int:

@@ -30,6 +30,8 @@ class Known:
         self._made: dict[str, Layer] = {}
         self._doing: dict[str, _Doing] = {}
         self._lock = threading.Lock()
+        self.used: dict[str, None] = {}
+        """The keys of all steps that were taken or made."""
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
@@ -49,9 +51,13 @@ class Known:
     def load(self, key: str, *, fresh: bool = False) -> Layer | None:
         """The layer of a step; with `fresh` only one that this build made."""
         made = self._made.get(key)
-        return made if made is not None or fresh else self._cache.load(key)
+        found = made if made is not None or fresh else self._cache.load(key)
+        if found is not None:
+            self.used[key] = None
+        return found
 
     def save(self, key: str, layer: Layer) -> None:
         """Remember what a step made."""
         self._made[key] = layer
+        self.used[key] = None
         self._cache.save(key, layer)

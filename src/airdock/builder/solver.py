@@ -178,8 +178,8 @@ class Solver:
             BuildStep(
                 build=self.performer.request.label,
                 number=number,
-                total=self.plan.total,
-                text=f"[{stage.name}] {text}" if len(self.plan.stages) > 1 else text,
+                total=len(self.plan.texts),
+                text=self.plan.texts[number - 1],
                 cached=cached,
                 seconds=seconds,
             )

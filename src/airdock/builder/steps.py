@@ -154,4 +154,13 @@ class Plan:
     @property
     def total(self) -> int:
         """How many steps will be told: one for each base, and each that may make a layer."""
-        return sum(1 + sum(step.action is not None for step in stage.steps) for stage in self.stages)
+        return len(self.texts)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The steps that will be told, each as it is shown."""
+        found = []
+        for stage in self.stages:
+            mark = f"[{stage.name}] " if len(self.stages) > 1 else ""
+            found += [f"{mark}{stage.text}", *(f"{mark}{step.text}" for step in stage.steps if step.action is not None)]
+        return tuple(found)

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from airdock.cli.build_flags import read_contexts, read_pairs, read_secrets, read_sockets
-from airdock.cli.feed import Feed
 from airdock.cli.parameters import to_env, to_size
 from airdock.cli.session import Session
-from airdock.cli.views import make_view
 from airdock.clock import SystemClock
 from airdock.errors import BuildError
 
 if TYPE_CHECKING:
     from airdock.app import App
-    from airdock.builder.base import BuildRequest
-    from airdock.builder.contexts import Context
+    from airdock.builder.base import BuildRequest, Context
     from airdock.images.image import Image
 
 __all__ = ["build"]
@@ -143,17 +140,20 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
         stdin = sys.stdin.buffer if context == "-" else None
         with app.engine.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=_keeps_git(options["args"])) as opened:
             request = _request(context, opened, ssh=ssh, **_without_reports(options))
-            app.open()  # it gets ready while we do
             if call != "build":
                 ctx.exit(_look(app, request, call, as_json=as_json))
-            feed = Feed(
-                make_view(as_json=as_json, plain=plain, color=ctx.color, err=True, forced=form == "tty"),
-                clock=SystemClock(),
-            )
-            try:
-                made = app.engine.build(request, _ignore if is_quiet else feed)
-            finally:
-                feed.close()
+            if is_quiet:
+                made = app.engine.build(request, _ignore)
+            else:
+                from airdock.cli.feed import Feed
+                from airdock.cli.views import make_view  # a tenth of a cached build that nobody looks at
+
+                view = make_view(as_json=as_json, plain=plain, color=ctx.color, err=True, forced=form == "tty")
+                feed = Feed(view, clock=SystemClock())
+                try:
+                    made = app.engine.build(request, feed)
+                finally:
+                    feed.close()
     _tell(made, request, options, as_json=as_json)
 
 
