@@ -115,7 +115,8 @@ def _fork_template(folder: Path, arguments: Mapping[str, Any], descriptors: Sequ
     """Have the monitor come out of the template, where one is there and fits; else it becomes the template itself."""
     run = folder.parent.parent
     template = load_template(run)
-    line = connect(template) if template else None
+    # The template may be this container's last monitor, which is gone: what would answer there by now is ourselves.
+    line = connect(template) if template is not None and template.name != folder.name else None
     if line is None:
         save_template(run, folder.name)
         return False
