@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from airdock.builder.agents import forward_agent
 from airdock.builder.base import BuildRequest
+from airdock.builder.cancel import Cancel
 from airdock.builder.steps import RunMount
 from airdock.errors import BuildError
 from airdock.images.locks import hold_lock, take_lock
@@ -29,6 +31,7 @@ __all__ = ["Given", "Mounting"]
 _FILES: Final = "airdock.builder.mount_files"
 _LARGEST_SECRET: Final = 500 << 10
 """In bytes, as with BuildKit."""
+_PAUSE_S: Final = 0.1
 
 
 @dataclass(kw_only=True, slots=True)
@@ -39,6 +42,8 @@ class Given:
     stacks: list[StackMount] = field(default_factory=list)
     tmpfs: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    caches: dict[Path, Path] = field(default_factory=dict)
+    """What the command has of each cache, which it may see at several places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class Mounting:
     call: Callable[[str, Mapping[str, Any]], Any]
     source: Callable[[int | str | None], Mapping[str, Any]]
     identity: Callable[[int | str], Sequence[str]]
+    cancel: Cancel
 
     def describe(self, mounts: Sequence[RunMount]) -> list[Any]:
         """What of the mounts decides what a command does, as JSON values: no secrets, no caches' content."""
@@ -80,11 +86,12 @@ class Mounting:
 
     @contextlib.contextmanager
     def open(self, mounts: Sequence[RunMount]) -> Iterator[Given]:
-        """Make all of it, and clear away what is only for one command. Raises `BuildError`."""
+        """Make all of it, and clear away what is only for one command. Raises `BuildError`, or `BuildCancelledError`
+        where a cache isn't to be had before the build is broken off."""
         given = Given()
         with ExitStack() as stack:
-            # Caches in the order of their names: two commands that want the same two don't wait for each other.
-            for mount in sorted(mounts, key=lambda mount: mount.id if mount.kind == "cache" else ""):
+            # Caches in one order: two commands that want the same two don't wait for each other.
+            for mount in sorted(mounts, key=lambda mount: self._cache_key(mount) if mount.kind == "cache" else ""):
                 _OPEN[mount.kind](self, mount, given, stack)
             yield given
 
@@ -117,7 +124,9 @@ class Mounting:
 
     def _cache(self, mount: RunMount, given: Given, stack: ExitStack) -> None:
         folder = self.caches / self.mapping / self._cache_key(mount)
-        data = self._claim(folder, mount.sharing, stack) / "data"
+        if folder not in given.caches:
+            given.caches[folder] = self._claim(folder, mount.sharing, stack)
+        data = given.caches[folder] / "data"
         if not data.is_dir():
             seed = self._seed(mount, self._find(mount)["path"]) if mount.from_ is not None else None
             mode = 0o755 if mount.mode is None else mount.mode
@@ -139,7 +148,12 @@ class Mounting:
         for number in itertools.count():
             place = folder / str(number)
             place.mkdir(mode=0o755, parents=True, exist_ok=True)
-            lock = take_lock(place / "lock", wait=sharing != "private", shared=sharing == "shared")
+            lock = take_lock(place / "lock", wait=False, shared=sharing == "shared")
+            while lock is None and sharing != "private":
+                # Nothing tells when a lock is given up and when the build is broken off, whichever comes first.
+                select.select([self.cancel], [], [], _PAUSE_S)
+                self.cancel.check()
+                lock = take_lock(place / "lock", wait=False, shared=sharing == "shared")
             if lock is not None:
                 stack.callback(os.close, lock)
                 os.utime(lock)  # when it was used: what is in the folder doesn't tell

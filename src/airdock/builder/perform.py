@@ -193,6 +193,7 @@ class Performer:
             call=self._call,
             source=lambda source: self._context() if source is None else self._stage(self._source(source)),
             identity=lambda source: [layer.diff_id for layer in self._source(source)],
+            cancel=self.cancel,
         )
 
     def _check_rights(self, action: RunCommand) -> None:

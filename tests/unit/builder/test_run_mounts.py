@@ -1,5 +1,6 @@
 """The value of RUN --mount: what is understood, what is refused, and what of it ends up in a step."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from airdock.builder.run_mounts import make_mounts, parse_mount
 from airdock.builder.steps import RunMount
 from airdock.builder.words import expand_word
 from airdock.errors import BuildError, DockerfileError
+from airdock.images.locks import hold_lock
 
 
 def make(*texts: str, **env: str) -> tuple[RunMount, ...]:
@@ -183,3 +185,23 @@ def test_rights_have_to_be_given(bench) -> None:
     with pytest.raises(BuildError, match="not allowed"):
         build(bench, "--security=insecure")
     assert build(bench, "--security=insecure", allow=frozenset({"security.insecure"})).insecure
+
+
+def test_one_command_may_see_a_cache_twice(bench) -> None:
+    once = "--mount=type=cache,id=x,sharing=locked,target=/{}"
+    first, second = build(bench, f"{once.format('a')} {once.format('b')}").mounts
+    assert (first.source, first.target, second.target) == (second.source, "/a", "/b")
+
+
+def test_a_cache_is_waited_for_or_another_one_is_had(bench) -> None:
+    taken = Path(build(bench, "--mount=type=cache,target=/a", no_cache=True).mounts[0].source)
+    with hold_lock(taken.parent / "lock"):
+        private = build(bench, "--mount=type=cache,target=/a,sharing=private", no_cache=True).mounts[0].source
+        assert Path(private).parent.name == "1"
+        waiting = threading.Thread(target=build, args=(bench, "--mount=type=cache,target=/a,sharing=locked,ro"))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        commands = len(bench.run.commands)
+    waiting.join()
+    assert len(bench.run.commands) == commands + 1
