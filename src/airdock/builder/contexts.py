@@ -16,8 +16,6 @@ from typing import BinaryIO, Final
 
 from airdock.builder.archives import is_archive, open_archive
 from airdock.builder.base import Context
-from airdock.builder.download import download
-from airdock.builder.git import Git, fetch_git
 from airdock.builder.remotes import is_remote, parse_remote
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
@@ -73,6 +71,8 @@ def _from_address(source: str, place: Path, ssh: Mapping[str, str], *, keep_git_
     remote = parse_remote(source)
     place.mkdir(parents=True)
     if remote.kind == "git":
+        from airdock.builder.git import Git, fetch_git  # most builds fetch nothing
+
         git = Git(agent=ssh.get("default", ""))
         kept = parse_remote(source, keep_git_dir=True)
         folder = fetch_git(kept, place / "repository", git=git)
@@ -81,6 +81,8 @@ def _from_address(source: str, place: Path, ssh: Mapping[str, str], *, keep_git_
         if not (keep_git_dir or remote.keep_git_dir):
             remove_tree(top / ".git")
         return Context(folder=folder, time_s=time_s, is_own=True)
+    from airdock.builder.download import download  # HTTP and TLS take longer to import than a cached build takes
+
     found = download(remote.url, place / "fetched", headers={}, checksum=remote.checksum)
     context = _from_file(place / "fetched", place, source)
     return Context(folder=context.folder, dockerfile=context.dockerfile, time_s=found.mtime_s, is_own=True)

@@ -12,14 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airdock.builder.download import download
-from airdock.builder.git import Git, fetch_git, find_commit
 from airdock.builder.remotes import remote_host
 from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
+
+if TYPE_CHECKING:
+    from airdock.builder.git import Git
 
 __all__ = ["Fetcher"]
 
@@ -49,18 +50,28 @@ class Fetcher:
 
     def identify(self, sources: tuple[RemoteSource, ...]) -> list[str] | None:
         """What names the sources' content without fetching it: commits and checksums; None where one has nothing."""
+        if not sources:
+            return None
+        from airdock.builder.git import find_commit  # most builds fetch nothing
+
         found = [
             find_commit(source, self.folder, git=self._git(source)) if source.kind == "git" else source.checksum
             for source in sources
         ]
-        return found if found and all(found) else None
+        return found if all(found) else None
 
-    def _git(self, source: RemoteSource) -> Git:
+    def _git(self, source: RemoteSource) -> "Git":
+        from airdock.builder.git import Git
+
         return Git(header=self._git_header(remote_host(source.url)), agent=self.ssh.get("default", ""))
 
     def _fetch(self, source: RemoteSource, place: Path) -> dict[str, Any]:
         if source.kind == "git":
+            from airdock.builder.git import fetch_git
+
             return {"folder": str(fetch_git(source, place, git=self._git(source)))}
+        from airdock.builder.download import download  # HTTP and TLS take longer to import than a cached build takes
+
         header = self._http_header(remote_host(source.url))
         headers = {"Authorization": header} if header else {}
         found = download(source.url, place, headers=headers, checksum=source.checksum)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from airdock.builder.agents import forward_agent
 from airdock.builder.base import BuildRequest
 from airdock.builder.cancel import Cancel
 from airdock.builder.steps import RunMount
@@ -193,6 +192,8 @@ class Mounting:
                     hint=f"start an ssh-agent, and give it with --ssh {mount.id}",
                 )
             return
+        from airdock.builder.agents import forward_agent  # sockets and selectors, for few builds
+
         path = self._place(stack) / "agent"
         try:
             stack.enter_context(forward_agent(path, agent))

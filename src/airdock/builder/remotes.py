@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from airdock.builder.steps import RemoteSource
 from airdock.errors import DockerfileError
@@ -61,10 +60,14 @@ def remote_host(url: str) -> str:
     """The host of an address, without its port."""
     if _SCP.fullmatch(url):
         return url.partition(":")[0].rpartition("@")[2]
+    from urllib.parse import urlsplit  # most Dockerfiles have no addresses, and it takes milliseconds
+
     return urlsplit(url).hostname or ""
 
 
 def _parse_url(text: str) -> RemoteSource:
+    from urllib.parse import unquote, urlsplit, urlunsplit
+
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -87,6 +90,8 @@ def _with_fragment(source: RemoteSource, fragment: str) -> RemoteSource:
 
 
 def _with_query(source: RemoteSource, query: str) -> RemoteSource:
+    from urllib.parse import parse_qs
+
     values: Mapping[str, list[str]] = parse_qs(query, keep_blank_values=True)
     unknown = sorted(set(values) - _KNOWN)
     if unknown:

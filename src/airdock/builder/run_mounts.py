@@ -9,7 +9,6 @@
 Rules: https://docs.docker.com/reference/dockerfile/#run---mount.
 """
 
-import csv
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -66,6 +65,8 @@ _VARIABLE: Final = re.compile(r"\$.")
 
 def parse_mount(text: str) -> dict[str, str]:
     """The keys of one `--mount`, each under its first name, values as written. Raises `DockerfileError`."""
+    import csv  # most Dockerfiles have no mounts
+
     found: dict[str, str] = {}
     try:
         fields = next(csv.reader([text], strict=True), [])
