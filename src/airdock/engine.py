@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -187,11 +187,13 @@ class Engine:
             request,
             store=self.images,
             run=self._run_step,
-            find=self.obtain,
+            find=partial(self.obtain, pull="always") if request.pull else self.obtain,
             report=report,
             clock=self._clock,
             cache=self._cache,
             recall=recall,
+            pull=partial(self.obtain, pull="always"),
+            push=self.push,
         )
 
     @contextmanager
@@ -416,7 +418,7 @@ class Engine:
             env=command.env,
             cwd=command.cwd,
             user=command.user,
-            hostname="build",
+            hostname=command.hostname,
             binds=[*self._host_folders(command.labels), *command.mounts],
             stacks=[
                 replace(stack, scratch=str(self._folder(container_id) / f"stack-{number}"))

@@ -12,6 +12,7 @@ from airdock.oci.digest import Digest
 
 if TYPE_CHECKING:
     from airdock.builder.outputs import Output
+    from airdock.builder.transport import CachePlace
 
 __all__ = ["BuildRequest", "Command", "Context", "FindBase", "RunStep"]
 
@@ -36,8 +37,8 @@ class BuildRequest:
     `annotations` are added to the image. Without `outputs` the image goes into the store, else to where they say.
     `extra_hosts` (NAME:ADDRESS), `shm_bytes` (0 for the default) and `ulimits` (NAME=SOFT[:HARD]) are for RUN, and no
     part of a key. `context_time_s` is when the context was last changed, for SOURCE_DATE_EPOCH=context. With `check`
-    what build checks find is told as warnings. `pull` asks registries for newer bases. `explain` tells why steps were
-    not cached. `platform` is what is built for, None for this machine's.
+    what build checks find is told as warnings. Cached steps come from `cache_from` and go to `cache_to`. `pull` asks
+    registries for newer bases. `explain` tells why steps were not cached.
     """
 
     dockerfile: str
@@ -62,10 +63,11 @@ class BuildRequest:
     shm_bytes: int = 0
     ulimits: tuple[str, ...] = ()
     context_time_s: int | None = None
+    cache_from: tuple["CachePlace", ...] = ()
+    cache_to: tuple["CachePlace", ...] = ()
     check: bool = True
     pull: bool = False
     explain: bool = False
-    platform: str | None = None
     allow: frozenset[str] = frozenset()
 
 
@@ -109,6 +111,7 @@ class Command:
     shm_bytes: int = 0
     ulimits: tuple[str, ...] = ()
     cancel: int = -1
+    hostname: str = "build"
 
 
 class RunStep(Protocol):

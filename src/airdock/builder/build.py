@@ -7,7 +7,7 @@ programs rely on it, unless SOURCE_DATE_EPOCH bounds it. When an image was made 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from airdock.builder.platforms import platform_arguments, render_platform, split
 from airdock.builder.recall import Recall
 from airdock.builder.solver import Solver, Stages
 from airdock.builder.steps import CopyFiles, Plan
+from airdock.builder.transport import export_steps, import_steps
 from airdock.clock import Clock
-from airdock.errors import BuildError, DockerfileError, UnknownImageError
+from airdock.errors import AirdockError, BuildError, DockerfileError, UnknownImageError
 from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.model.progress import Note, Report
@@ -50,6 +51,8 @@ def build(
     clock: Clock,
     cache: Path,
     recall: Recall | None = None,
+    pull: Callable[[str], Image] | None = None,
+    push: Callable[[str], object] | None = None,
 ) -> Image:
     """Build an image and give it its tags. `cache` is a folder of the builder's own.
 
@@ -57,6 +60,7 @@ def build(
     `DockerfileError`, `StepFailedError`, `UnknownImageError`, or `BuildError` for what can't be copied. Nothing is left
     behind then but finished steps in the cache. The image is in the store unless the request has outputs for files or
     archives only, and no tags. What is to be remembered of the whole build, `recall` gets.
+    `pull` and `push` carry cached steps from and to registries.
     """
     document = parse(request.dockerfile, name=request.name)
     file = make_dockerfile(document, name=request.name)
@@ -64,6 +68,7 @@ def build(
     platform = host_platform()
     steps = BuildCache(folder=cache, store=store)
     with steps.working_folder() as folder, Cancel() as cancel:
+        _import(request, steps, store, folder / "cache.tar", pull or find, report)
         images: dict[str, Image] = {}
         performer = Performer(
             request=request,
@@ -106,6 +111,9 @@ def build(
             journal.save()
         config = replace(result.config, labels={**result.config.labels, **request.labels})
         image = _put(performer, replace(result, config=config))
+        for place in request.cache_to:
+            keys = performer.known.used
+            export_steps(place, store=store, cache=steps, keys=keys, result=result.layers, push=push or _no_registry)
     notes = [f"warning: {warning}" for warning in warnings]
     for note in notes:
         report(Note(line=note))
@@ -113,6 +121,26 @@ def build(
         bases = {name: each.digest for name, each in images.items()}
         recall.remember(image, bases=bases, steps=list(performer.known.used), told=planned.texts, notes=notes)
     return image
+
+
+def _import(
+    request: BuildRequest,
+    steps: BuildCache,
+    store: ImageStore,
+    spool: Path,
+    pull: Callable[[str], Image],
+    report: Report,
+) -> None:
+    """Take cached steps from elsewhere; a build can do without, so what fails is only told."""
+    for place in request.cache_from:
+        try:
+            import_steps(place, store=store, cache=steps, spool=spool, pull=pull)
+        except AirdockError as error:
+            report(Note(line=f"warning: no cached steps from {place.target}: {error.message}"))
+
+
+def _no_registry(name: str) -> object:
+    raise BuildError("expected a registry client for the cached steps, found none here", where=name)
 
 
 def _fetches(planned: Plan) -> bool:

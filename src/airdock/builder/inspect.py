@@ -1,8 +1,9 @@
 """What a Dockerfile says, found without building it: mistakes, stages to build, arguments to set."""
 
+from collections.abc import Callable
 from typing import Final
 
-from airdock.builder.base import BuildRequest, FindBase
+from airdock.builder.base import BuildRequest
 from airdock.builder.dockerfile import make_dockerfile
 from airdock.builder.ignore import IgnoreRules, load_ignore_file
 from airdock.builder.instructions import Arg, Dockerfile
@@ -11,6 +12,7 @@ from airdock.builder.lint_rules import Finding
 from airdock.builder.parser import parse
 from airdock.builder.platforms import platform_arguments
 from airdock.errors import ImageError
+from airdock.images.image import Image
 from airdock.oci.descriptor import host_platform
 
 __all__ = ["find_mistakes", "list_arguments", "list_targets"]
@@ -18,7 +20,7 @@ __all__ = ["find_mistakes", "list_arguments", "list_targets"]
 _SCRATCH: Final = "scratch"
 
 
-def find_mistakes(request: BuildRequest, *, find: FindBase) -> tuple[Finding, ...]:
+def find_mistakes(request: BuildRequest, *, find: Callable[[str], Image]) -> tuple[Finding, ...]:
     """What build checks find in all stages. Base images that are here are looked into, others aren't fetched.
 
     Raises `DockerfileError`.

@@ -102,7 +102,6 @@ class Recall:
             dict(request.annotations),
             sorted(request.allow),
             request.check,
-            request.platform,
         ]
         return self._cache / "whole" / hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -126,7 +125,14 @@ class Recall:
 
 def _may_recall(request: BuildRequest) -> bool:
     anew = request.no_cache or request.no_cache_filter or request.explain or request.pull
-    return not (anew or request.outputs or request.contexts or request.args.get("SOURCE_DATE_EPOCH") == "context")
+    return not (
+        anew
+        or request.cache_from
+        or request.cache_to
+        or request.outputs
+        or request.contexts
+        or request.args.get("SOURCE_DATE_EPOCH") == "context"
+    )
 
 
 def look(request: BuildRequest, *, now_ns: Callable[[], int] = time.time_ns) -> tuple[str | None, bool]:

@@ -76,11 +76,15 @@ def read_contexts(items: Iterable[str]) -> dict[str, str]:
 
 def read_ulimits(items: Iterable[str]) -> tuple[str, ...]:
     """NAME=SOFT[:HARD] each."""
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not name.isalpha() or not equals or not all(part.lstrip("-").isdigit() for part in value.split(":")[:2]):
-            raise click.BadParameter(f"expected NAME=SOFT or NAME=SOFT:HARD, got {item!r}.", param_hint="--ulimit")
-    return tuple(items)
+    from airdock.runtime.confinement import parse_ulimit  # few builds have any
+
+    given = tuple(items)
+    for item in given:
+        try:
+            parse_ulimit(item)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", param_hint="--ulimit") from error
+    return given
 
 
 def _keys(item: str, flag: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from airdock.cli.build_flags import read_contexts, read_pairs, read_secrets, read_sockets
+from airdock.cli.build_flags import read_contexts, read_pairs, read_secrets, read_sockets, read_ulimits
 from airdock.cli.parameters import to_env, to_size
 from airdock.cli.session import Session
 from airdock.clock import SystemClock
@@ -50,6 +50,21 @@ _FLAGS: Final = [
         help="Where the result goes: a folder, or type=local|tar|oci|docker|image,dest=PATH.",
     ),
     click.option("--load", is_flag=True, help="Put the image into the store, as is done anyway; with --output, too."),
+    click.option("--push", is_flag=True, help="Push the image to the registries that its names say."),
+    click.option("--pull", is_flag=True, help="Ask registries for newer base images."),
+    click.option("--platform", metavar="OS/ARCH", help="What to build for: this machine's."),
+    click.option(
+        "--cache-from",
+        multiple=True,
+        metavar="NAME|KEY=VALUE,…",
+        help="Take cached steps from type=local,src=DIR or type=registry,ref=NAME.",
+    ),
+    click.option(
+        "--cache-to",
+        multiple=True,
+        metavar="KEY=VALUE,…",
+        help="Send them to type=local,dest=DIR or type=registry,ref=NAME; mode=max for those of all stages.",
+    ),
     click.option("--no-cache", is_flag=True, help="Run every step, whatever ran before."),
     click.option(
         "--no-cache-filter", multiple=True, metavar="STAGE[,…]", help="Run every step of these stages; repeatable."
@@ -82,6 +97,7 @@ _FLAGS: Final = [
         metavar="SIZE",
         help="Size of /dev/shm for RUN, such as 128m.",
     ),
+    click.option("--ulimit", "ulimits", multiple=True, metavar="NAME=SOFT[:HARD]", help="A limit for RUN."),
     click.option("--allow", multiple=True, metavar="RIGHT", help="Give a right, such as security.insecure."),
     click.option("--iidfile", metavar="FILE", help="Write the image id to FILE."),
     click.option("--metadata-file", metavar="FILE", help="Write what was built to FILE, as JSON."),
@@ -154,6 +170,8 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
                     made = app.engine.build(request, feed)
                 finally:
                     feed.close()
+        if options["push"]:
+            _push(app, request)
     _tell(made, request, options, as_json=as_json)
 
 
@@ -166,7 +184,7 @@ def _keeps_git(args: Mapping[str, str]) -> bool:
 
 
 def _without_reports(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in ("iidfile", "metadata_file")}
+    return {name: value for name, value in options.items() if name not in ("iidfile", "metadata_file", "push")}
 
 
 def _tell(made: "Image", request: "BuildRequest", options: Mapping[str, Any], *, as_json: bool) -> None:
@@ -193,6 +211,13 @@ def _look(app: "App", request: "BuildRequest", call: str, *, as_json: bool) -> i
     return look(app.engine, request, call, as_json=as_json)
 
 
+def _push(app: "App", request: "BuildRequest") -> None:
+    if not request.tags:
+        raise click.UsageError("--push needs a name to push to: give one with -t REGISTRY/NAME.")
+    for tag in request.tags:
+        app.engine.push(tag)
+
+
 def _request(
     source: str,
     context: "Context",
@@ -206,6 +231,9 @@ def _request(
 ) -> "BuildRequest":
     from airdock.builder.base import BuildRequest  # the other commands go without it
     from airdock.builder.outputs import Output, parse_output
+    from airdock.builder.platforms import parse_platform, render_platform
+    from airdock.builder.transport import parse_place
+    from airdock.oci.descriptor import host_platform
 
     text, name = _read_dockerfile(source, context, dockerfile)
     if _EPOCH in os.environ and _EPOCH not in args:
@@ -215,6 +243,13 @@ def _request(
         parsed.append(Output(kind="image"))
     more.pop("load", None)
     network = more.pop("network")
+    platform = more.pop("platform")
+    own = render_platform(host_platform())
+    if platform and render_platform(parse_platform(platform)) != own:
+        raise BuildError(
+            f"expected the platform {own}, which this machine has, found {platform}",
+            hint="build on such a machine; single stages may be another's with FROM --platform, where it's emulated",
+        )
     return BuildRequest(
         dockerfile=text,
         name=name,
@@ -224,6 +259,9 @@ def _request(
         outputs=tuple(parsed),
         secrets=read_secrets(secrets),
         contexts=read_contexts(contexts),
+        cache_from=tuple(parse_place(text, is_export=False) for text in more.pop("cache_from")),
+        cache_to=tuple(parse_place(text, is_export=True) for text in more.pop("cache_to")),
+        ulimits=read_ulimits(more.pop("ulimits")),
         labels=read_pairs(more.pop("labels"), "--label"),
         annotations=read_pairs(more.pop("annotations"), "--annotation"),
         no_cache_filter=frozenset(

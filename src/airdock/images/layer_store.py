@@ -14,7 +14,7 @@ from airdock.images.catalog import Catalog
 from airdock.images.compress import CHUNK, MEDIA_TYPES, Compressor, Packed
 from airdock.images.diffs import Diff, Diffs
 from airdock.images.image import Layer
-from airdock.images.layers import find_layer, touch_layer
+from airdock.images.layers import find_layer, load_size, touch_layer
 from airdock.images.leases import Leases
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
@@ -152,6 +152,15 @@ class LayerStore:
         """The layer if it is here, packed as new ones are, and kept from now on for this process."""
         with self._locked():
             return self._keep_unlocked(diff_id)
+
+    def adopt(self, layer: Layer) -> bool:
+        """As `ImageStore.adopt` says."""
+        self.path(layer.diff_id)  # unpacking shows whether it is what its diff id says
+        tar_size = load_size(self._layers, layer.diff_id.hex)
+        with self._locked():
+            if self._diffs.load(layer.diff_id) is None and tar_size:
+                self._diffs.save(layer.diff_id, Diff(layer.descriptor, tar_size))
+            return self._keep_unlocked(layer.diff_id) == layer
 
     def _keep_unlocked(self, diff_id: Digest) -> Layer | None:
         known = self._diffs.load(diff_id)

@@ -27,10 +27,11 @@ from airdock.images.garbage import Garbage, Pruned, find_needs
 from airdock.images.image import Image, ImageRow, Layer, is_dangling
 from airdock.images.index import Names, name_of
 from airdock.images.layer_store import LayerStore
-from airdock.images.layers import last_use, load_size, unpacked_size
+from airdock.images.layers import last_use
 from airdock.images.leases import Leases
 from airdock.images.listing import Listing
 from airdock.images.locks import hold_lock
+from airdock.images.room import Room
 from airdock.images.tar import END
 from airdock.images.unpack import MAX_BYTES, MAX_ENTRIES
 from airdock.oci.config import ImageConfig
@@ -50,7 +51,7 @@ class ImageStore:
     What is committed stays while this process lives, or until an image that has it gets a name; from then on it stays
     as long as an image needs it.
     `compression` is what new layers are packed with, "gzip" or "zstd"; `max_bytes` and `max_entries` bound one layer's
-    tar. `has_grown` says whether an image came through this store.
+    tar. `has_grown` says whether an image came through this store; `room` is what it takes on the disk.
     """
 
     def __init__(
@@ -71,11 +72,12 @@ class ImageStore:
         self._diffs = Diffs(folder=root / "diffs")
         self._leases = Leases(folder=root / "leases")
         self._catalog = Catalog(blobs=self._blobs, names=self._names, diffs=self._diffs)
+        self.room = Room(blobs=self._blobs, names=self._names, diffs=self._diffs, layers=root / "layers")
         self._listing = Listing(
             catalog=self._catalog,
             names=self._names,
             blobs=self._blobs,
-            size_of=self.layer_size,
+            size_of=self.room.layer_size,
             used=lambda diff_id: last_use(root / "layers", diff_id.hex),
         )
         self._garbage = Garbage(
@@ -230,13 +232,6 @@ class ImageStore:
         """All images, the newest first: a row per name, and one for an image without a name."""
         return self._listing.rows()
 
-    def layer_size(self, diff_id: Digest, descriptor: Descriptor) -> int:
-        """Bytes of a layer's tar; of one that was never unpacked here, those of its blob."""
-        known = self._diffs.load(diff_id)
-        if known is not None:
-            return known.tar_size
-        return load_size(self.root / "layers", diff_id.hex) or descriptor.size
-
     def remove(self, name: str, *, force: bool = False) -> Sequence[str]:
         """Take a name away, and with the last one the image and what no other image needs; says what went.
 
@@ -274,37 +269,6 @@ class ImageStore:
             pruned = self._garbage.prune(self._listing.rows(), chosen, keep)
         self._garbage.sweep()
         return pruned
-
-    def shrink(
-        self, at_most: int, chosen: Callable[[ImageRow], bool] = is_dangling, *, keep: Iterable[Digest] = ()
-    ) -> Pruned:
-        """Remove chosen images, the one unused for longest first, until images take `at_most` bytes, if they can.
-
-        `keep` are layers that stay without an image, and count no longer.
-        """
-        rows = sorted(self.list(), key=lambda row: row.used)
-        left = list(dict.fromkeys(row.digest for row in rows))
-        gone: set[Digest] = set()
-        for digest in tuple(left):
-            if self._garbage.measure(left) <= at_most:
-                break
-            if all(chosen(row) for row in rows if row.digest == digest):
-                left.remove(digest)
-                gone.add(digest)
-        return self.prune(lambda row: row.digest in gone, keep=keep) if gone else Pruned()
-
-    def size(self) -> int:
-        """Bytes of all blobs and of all unpacked layers, these by the size of their tars."""
-        folder = self.root / "layers"
-        names = {path.name for path in folder.glob("*/[0-9a-f]*")}
-        diffs = ((name, self._diffs.load(Digest(f"sha256:{name}"))) for name in names)
-        return self._blobs.size() + sum(
-            unpacked_size(folder, name, diff.tar_size if diff else 0) for name, diff in diffs
-        )
-
-    def measure(self, digests: Iterable[Digest]) -> int:
-        """Bytes of these images, packed and unpacked, what several have counted once."""
-        return self._garbage.measure(digests)
 
     def leased(self) -> frozenset[Digest]:
         """The layers, and blobs without an image, that somebody keeps right now."""
@@ -367,6 +331,13 @@ class ImageStore:
                 return False
             self._leases.add([digest], self._own)
             return True
+
+    def adopt(self, layer: Layer) -> bool:
+        """Take a layer that came with an image as if it had been committed here: builds may stand on it from now on.
+
+        Whether that could be; it can't where layers are packed in another way here, or another blob is known for it.
+        """
+        return self._layers.adopt(layer)
 
     def lease(self, diff_ids: Iterable[Digest], owner: str, *, path: Path | None = None) -> None:
         """Keep layers for an owner (a container's id) until `release` or the end of this process.
