@@ -159,6 +159,8 @@ class Containers:
         own = known.record
         number = number or (own.stop_signal if own else signal.SIGTERM)
         grace_s = grace_s if grace_s is not None else own.stop_timeout_s if own else 10.0
+        if not known.is_running:
+            return
         if known.status == "paused":
             thaw(known.state)
         line = connect(known.folder)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from airdock.containers.frames import Frames, dump_frame
 from airdock.containers.record import SOCKET_FILE
@@ -18,6 +18,8 @@ from airdock.runtime.refusal import RefusedError, explain_refusal
 from airdock.runtime.wire import load_error, send_with_descriptors
 
 __all__ = ["Line", "connect", "start_monitor"]
+
+_PATIENCE_S: Final = 10.0
 
 
 class Line:
@@ -125,6 +127,7 @@ def _fork_template(folder: Path, arguments: Mapping[str, Any], descriptors: Sequ
         data = dump_frame(b"R", request)
         sent = send_with_descriptors(line.frames.sock, data, descriptors, socket.MSG_NOSIGNAL)
         line.frames.sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
+        line.frames.sock.settimeout(_PATIENCE_S)
         try:
             return bool(line.answer()["forked"])
         except ContainerError:
