@@ -37,6 +37,7 @@ __all__ = [
     "HostSys",
     "Inside",
     "Link",
+    "LockMounts",
     "MakeFolder",
     "Mask",
     "MountNew",
@@ -292,6 +293,14 @@ class ReadOnlyRoot:
 
     def apply(self, inside: Inside) -> None:
         inside.syscalls.mount("", "", "/", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockMounts:
+    """For a container that may mount: it could make the machine's folders writable again, or look below a mask."""
+
+    def apply(self, inside: Inside) -> None:
+        inside.syscalls.lock_mounts()
 
 
 def _need_plain_folder(inside: Inside, path: str) -> None:

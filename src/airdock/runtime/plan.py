@@ -16,6 +16,7 @@ from airdock.runtime.ops import (
     HostDevice,
     HostSys,
     Link,
+    LockMounts,
     MakeFolder,
     Mask,
     MountNew,
@@ -159,6 +160,8 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator
         yield MakeFolder(path=_absolute(process["cwd"], "working folder"))
     if config["root"].get("readonly"):
         yield ReadOnlyRoot()
+    if facts.mapping != "host" and "CAP_SYS_ADMIN" in process.get("capabilities", {}).get("bounding", ()):
+        yield LockMounts()
 
 
 def _mount(mount: Mapping[str, Any], facts: Facts) -> Iterator[Op]:
