@@ -111,7 +111,7 @@ class Command:
     shm_bytes: int = 0
     ulimits: tuple[str, ...] = ()
     cancel: int = -1
-    hostname: str = "build"
+    hostname: str = ""
 
 
 class RunStep(Protocol):

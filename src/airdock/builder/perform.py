@@ -1,7 +1,5 @@
 """Doing one step: a command run, files copied, a folder made; each kept in the cache under all that decided it."""
 
-import os
-import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +10,7 @@ from airdock.builder.base import BuildRequest, Command, RunStep
 from airdock.builder.cache import BuildCache, make_key
 from airdock.builder.cancel import Cancel
 from airdock.builder.explain import Journal
+from airdock.builder.failures import explain_failure
 from airdock.builder.fetching import Fetcher
 from airdock.builder.ignore import IgnoreRules, load_ignore_file
 from airdock.builder.interpret import HOST_LABEL
@@ -45,8 +44,7 @@ __all__ = ["Built", "Performer"]
 
 _COPY: Final = "airdock.builder.copying:copy_files"
 _MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
-_OTHER_IDS: Final = re.compile(r"chown|set(?:groups|e?[ug]id|res[ug]id)|changing (?:ownership|group)", re.IGNORECASE)
-"""What commands say that fail to become somebody else, or to give something to somebody else."""
+_HOSTNAME: Final = "build"
 _NAME: Final = re.compile(r"[^0-9:]")
 """What makes a `--chown` one that is looked up in the stage."""
 _INSECURE: Final = "security.insecure"
@@ -148,6 +146,7 @@ class Performer:
             "insecure": action.insecure,
             "host": below.labels.get(HOST_LABEL),
             "epoch": self.epoch,
+            "hostname": self._hostname,
         }
         key = make_key("run", **inputs)
         with self.known.hold(key):
@@ -172,6 +171,7 @@ class Performer:
                 mounts=(*self.request.mounts, *self._script_mount(step, action), *given.mounts),
                 network=network,
                 source_date_epoch=self.epoch,
+                hostname=self._hostname,
                 stacks=tuple(given.stacks),
                 tmpfs=tuple(given.tmpfs),
                 insecure=action.insecure,
@@ -181,6 +181,10 @@ class Performer:
                 cancel=self.cancel.fileno(),
             )
             return self._run(step, command)
+
+    @property
+    def _hostname(self) -> str:
+        return self.request.args.get("BUILDKIT_SANDBOX_HOSTNAME") or _HOSTNAME
 
     @property
     def _mounting(self) -> Mounting:
@@ -229,7 +233,7 @@ class Performer:
             raise StepFailedError(
                 f"{shown}: {error.message}{'' if told in error.message else f' ({told})'}",
                 where=self._where(step),
-                hint=error.hint or self._hint(output.tail),
+                hint=error.hint or explain_failure(output.tail, mapping=self.store.calls.mapping),
                 command_exit=error.command_exit,
                 output=output.tail or error.output,
             ) from error
@@ -247,16 +251,6 @@ class Performer:
         except AirdockError as error:
             error.where = error.where or self._where(step)
             raise
-
-    def _hint(self, output: str) -> str:
-        """What to say where a command failed because the account has nobody to give files to."""
-        if self.store.calls.mapping != "one" or not _OTHER_IDS.search(output):
-            return ""
-        return (
-            f"{_account()} has a single id here, so a command can't become another user and files can't belong to one."
-            " Give it ranges of ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
-            f" {_account()}, with newuidmap installed (apt-get install uidmap); airdock doctor says what is missing"
-        )
 
     # COPY, ADD, WORKDIR
 
@@ -420,10 +414,3 @@ class Performer:
             raise BuildError(f"expected the build context {str(context)!r} to be a folder, found none")
         where, patterns = load_ignore_file(self.request.name, context)
         return {"context": str(context.resolve()), "ignore": patterns, "where": where}
-
-
-def _account() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

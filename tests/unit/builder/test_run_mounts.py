@@ -205,3 +205,8 @@ def test_a_cache_is_waited_for_or_another_one_is_had(bench) -> None:
         commands = len(bench.run.commands)
     waiting.join()
     assert len(bench.run.commands) == commands + 1
+
+
+def test_the_name_of_the_machine_can_be_given(bench) -> None:
+    assert build(bench, "").hostname == "build"
+    assert build(bench, "", args={"BUILDKIT_SANDBOX_HOSTNAME": "ship"}).hostname == "ship"
