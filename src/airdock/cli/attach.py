@@ -26,7 +26,7 @@ _MOST_WAITING: Final = 256 * 1024
 class Attachment:
     """One stay. `streams` are those that are printed, "stdout" and "stderr"; `detach_keys` are as typed.
 
-    Without `sig_proxy` an interrupt leaves the container instead of reaching it.
+    Without `sig_proxy`, and where the container has a terminal, whose keys are bytes, signals of ours leave it.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Attachment:
         self._stdin = sys.stdin.fileno() if interactive else -1
         self._keys = DetachKeys(detach_keys if terminal else b"")
         self._sig_proxy = sig_proxy
+        self._has_terminal = os.isatty(0) or os.isatty(1)
         self._out = 1 if "stdout" in streams else -1
         self._err = 2 if "stderr" in streams else -1
         self._is_left = False
@@ -136,7 +137,9 @@ class Attachment:
     def _pass_on(self, number: int) -> None:
         if number == signal.SIGWINCH:
             self._resize()
-        elif self._sig_proxy:
+        elif number == signal.SIGHUP and self._has_terminal:
+            self._is_left = True  # ours is gone, which is no reason for the container to go
+        elif self._sig_proxy and not self._terminal:
             self._line.frames.send(b"S", str(int(number)).encode())
         elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._is_left = True

@@ -81,12 +81,18 @@ class LogWriter:
         if not entries or self._file < 0:
             return
         time = self._now().isoformat().replace("+00:00", "Z")
-        content = "".join(
-            json.dumps({"log": entry.decode(errors="replace"), "stream": stream, "time": time}) + "\n"
-            for entry in entries
-        ).encode()
-        if self._options.max_bytes and self._size and self._size + len(content) > self._options.max_bytes:
-            self._rotate()
+        batch = b""
+        for entry in entries:
+            line = json.dumps({"log": entry.decode(errors="replace"), "stream": stream, "time": time}).encode() + b"\n"
+            size = self._size + len(batch)
+            if self._options.max_bytes and size and size + len(line) > self._options.max_bytes:
+                self._put(batch)
+                self._rotate()
+                batch = b""
+            batch += line
+        self._put(batch)
+
+    def _put(self, content: bytes) -> None:
         try:
             self._size += os.write(self._file, content)
         except OSError:
