@@ -1,10 +1,10 @@
 """Where a run stands, folded from what was told: the one state that every view and the summary draw from."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from airdock.model.keys import NOT_MAPPED, TaskKey
 from airdock.model.outcome import Failed, Lost, Outcome, Skipped, Times
@@ -21,17 +21,32 @@ from airdock.model.progress import (
 from airdock.model.states import TaskState, is_finished
 from airdock.model.usage import Usage
 
-__all__ = ["Board", "Build", "Task", "counts", "overhead_s", "peak", "reason", "user_s"]
+__all__ = ["Board", "Build", "Running", "Task", "counts", "overhead_s", "peak", "reason", "user_s"]
+
+
+_LAST_LINES: Final = 3
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """A step of a build that is being done; `output` are its last lines."""
+
+    step: BuildStep
+    since: float
+    output: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
 
 
 @dataclass(kw_only=True, slots=True)
 class Build:
-    """One image on its way. `since` is when it began, in seconds of the view's clock."""
+    """One image on its way. `since` is when it began, in seconds of the view's clock. `running` are steps by number,
+    `step` the one that was told of last."""
 
     name: str
     label: str
     since: float
     step: BuildStep | None = None
+    running: dict[int, Running] = field(default_factory=dict)
+    ended: int = 0
     cached: int = 0
     output: str = ""
     finished: BuildFinished | None = None
@@ -70,7 +85,10 @@ class Board:
             case BuildStep():
                 self._step(event, now)
             case BuildOutput():
-                self._build(event.build, now).output = event.line
+                build = self._build(event.build, now)
+                build.output = event.line
+                if event.step in build.running:
+                    build.running[event.step].output.append(event.line)
             case BuildFinished():
                 build = self._build(event.build, now)
                 build.label = event.label or build.label
@@ -105,7 +123,12 @@ class Board:
         build = self._build(event.build, now)
         build.step = event
         build.output = ""
-        build.cached += event.cached and event.seconds is not None
+        if event.seconds is None:
+            build.running[event.number] = Running(step=event, since=now)
+            return
+        build.running.pop(event.number, None)
+        build.ended += 1
+        build.cached += event.cached
 
     def _task(self, event: TaskChanged, now: float) -> None:
         if event.key.map_index != NOT_MAPPED:

@@ -25,6 +25,8 @@ __all__ = ["build"]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _EPOCH: Final = "SOURCE_DATE_EPOCH"
+_AROUND: Final = 2
+"""Lines of the Dockerfile that are shown before and after the one that failed."""
 _CALLS: Final = ["build", "check", "outline", "targets"]
 
 _FLAGS: Final = [
@@ -168,11 +170,30 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
                 feed = Feed(view, clock=SystemClock())
                 try:
                     made = app.engine.build(request, feed)
-                finally:
+                except BuildError as error:
                     feed.close()
+                    _show_lines(error, request)
+                    raise
+                except BaseException:
+                    feed.close()
+                    raise
+                feed.close()
         if options["push"]:
             _push(app, request)
     _tell(made, request, options, as_json=as_json)
+
+
+def _show_lines(error: BuildError, request: "BuildRequest") -> None:
+    """The lines of the Dockerfile around the one that failed."""
+    name, _, number = error.where.rpartition(":")
+    if name != request.name or not number.isdecimal():
+        return
+    lines = request.dockerfile.split("\n")
+    at = int(number) - 1
+    click.echo(f"{error.where}", err=True)
+    for index in range(max(at - _AROUND, 0), min(at + _AROUND + 1, len(lines))):
+        mark = ">>>" if index == at else "   "
+        click.echo(f"  {index + 1:4} | {mark} {lines[index]}", err=True)
 
 
 def _ignore(event: object) -> None:

@@ -112,9 +112,23 @@ def _builds(board: Board, now: float, marks: Marks, room: int) -> Table:
     shown = builds if len(builds) <= room else builds[: room - 1]
     for build in shown:
         table.add_row(*_build_row(build, now, marks))
+        # Steps have rows of their own where there is nothing else to show.
+        if build.running and len(builds) == 1 and not board.tasks:
+            _add_steps(table, build, now, marks, room)
     if hidden := len(builds) - len(shown):
         table.add_row("", f"and {hidden} more images", style="bright_black")
     return table
+
+
+def _add_steps(table: Table, build: Build, now: float, marks: Marks, room: int) -> None:
+    """The steps that run, and what they printed last, the youngest left out where room is short."""
+    running = sorted(build.running.values(), key=lambda one: one.step.number)
+    lines = max(room // len(running) - 1, 0)
+    for one in running[:room]:
+        text = f"{one.step.number}/{one.step.total} {' '.join(one.step.text.split())}"
+        table.add_row(Text(_turn(marks, now), "cyan"), "", "", render_seconds(now - one.since), Text(text))
+        for line in list(one.output)[-lines:] if lines else ():
+            table.add_row("", "", "", "", Text(f"  {printable(line)}", "bright_black"))
 
 
 def _build_row(build: Build, now: float, marks: Marks) -> tuple[RenderableType, ...]:
@@ -122,6 +136,8 @@ def _build_row(build: Build, now: float, marks: Marks) -> tuple[RenderableType, 
         step = build.step
         text = f"{step.number}/{step.total} {' '.join(step.text.split())}" if step else "building"
         said = f"{text}  {printable(build.output)}" if build.output else text
+        if len(build.running) > 1 and step:
+            said = f"{build.ended}/{step.total} steps done, {len(build.running)} at once"
         cached = f"{build.cached} cached" if build.cached else ""
         seconds = render_seconds(now - build.since)
         return Text(_turn(marks, now), "cyan"), Text(build.label), cached, seconds, Text(said)
