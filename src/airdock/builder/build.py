@@ -2,8 +2,8 @@
 
 Equal inputs give equal images, so nothing here takes the time of day. `created`, in the image and its history, is
 SOURCE_DATE_EPOCH where that build argument is given, else the base image's, else 2000-01-01. Files from the context,
-new folders and heredocs get the same fixed time (`copying.py` says why); what RUN writes keeps its own, because
-programs rely on it, unless SOURCE_DATE_EPOCH bounds it. When an image was made or tagged is the store's to remember.
+new folders and heredocs get the same fixed time (`copying.py` says why), and so does what RUN writes (`times.py`). When
+an image was made or tagged is the store's to remember.
 """
 
 import re

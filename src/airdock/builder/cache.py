@@ -2,6 +2,7 @@
 
 cache/
   <key's first two digits>/<key>    JSON: the layer's diff id and descriptor; missing and damaged files are misses
+  whole/, inputs/                   what is remembered of whole builds (`recall.py`, `explain.py`)
   owners/                           who owns what in layers (`owners.py`), for accounts with one id
   .tmp-XXXXXXXX/                    working folder of a build
     lock                            held while that build goes on; what nobody holds is a leftover, and removed
@@ -26,7 +27,7 @@ from airdock.images.trees import remove_tree
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
 
-__all__ = ["BuildCache", "CachedStep", "make_key"]
+__all__ = ["BuildCache", "CachedStep", "keep_newest", "make_key"]
 
 _VERSION: Final = 1
 """Part of every key: raised when the same inputs come to mean another layer."""
@@ -130,6 +131,13 @@ class BuildCache:
                     remove_tree(folder)
             finally:
                 os.close(lock)
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove all but the youngest records of a folder; losing one costs nothing but time."""
+    records = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(folder) if entry.is_file()]
+    for _, path in sorted(records)[:-count]:
+        Path(path).unlink(missing_ok=True)
 
 
 def _remove_unless_held(folder: Path) -> None:

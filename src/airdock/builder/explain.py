@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from airdock.builder.cache import keep_newest
 from airdock.files import save_json
 
 __all__ = ["Journal"]
@@ -19,6 +20,7 @@ __all__ = ["Journal"]
 _SHOWN: Final = 3
 _LONGEST: Final = 60
 _MOST_FILES: Final = 20_000
+_MOST_RECORDS: Final = 200
 
 
 class Journal:
@@ -52,6 +54,7 @@ class Journal:
         self._load()  # what other stages had stays, as another target may need it
         self._path.parent.mkdir(parents=True, exist_ok=True)
         save_json(self._path, {**(self._before or {}), **self._now}, durable=False)
+        keep_newest(self._path.parent, _MOST_RECORDS)
 
     def reasons(self, stage: str, position: int) -> list[str]:
         """Why a step that was noted has to be done, in words."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.builder.base import BuildRequest
+from airdock.builder.cache import keep_newest
 from airdock.errors import AirdockError
 from airdock.files import save_json
 from airdock.images.image import Image
@@ -29,6 +30,7 @@ _VERSION: Final = 1
 _SETTLED_NS: Final = 100_000_000
 """How old the last change of a file has to be so that a later one has another time for sure."""
 _MOST_FILES: Final = 50_000
+_MOST_RECORDS: Final = 200
 
 
 class Recall:
@@ -86,6 +88,7 @@ class Recall:
             "notes": list(notes),
         }
         save_json(self._path, record, durable=False)
+        keep_newest(self._path.parent, _MOST_RECORDS)
 
     @property
     def _path(self) -> Path:
