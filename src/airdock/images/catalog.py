@@ -104,13 +104,20 @@ class Catalog:
         known = self._diffs.load(diff_id)
         if known is not None:
             return known.descriptor
-        for image in self._images(self._names.load()).values():
+        parts = [part for entry in self._names.load() for part in self._parts(entry)]
+        for image in self._images(parts).values():
             for layer in image.layers:
                 if layer.diff_id == diff_id:
                     return layer.descriptor
         raise UnknownImageError(
             f"expected layer {diff_id} in the store, found none", hint="build or pull its image again"
         )
+
+    def _parts(self, entry: Descriptor) -> list[Descriptor]:
+        try:
+            return self.manifests(entry)
+        except ImageError:
+            return []  # damaged: `find` says what is wrong with it
 
     def _choose(self, index: Index, entry: Descriptor, platform: Platform | None) -> Descriptor:
         chosen = choose_manifest(index, platform)
