@@ -138,13 +138,6 @@ class Garbage:
         freed = self._drop(self._everything() - find_needs(self._blobs, self._names.load()) - in_use)
         return Pruned(untagged=tuple(names), deleted=tuple(gone), freed=freed)
 
-    def measure(self, digests: Iterable[Digest]) -> int:
-        """Bytes of these images, packed and unpacked, what several have counted once."""
-        wanted = frozenset(digests)
-        needs = find_needs(self._blobs, [entry for entry in self._names.load() if entry.digest in wanted])
-        unpacked = sum(unpacked_size(self._layers, each.hex, self._tar_size(each)) for each in needs.diff_ids)
-        return unpacked + sum(self._blobs.size_of(digest) for digest in needs.blobs)
-
     def discard(self, digests: Iterable[Digest], images: Iterable[Digest] = ()) -> None:
         """Drop these images where they have no name, and of these blobs and layers those that nobody needs."""
         asked = frozenset(digests)

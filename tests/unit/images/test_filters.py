@@ -9,6 +9,7 @@ import pytest
 from airdock.errors import ImageError, UnknownImageError
 from airdock.images.filters import FILTERS, PRUNE_FILTERS, make_filter, matches_name, parse_filters, parse_until
 from airdock.images.image import ImageRow
+from airdock.images.room import shrink
 from airdock.images.store import ImageStore
 
 from .archives import config_of, member, tar_of
@@ -114,10 +115,10 @@ def test_sizes_tell_apart_what_others_have(filled: ImageStore) -> None:
 def test_pruning_what_was_chosen(filled: ImageStore) -> None:
     filled.close()  # nobody works on anything any more
     found = rows(filled)
-    before = filled.size()
+    before = filled.room.size()
     pruned = filled.prune(lambda row: row.name == "team/app:1")
     assert pruned.lines() == ["Untagged: team/app:1", f"Deleted: {found['team/app:1'].digest}"]
-    assert pruned.freed == before - filled.size() > found["team/app:1"].unique_size
+    assert pruned.freed == before - filled.room.size() > found["team/app:1"].unique_size
     assert filled.prune().deleted == (found[""].digest,)
     assert sorted(rows(filled)) == ["python:3.12-slim", "team/app:2"]
 
@@ -158,8 +159,8 @@ def test_shrinking_takes_what_was_unused_for_longest(filled: ImageStore) -> None
             os.utime(path, (when, when))
     filled.close()
     filled.prune()
-    size = filled.size()
-    assert filled.shrink(size, lambda row: True).lines() == []
-    assert filled.shrink(size - 1, lambda row: row.repository != "python").untagged == ("team/app:1",)
-    assert sorted(filled.shrink(0, lambda row: True).untagged) == ["python:3.12-slim", "team/app:2"]
-    assert filled.size() == 0
+    size = filled.room.size()
+    assert shrink(filled, size, lambda row: True).lines() == []
+    assert shrink(filled, size - 1, lambda row: row.repository != "python").untagged == ("team/app:1",)
+    assert sorted(shrink(filled, 0, lambda row: True).untagged) == ["python:3.12-slim", "team/app:2"]
+    assert filled.room.size() == 0
