@@ -27,7 +27,7 @@ from airdock.containers.base import (
     environment_of,
     publish_all,
 )
-from airdock.containers.names import claim_name, make_name
+from airdock.containers.names import claim_name, find_name, make_name
 from airdock.errors import (
     AirdockError,
     BuildCancelledError,
@@ -48,6 +48,7 @@ from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
 from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 from airdock.runtime.state import (
     ContainerState,
+    find_container,
     is_alive,
     load_state,
     process_start,
@@ -252,9 +253,20 @@ class Engine:
 
         return release_all
 
-    def exec(self, name: str, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Execution":
+    def exec(
+        self,
+        name: str,
+        request: RunRequest,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        detached: bool = False,
+        privileged: bool = False,
+    ) -> "Execution":
         """Start one more command in a running container; of the request, argv, env, user, workdir and terminal count.
 
+        `detached` lets it go on without us, `privileged` gives it every capability of the container's namespaces.
         Raises UnknownContainerError when it doesn't run, CommandNotFoundError, NotExecutableError, ContainerError.
         """
         from airdock.runtime.exec import start_exec  # most commands go without it
@@ -269,6 +281,8 @@ class Engine:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
+            detached=detached,
+            privileged=privileged,
         )
 
     @cached_property
@@ -306,7 +320,9 @@ class Engine:
 
     def container(self, name: str) -> ContainerState:
         """The container of that name, id, or unique beginning of an id. Raises UnknownContainerError."""
-        return self.containers.find(name).state
+        known = find_name(self._containers.parent, name)
+        state = load_state(self._containers / known) if known else None
+        return state or find_container(self._containers, name)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove an ended container; with `force` a running one is killed first.

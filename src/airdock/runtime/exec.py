@@ -11,6 +11,7 @@ The helper is a process of its own because setns(2) into a user namespace takes 
 the caller dies the control socket closes, and the command is killed; when the container ends, so does the command.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -35,9 +36,10 @@ from airdock.runtime.command import (
 )
 from airdock.runtime.freeze import is_frozen
 from airdock.runtime.offspring import start_process
-from airdock.runtime.spec import USER_ANNOTATION
+from airdock.runtime.spec import SECCOMP_ANNOTATION, USER_ANNOTATION
 from airdock.runtime.state import ContainerState, is_alive
 from airdock.runtime.syscalls import (
+    CAPABILITIES,
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -120,11 +122,15 @@ def start_exec(
     stdin: int,
     stdout: int,
     stderr: int,
+    detached: bool = False,
+    privileged: bool = False,
 ) -> Execution:
     """Start a command in a running container; comes back once it was executed.
 
-    Folder, user and variables are the container's where they aren't given; `env` is laid over its variables. Raises
-    UnknownContainerError when it doesn't run, CommandNotFoundError, NotExecutableError, ContainerError.
+    Folder, user and variables are the container's where they aren't given; `env` is laid over its variables. One that
+    is `detached` goes on when its caller ends; one that is `privileged` has every capability of the container's
+    namespaces and no filter. Raises UnknownContainerError when the container doesn't run, CommandNotFoundError,
+    NotExecutableError, ContainerError.
     """
     if not state.alive:
         raise UnknownContainerError(
@@ -139,7 +145,11 @@ def start_exec(
     failed, failed_write = os.pipe2(os.O_CLOEXEC)
     try:
         with theirs:
-            arguments = {"state": state.to_dict(), "process": _process(state, argv, env or {}, cwd, user, terminal)}
+            process = _process(state, argv, env or {}, cwd, user, terminal)
+            arguments = {
+                "state": state.to_dict(),
+                "process": process | {"detached": detached, "privileged": privileged},
+            }
             lines = [theirs.fileno(), failed_write, stdin, stdout, stderr]
             pid = start_process("airdock.runtime.exec:serve_exec", arguments, lines)
         os.close(failed_write)
@@ -194,7 +204,8 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
         close_others([control, failed, *stdio])
         known = ContainerState.from_dict(state)
         calls = Syscalls()
-        privileges = make_privileges(known.config, can_set_groups=known.mapping != "one")
+        config = _with_every_privilege(known.config) if process["privileged"] else known.config
+        privileges = make_privileges(config, can_set_groups=known.mapping != "one")
         target = _open_target(known)
         open_cgroup(known.cgroups).attach(os.getpid())
         flags = _different_namespaces(known.command_pid)
@@ -210,9 +221,17 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
         if pid == 0:
             _become(calls, control, failed, stdio, process, privileges)
         os.close(failed)
-        os._exit(_attend(pid, socket.socket(fileno=control), calls))
+        os._exit(_attend(pid, socket.socket(fileno=control), calls, detached=process["detached"]))
     except BaseException as error:
         fail(failed, error)
+
+
+def _with_every_privilege(config: Mapping[str, Any]) -> dict[str, Any]:
+    linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
+    names = ("bounding", "effective", "permitted")
+    process = {**config["process"], "capabilities": {name: list(CAPABILITIES) for name in names}}
+    notes = {**config.get("annotations", {}), SECCOMP_ANNOTATION: "unconfined"}
+    return {**config, "linux": linux, "process": process, "annotations": notes}
 
 
 def _open_target(state: ContainerState) -> int:
@@ -253,8 +272,8 @@ def _become(
         fail(failed, error)
 
 
-def _attend(command: int, control: socket.socket, calls: Syscalls) -> int:
-    """Pass signals on and wait for the end; without a caller the command ends too."""
+def _attend(command: int, control: socket.socket, calls: Syscalls, *, detached: bool) -> int:
+    """Pass signals on and wait for the end; without a caller the command ends too, if it isn't detached."""
     close_others([control.fileno()])
     events = calls.signalfd(frozenset({signal.SIGCHLD}))
     poll = select.poll()
@@ -266,10 +285,13 @@ def _attend(command: int, control: socket.socket, calls: Syscalls) -> int:
                 os.read(events, _SIGNALFD_INFO_BYTES)
                 pid, status = os.waitpid(command, os.WNOHANG)
                 if pid:
-                    control.send(NEWS_EXIT.pack(b"X", status), socket.MSG_NOSIGNAL)
+                    with contextlib.suppress(OSError):  # who started it may be gone
+                        control.send(NEWS_EXIT.pack(b"X", status), socket.MSG_NOSIGNAL)
                     return 0
                 continue
             news = control.recv(16)
             if not news:
                 poll.unregister(control)
+                if detached:
+                    continue
             os.kill(command, news[0] if news else signal.SIGKILL)
