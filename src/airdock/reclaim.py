@@ -19,6 +19,7 @@ from airdock.errors import ContainerError
 from airdock.images.garbage import Pruned
 from airdock.images.image import ImageRow, is_dangling
 from airdock.images.locks import take_lock
+from airdock.images.room import shrink
 from airdock.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -115,13 +116,13 @@ class Reclaim:
         users = self.users()
         used = {row.digest for row in rows if _is_used(row, users)}
         everything = {row.digest for row in rows}
-        size = self._images.measure(everything)
+        size = self._images.room.measure(everything)
         return UsageRow(
             kind="Images",
             total=len(everything),
             active=len(used),
             size=size,
-            reclaimable=size - self._images.measure(used),
+            reclaimable=size - self._images.room.measure(used),
         )
 
     def _of_containers(self) -> UsageRow:
@@ -175,7 +176,7 @@ class Reclaim:
     def _step_row(self, step: CachedStep, needed: frozenset[Digest], leased: frozenset[Digest]) -> CacheRow:
         in_use = step.diff_id in needed or step.diff_id in leased
         alone = step.diff_id not in needed and self._images.has_blob(step.descriptor.digest)
-        size = step.descriptor.size + self._images.layer_size(step.diff_id, step.descriptor) if alone else 0
+        size = step.descriptor.size + self._images.room.layer_size(step.diff_id, step.descriptor) if alone else 0
         used = datetime.fromtimestamp(step.used, UTC)
         return CacheRow(id=step.key, kind="step", size=size, used=used, in_use=in_use)
 
@@ -262,8 +263,11 @@ class Reclaim:
             pruned += Pruned(freed=self.prune_cache(at_most=self._cache_max, everything=False))
         if self._images_max is not None:
             users = self.users()
-            pruned += self._images.shrink(
-                self._images_max, lambda row: self._may_go(row) and not _is_used(row, users), keep=self._cached()
+            pruned += shrink(
+                self._images,
+                self._images_max,
+                lambda row: self._may_go(row) and not _is_used(row, users),
+                keep=self._cached(),
             )
         return pruned
 

@@ -19,6 +19,7 @@ from airdock.config import load_config
 from airdock.engine import RunRequest
 from airdock.errors import ImageError, UnknownImageError
 from airdock.images.archive_load import load_images
+from airdock.images.room import shrink
 
 role, seed, seconds, archive = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
 chance = random.Random(f"{role} {seed}")
@@ -91,7 +92,7 @@ def prune(app: App, folder: Path) -> None:
     elif what == 2:
         app.reclaim.prune_cache(everything=chance.random() < 0.5)
     else:
-        app.images.shrink(0, lambda row: row.repository == "shared")
+        shrink(app.images, 0, lambda row: row.repository == "shared")
     done["pruned"] += 1
 
 

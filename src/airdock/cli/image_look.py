@@ -180,7 +180,7 @@ def history(
 
 
 def _history(app: "App", found: "Image", *, whole: bool, human: bool) -> Iterator[dict[str, str]]:
-    sizes = [app.images.layer_size(layer.diff_id, layer.descriptor) for layer in found.layers]
+    sizes = [app.images.room.layer_size(layer.diff_id, layer.descriptor) for layer in found.layers]
     entries = list(found.config.history)
     layers = sum(not entry.empty_layer for entry in entries)
     left = sizes if layers == len(sizes) else []  # a history that counts other layers says nothing about their sizes
@@ -257,7 +257,7 @@ def _is_portable(row: "ImageRow | Image") -> bool:
 def _inspected(found: "Image", name: str, rows: Iterable["ImageRow"], app: "App") -> dict[str, Any]:
     mine = [row for row in rows if found.digest in (row.digest, *(part.digest for part in row.platforms))]
     config: Mapping[str, Any] = found.config.to_json()
-    sizes = [app.images.layer_size(layer.diff_id, layer.descriptor) for layer in found.layers]
+    sizes = [app.images.room.layer_size(layer.diff_id, layer.descriptor) for layer in found.layers]
     arrived = max((row.created for row in mine), default=None)
     document = {
         "Id": str(found.image_id),
