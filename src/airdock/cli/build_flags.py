@@ -76,9 +76,11 @@ def read_contexts(items: Iterable[str]) -> dict[str, str]:
 
 def read_ulimits(items: Iterable[str]) -> tuple[str, ...]:
     """NAME=SOFT[:HARD] each."""
-    from airdock.runtime.confinement import parse_ulimit  # few builds have any
-
     given = tuple(items)
+    if not given:
+        return ()
+    from airdock.runtime.confinement import parse_ulimit
+
     for item in given:
         try:
             parse_ulimit(item)

@@ -18,6 +18,8 @@ from airdock.errors import BuildError
 if TYPE_CHECKING:
     from airdock.app import App
     from airdock.builder.base import BuildRequest, Context
+    from airdock.builder.outputs import Output
+    from airdock.builder.transport import CachePlace
     from airdock.images.image import Image
 
 __all__ = ["build"]
@@ -251,48 +253,67 @@ def _request(
     **more: Any,
 ) -> "BuildRequest":
     from airdock.builder.base import BuildRequest  # the other commands go without it
-    from airdock.builder.outputs import Output, parse_output
-    from airdock.builder.platforms import parse_platform, render_platform
-    from airdock.builder.transport import parse_place
-    from airdock.oci.descriptor import host_platform
 
     text, name = _read_dockerfile(source, context, dockerfile)
     if _EPOCH in os.environ and _EPOCH not in args:
         args = {**args, _EPOCH: os.environ[_EPOCH]}
-    parsed = [parse_output(output) for output in outputs]
-    if parsed and more.pop("load"):
-        parsed.append(Output(kind="image"))
-    more.pop("load", None)
+    _check_platform(more.pop("platform"))
     network = more.pop("network")
-    platform = more.pop("platform")
-    own = render_platform(host_platform())
-    if platform and render_platform(parse_platform(platform)) != own:
-        raise BuildError(
-            f"expected the platform {own}, which this machine has, found {platform}",
-            hint="build on such a machine; single stages may be another's with FROM --platform, where it's emulated",
-        )
+    stages = [stage.strip().lower() for item in more.pop("no_cache_filter") for stage in item.split(",")]
     return BuildRequest(
         dockerfile=text,
         name=name,
         context=context.folder,
         context_time_s=context.time_s,
         args=args,
-        outputs=tuple(parsed),
+        outputs=_read_outputs(outputs, load=more.pop("load")),
         secrets=read_secrets(secrets),
         contexts=read_contexts(contexts),
-        cache_from=tuple(parse_place(text, is_export=False) for text in more.pop("cache_from")),
-        cache_to=tuple(parse_place(text, is_export=True) for text in more.pop("cache_to")),
+        cache_from=_read_places(more.pop("cache_from"), is_export=False),
+        cache_to=_read_places(more.pop("cache_to"), is_export=True),
         ulimits=read_ulimits(more.pop("ulimits")),
         labels=read_pairs(more.pop("labels"), "--label"),
         annotations=read_pairs(more.pop("annotations"), "--annotation"),
-        no_cache_filter=frozenset(
-            stage.strip().lower() for item in more.pop("no_cache_filter") for stage in item.split(",")
-        ),
+        no_cache_filter=frozenset(stages),
         allow=frozenset(more.pop("allow")),
         network="host" if network == "default" else network,
         label=(more["tags"] or (name,))[0],
         **more,
     )
+
+
+# What these import takes as long as a build that is cached, which mostly has none of it.
+
+
+def _read_outputs(texts: tuple[str, ...], *, load: bool) -> tuple["Output", ...]:
+    if not texts:
+        return ()
+    from airdock.builder.outputs import Output, parse_output
+
+    parsed = [parse_output(text) for text in texts]
+    return (*parsed, Output(kind="image")) if load else tuple(parsed)
+
+
+def _read_places(texts: tuple[str, ...], *, is_export: bool) -> tuple["CachePlace", ...]:
+    if not texts:
+        return ()
+    from airdock.builder.transport import parse_place
+
+    return tuple(parse_place(text, is_export=is_export) for text in texts)
+
+
+def _check_platform(text: str | None) -> None:
+    if not text:
+        return
+    from airdock.builder.platforms import parse_platform, render_platform
+    from airdock.oci.descriptor import host_platform
+
+    own = render_platform(host_platform())
+    if render_platform(parse_platform(text)) != own:
+        raise BuildError(
+            f"expected the platform {own}, which this machine has, found {text}",
+            hint="build on such a machine; single stages may be another's with FROM --platform, where it's emulated",
+        )
 
 
 def _read_dockerfile(source: str, context: "Context", dockerfile: str | None) -> tuple[str, str]:
