@@ -18,6 +18,10 @@ from airdock.images.archive_load import Loaded, load_images
 from airdock.images.archive_save import save_images
 from airdock.images.calls import DirectCalls
 from airdock.images.store import ImageStore
+from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Descriptor, Platform
+from airdock.oci.manifest import Index
+from airdock.oci.media_types import INDEX, MANIFEST
 
 from .interop import NAME, Tree, describe, differences, merged, put_hard_image
 
@@ -327,3 +331,30 @@ def test_an_archive_of_several_images(store: ImageStore, make_store: Make, tmp_p
     with tarfile.open(path) as archive:
         names = archive.getnames()
     assert len(names) == len(set(names))
+
+
+def test_an_index_of_platforms(store: ImageStore, make_store: Make, tmp_path: Path) -> None:
+    need("skopeo")
+    mine = store.find(NAME)
+    foreign = store.put_image(ImageConfig(architecture="s390x"), mine.layers)
+    entries = [
+        Descriptor(
+            media_type=MANIFEST,
+            digest=image.digest,
+            size=store.blob_path(image.digest).stat().st_size,
+            platform=image.platform,
+        )
+        for image in (foreign, mine)
+    ]
+    name = "registry.example/team/many:1"
+    store.tag(name, store.put_manifest(json.dumps(Index(manifests=tuple(entries)).to_json()).encode(), INDEX))
+    path = save(store, tmp_path / "many.tar", name)
+    copy = tmp_path / "copy"
+    do("skopeo", "--insecure-policy", "copy", "--all", f"oci-archive:{path}:{name}", f"oci-archive:{copy}:{name}")
+    other = make_store("other")
+    load(other, copy)
+    assert other.entry(name).digest == store.entry(name).digest
+    assert other.find(name) == mine
+    assert other.find(name, platform=Platform(os="linux", architecture="s390x")) == foreign
+    shown = json.loads(do("skopeo", "inspect", "--override-arch", "s390x", "--config", f"oci-archive:{path}:{name}"))
+    assert shown["architecture"] == "s390x"
