@@ -2,8 +2,9 @@
 
 import gzip
 import io
-import subprocess
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -55,24 +56,30 @@ def test_an_archive_that_reaches_out(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_git_repository_with_a_ref_and_a_folder(tmp_path: Path) -> None:
-    place = tmp_path / "repo.git"
-    place.mkdir()
-    git = ["git", "-C", str(place), "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
-    (place / "sub").mkdir()
-    (place / "sub/Dockerfile").write_text("FROM scratch\n")
-    subprocess.run([*git, "add", "."], check=True)
-    when = {"GIT_COMMITTER_DATE": "1000000000 +0000", "PATH": "/usr/bin:/bin"}
-    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True, env=when)
-    subprocess.run([*git, "tag", "v1"], check=True)
-    try:
-        found = open_context(f"file://{place}#v1:sub", place=tmp_path / "x")
-    except BuildError:
-        pytest.skip("contexts take repositories from servers only")
-    assert found.folder is not None
-    assert (found.folder / "Dockerfile").read_text() == "FROM scratch\n"
-    assert found.time_s == 1_000_000_000
+def test_an_archive_and_a_dockerfile_from_the_web(tmp_path: Path) -> None:
+    served = {"/files.tar.gz": gzip.compress(packed({"a": "1"})), "/Dockerfile": b"FROM scratch\n"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(served[self.path])))
+            self.send_header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT")
+            self.end_headers()
+            self.wfile.write(served[self.path])
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        files = open_context(f"{address}/files.tar.gz", place=tmp_path / "x")
+        text = open_context(f"{address}/Dockerfile", place=tmp_path / "y")
+        server.shutdown()
+    assert files.folder is not None
+    assert (files.folder / "a").read_text() == "1"
+    assert files.time_s == 1_000_000_000
+    assert (text.folder, text.dockerfile) == (None, "FROM scratch\n")
 
 
 def test_the_newest_time(tmp_path: Path) -> None:

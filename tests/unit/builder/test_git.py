@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airdock.builder.contexts import open_context
 from airdock.builder.git import Git, fetch_git, find_commit
 from airdock.builder.remotes import parse_remote
 from airdock.errors import BuildError
@@ -144,3 +145,18 @@ def test_a_known_commit_is_not_fetched_again(bench, commits: dict[str, str]) -> 
     names = bench.entries(first.layers[1])
     assert {"o/top.txt", "o/.git/HEAD"} <= set(names)
     assert set(bench.entries(first.layers[2])) == {"d", "d/a.txt"}
+
+
+def test_a_repository_as_the_context_of_a_build(commits: dict[str, str], tmp_path: Path) -> None:
+    opened = open_context(f"{commits['url']}#v1:docs", place=tmp_path / "one")
+    assert opened.folder is not None
+    assert (opened.folder / "a.txt").read_text() == "one"
+    assert opened.time_s is not None
+    assert opened.is_own
+    whole = open_context(commits["url"], place=tmp_path / "two")
+    assert whole.folder is not None
+    assert (whole.folder / "docs/a.txt").read_text() == "two"
+    assert not (whole.folder / ".git").exists()
+    kept = open_context(commits["url"], place=tmp_path / "three", keep_git_dir=True)
+    assert kept.folder is not None
+    assert (kept.folder / ".git").is_dir()
