@@ -1,6 +1,8 @@
 """The flags of `container run` and `create` for limits, rights and devices, in Docker's words."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -8,6 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from airdock.cli.parameters import to_size
+from airdock.errors import ContainerError
 from airdock.model.usage import Resources
 from airdock.runtime.confinement import (
     Confinement,
@@ -18,8 +21,9 @@ from airdock.runtime.confinement import (
     parse_sysctl,
     parse_ulimit,
 )
+from airdock.runtime.spec import RUNTIME_ANNOTATION
 
-__all__ = ["confine_options", "read_confinement", "read_resources"]
+__all__ = ["confine_options", "find_runtime", "read_confinement", "read_resources"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
@@ -107,6 +111,7 @@ _OPTIONS: Final = (
     click.option("--userns", default="private", metavar="MODE", help="private; host by a setting of this home."),
     click.option("--domainname", default="", metavar="NAME", help="Its NIS domain name."),
     click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="A note in its config.json."),
+    click.option("--runtime", default="", metavar="PROGRAM", help="Another OCI runtime sets it up, such as runc."),
     click.option("--init", is_flag=True, help="Accepted: every container has a first process that reaps."),
 )
 
@@ -171,9 +176,26 @@ def read_confinement(options: dict[str, Any]) -> Confinement:
         ipc=taken["ipc"],
         uts=taken["uts"],
         domainname=options.pop("domainname"),
-        annotations=dict(text.partition("=")[::2] for text in options.pop("annotations")),
+        annotations=_annotations(options.pop("annotations"), options.pop("runtime")),
         **given,
     )
+
+
+def _annotations(texts: tuple[str, ...], runtime: str) -> dict[str, str]:
+    notes = dict(text.partition("=")[::2] for text in texts)
+    return notes | ({RUNTIME_ANNOTATION: find_runtime(runtime)} if runtime not in ("", "airdock") else {})
+
+
+def find_runtime(name: str) -> str:
+    """The program of an OCI runtime. Raises ContainerError."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        raise ContainerError(
+            f"expected an OCI runtime called {name!r}, found no such program",
+            where="--runtime",
+            hint="install it (apt-get install runc), give its path, or leave the flag out",
+        )
+    return str(Path(found).absolute())
 
 
 def _read_security(texts: tuple[str, ...]) -> tuple[str | Mapping[str, Any], bool]:

@@ -40,6 +40,7 @@ from airdock.runtime.machine import Machine
 from airdock.runtime.ops import Inside, MountNew, Op
 from airdock.runtime.plan import plan
 from airdock.runtime.refusal import RefusedError
+from airdock.runtime.spec import RUNTIME_ANNOTATION
 from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import find_config_user
 from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
@@ -121,6 +122,21 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
         if job is None:
             os._exit(NOT_STARTED)
         calls = machine.syscalls
+        if job.config.get("annotations", {}).get(RUNTIME_ANNOTATION):
+            # Loaded by the launcher before it forked: here nothing may be imported any more.
+            from airdock.runtime.oci_runtime import become_runtime
+
+            become_runtime(
+                calls,
+                job.config,
+                root=job.root,
+                trees=job.trees,
+                stdio=job.stdio,
+                control=lines.control,
+                failed=lines.failed,
+                mapping=machine.mapping,
+                open_files=machine.open_files,
+            )
         inside = Inside(syscalls=calls, root=job.root, trees=job.trees, sysfs=lines.sysfs)
         _set_up(plan(job.config, machine.facts).setup, inside)
         user = find_config_user(job.config)

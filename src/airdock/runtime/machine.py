@@ -50,7 +50,7 @@ class Machine:
         self.mounts: Mounts
         self.cgroups: Cgroups
         self.user_flag = CLONE_NEWUSER if userns == "auto" else 0
-        self._open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._privileges: dict[PrivilegesKey, Privileges] = {}
 
     def enter(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Machine:
         key = privileges_key(config)
         if key not in self._privileges:
             self._privileges[key] = make_privileges(
-                config, can_set_groups=self.mapping != "one", open_files=self._open_files
+                config, can_set_groups=self.mapping != "one", open_files=self.open_files
             )
         return self._privileges[key]
 

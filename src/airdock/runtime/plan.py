@@ -28,7 +28,18 @@ from airdock.runtime.ops import (
     SetKernel,
 )
 
-__all__ = ["DEVICES", "NAMESPACES", "Facts", "Plan", "Tree", "bind_trees", "has_own", "own_namespaces", "plan"]
+__all__ = [
+    "DEVICES",
+    "NAMESPACES",
+    "Facts",
+    "Plan",
+    "Tree",
+    "bind_trees",
+    "has_own",
+    "is_host_bind",
+    "own_namespaces",
+    "plan",
+]
 
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS: Final = (
@@ -111,11 +122,12 @@ def bind_trees(config: Mapping[str, Any]) -> tuple[Tree, ...]:
             scratch=mount.get("scratch", ""),
         )
         for mount in config["mounts"]
-        if _is_host_bind(mount)
+        if is_host_bind(mount)
     )
 
 
-def _is_host_bind(mount: Mapping[str, Any]) -> bool:
+def is_host_bind(mount: Mapping[str, Any]) -> bool:
+    """Whether the launcher opens it beforehand: a path of the machine, or layers."""
     if "layers" in mount:
         return True
     return mount.get("type", "bind") == "bind" and (mount["source"], mount["destination"]) != ("/sys", "/sys")
@@ -125,7 +137,7 @@ def _is_own(mount: Mapping[str, Any]) -> bool:
     """Whether it is one of the kernel's filesystems in its usual place. They come first: /proc and /sys can be mounted
     only while the machine's own are in sight, and devices are taken from the machine's /dev."""
     top = mount["destination"].split("/")[1:2]
-    return not _is_host_bind(mount) and top[:1] in (["proc"], ["dev"], ["sys"])
+    return not is_host_bind(mount) and top[:1] in (["proc"], ["dev"], ["sys"])
 
 
 def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator[Op]:
@@ -147,7 +159,7 @@ def _steps(config: Mapping[str, Any], facts: Facts, kinds: set[str]) -> Iterator
     yield DetachOldRoot()
     index = 0
     for mount in config["mounts"]:
-        if _is_host_bind(mount):
+        if is_host_bind(mount):
             yield BindTree(index=index, target=_absolute(mount["destination"], "mount target"))
             index += 1
         elif not _is_own(mount):

@@ -5,6 +5,7 @@ moves itself, the launcher never waits for it, and the launcher keeps one ahead 
 cgroup of its own): a container then starts with mounting.
 """
 
+import importlib
 import json
 import os
 import select
@@ -27,7 +28,7 @@ from airdock.runtime.machine import Machine
 from airdock.runtime.names import add_name_files
 from airdock.runtime.plan import bind_trees, has_own, own_namespaces
 from airdock.runtime.refusal import RefusedError
-from airdock.runtime.spec import resources_of
+from airdock.runtime.spec import RUNTIME_ANNOTATION, resources_of
 from airdock.runtime.usage import measure
 from airdock.runtime.wire import dump_error, load_error, pack, send_with_descriptors
 
@@ -47,6 +48,8 @@ class FirstProcess:
     def __init__(self, machine: Machine, name: str, config: Mapping[str, Any]) -> None:
         self.kind = kind_of(config)
         machine.privileges(config)  # worked out here, so that the child finds it done
+        if _runtime_of(config):
+            importlib.import_module("airdock.runtime.oci_runtime")  # for the child; most containers need none
         self.cgroup: Cgroup = machine.cgroups.create(name, resources_of(config))
         self.failed, failed = os.pipe2(os.O_CLOEXEC)
         self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -294,7 +297,11 @@ def kind_of(config: Mapping[str, Any]) -> tuple[Any, ...]:
         limit is None
         for limit in (resources.memory_bytes, resources.cpus, resources.pids, resources.cpu_shares, resources.cpuset)
     ]
-    return (*limits, own_namespaces(config), privileges_key(config))
+    return (*limits, own_namespaces(config), privileges_key(config), _runtime_of(config))
+
+
+def _runtime_of(config: Mapping[str, Any]) -> str:
+    return str(config.get("annotations", {}).get(RUNTIME_ANNOTATION, ""))
 
 
 def prepare_folder(folder: str, shift: int) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "GROUPS_ANNOTATION",
     "MASKED_PATHS",
     "READ_ONLY_PATHS",
+    "RUNTIME_ANNOTATION",
     "SECCOMP_ANNOTATION",
     "USER_ANNOTATION",
     "make_config",
@@ -28,6 +29,8 @@ __all__ = [
 
 USER_ANNOTATION: Final = "airdock.user"
 GROUPS_ANNOTATION: Final = "airdock.groups"
+RUNTIME_ANNOTATION: Final = "airdock.runtime"
+"""The path of another OCI runtime that is to set the container up."""
 SECCOMP_ANNOTATION: Final = "airdock.seccomp"
 RLIM_INFINITY: Final = (1 << 64) - 1
 CPU_PERIOD_US: Final = 100_000

@@ -88,6 +88,7 @@ CLONE_NEWNET: Final = 0x40000000
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NAME: Final = 15
+PR_SET_CHILD_SUBREAPER: Final = 36
 PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
 KEYCTL_JOIN_SESSION_KEYRING: Final = 1
@@ -354,6 +355,10 @@ class Syscalls:
 
     def die_with_parent(self, number: int = signal.SIGKILL) -> None:
         _prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    def adopt_orphans(self) -> None:
+        """Be the parent of whoever below us loses theirs: PR_SET_CHILD_SUBREAPER of prctl(2)."""
+        _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def hide_memory(self) -> None:
         """Keep others of the same user from reading this process: proc(5) on PR_SET_DUMPABLE."""

@@ -101,7 +101,10 @@ def test_the_user_gains_nothing_by_running_programs() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"network": "bridge"}, "expected network to be 'host', 'none' or the path of a namespace, found 'bridge'"), ({"argv": []}, "a command")],
+    [
+        ({"network": "bridge"}, "expected network to be 'host', 'none' or the path of a namespace, found 'bridge'"),
+        ({"argv": []}, "a command"),
+    ],
 )
 def test_what_cannot_be_said_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
