@@ -107,7 +107,8 @@ class Reclaim:
     def cache_rows(self) -> list[CacheRow]:
         """Every cached step and every cache folder, the one unused for longest first."""
         needed, leased = self._needed(), self._images.leased()
-        rows = [self._step_row(step, needed, leased) for step in self._steps.entries()]
+        steps = [step for step in self._steps.entries() if self._images.has_blob(step.descriptor.digest)]
+        rows = [self._step_row(step, needed, leased) for step in steps]
         rows += [self._mount_row(place) for place in self._mounts()]
         return sorted(rows, key=lambda row: row.used)
 
@@ -175,7 +176,7 @@ class Reclaim:
 
     def _step_row(self, step: CachedStep, needed: frozenset[Digest], leased: frozenset[Digest]) -> CacheRow:
         in_use = step.diff_id in needed or step.diff_id in leased
-        alone = step.diff_id not in needed and self._images.has_blob(step.descriptor.digest)
+        alone = step.diff_id not in needed
         size = step.descriptor.size + self._images.room.layer_size(step.diff_id, step.descriptor) if alone else 0
         used = datetime.fromtimestamp(step.used, UTC)
         return CacheRow(id=step.key, kind="step", size=size, used=used, in_use=in_use)
@@ -231,6 +232,8 @@ class Reclaim:
         rows = self.cache_rows()
         left = sum(row.size for row in rows)
         steps = {step.key: step for step in self._steps.entries()}
+        for key in steps.keys() - {row.id for row in rows}:
+            self._steps.forget(key)  # its layer went with an image
         freed = 0
         for row in rows:
             if at_most is not None and left <= at_most:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,7 +77,8 @@ class BuildCache:
             return None
         if not self._store.keep(layer):
             return None
-        self._path(key).touch()  # what was used last goes last
+        with suppress(FileNotFoundError):  # somebody forgets it at this very moment
+            os.utime(self._path(key))  # what was used last goes last
         return layer
 
     def entries(self) -> list["CachedStep"]:
