@@ -368,6 +368,53 @@ def test_nothing_is_left_when_a_part_is_killed(
     connected.airdock("container", "rm", "-f", "doomed")
 
 
+def test_abstract_sockets_of_the_machine_are_out_of_reach(connected: Account) -> None:
+    name = f"airdock-test-{os.getpid()}"
+    reach = "import socket, sys; socket.socket(socket.AF_UNIX).connect(chr(0) + sys.argv[1])"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{name}")
+        listening.listen()
+        said = connected.airdock(
+            "container", "run", "--rm", "--network", "private", "host", "python3", "-c", reach, name
+        )
+        assert "ConnectionRefusedError" in said.stderr
+        run(connected, "--network", "host", "host", "python3", "-c", reach, name)
+
+
+def test_ip_and_nft_see_what_was_made(root_account: Account) -> None:
+    for program in ("ip", "nft", "nsenter"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is the judge here and isn't installed")
+    with running(root_account, "--network", "private", "--name", "seen", "host", "python3", "-c", _ECHO):
+        router = str(_router_of(root_account))
+        inside = ["nsenter", "-t", router, "-n"]
+        links = json.loads(_said(*inside, "ip", "-j", "-d", "addr"))
+        kinds = {link["ifname"]: link.get("linkinfo", {}) for link in links}
+        (bridge,) = (name for name, info in kinds.items() if info.get("info_kind") == "bridge")
+        (port,) = (info for info in kinds.values() if info.get("info_slave_kind") == "bridge")
+        assert port["info_slave_data"]["isolated"] is True
+        (address,) = (link["addr_info"][0] for link in links if link["ifname"] == bridge)
+        subnet = f"{address['local'].removesuffix('.1')}.0/{address['prefixlen']}"
+        assert (
+            _said(*inside, "nft", "list", "table", "ip", "airdock").split("\n", 1)[1].split()
+            == (
+                f"flags owner chain forward {{ type filter hook forward priority filter; policy accept; "
+                f'iifname "{bridge}" oifname "{bridge}" accept '
+                f'oifname "{bridge}" ct state established,related accept oifname "{bridge}" drop }} '
+                f"chain postrouting {{ type nat hook postrouting priority srcnat; policy accept; "
+                f'oifname "uplink" ip saddr {subnet} masquerade }} }}'
+            ).split()
+        )
+        own = f"airdock{router}"
+        rules = _said("nft", "list", "table", "ip", own)
+        assert f'oifname != "{own}" ip saddr' in rules
+        assert f'oifname "{own}" drop' in rules
+
+
+def _said(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
 def _router_of(account: Account) -> int:
     """The pid of the router that belongs to an account's home."""
     asked = account.run(
