@@ -229,7 +229,9 @@ def _parse_line(line: str, escape: str) -> Node:
     flags, rest = _split_flags(rest)
     name = name.lower()
     if name == "onbuild":
-        trigger = _parse_line(rest, escape) if rest else None
+        # One in another is refused where it is understood; a thousand of them mustn't exhaust the stack here.
+        is_nested = _partition_blank(rest)[0].lower() == name
+        trigger = Node(name=name, text=rest) if is_nested else _parse_line(rest, escape) if rest else None
         return Node(name=name, flags=flags, trigger=trigger, text=line)
     parse_arguments = _FORMS.get(name, _parse_text)
     arguments, is_json = parse_arguments(rest, name, escape)

@@ -37,6 +37,8 @@ _XATTR = b"SCHILY.xattr."
 _LONGEST_NAME = 100
 _LONGEST_PREFIX = 155
 _LONGEST_EXTENSION = 1 << 20
+_MOST_EXTENSIONS = 64
+"""One of each kind is all that an entry needs; an archive of nothing else would never end."""
 _LARGEST = (1 << 62) - 1
 _HIGHEST_ID = (1 << 32) - 2  # the last one means "nobody is meant" to chown(2)
 
@@ -139,6 +141,7 @@ def read_entries(source: Source) -> Iterator[Entry]:
     """
     long_name: dict[bytes, bytes] = {}
     pax: dict[bytes, bytes] = {}
+    in_a_row = 0
     while block := source.read(BLOCK):
         if len(block) < BLOCK:
             raise _damaged("it breaks off inside a header")
@@ -147,13 +150,16 @@ def read_entries(source: Source) -> Iterator[Entry]:
         entry = _parse_block(block)
         if entry.kind in (b"L", b"K", b"x", b"g"):
             body = _read_extension(source, entry)
+            in_a_row += 1
+            if in_a_row > _MOST_EXTENSIONS:
+                raise _damaged(f"more than {_MOST_EXTENSIONS} pax headers or long names before an entry")
             if entry.kind == b"x":
                 pax = _parse_pax(body)
             elif entry.kind != b"g":
                 long_name[entry.kind] = body.rstrip(b"\0")
             continue
         yield _extend(entry, long_name, pax)
-        long_name, pax = {}, {}
+        long_name, pax, in_a_row = {}, {}, 0
 
 
 def _read_extension(source: Source, entry: Entry) -> bytes:

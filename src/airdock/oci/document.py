@@ -31,12 +31,17 @@ def canonical_bytes(document: Mapping[str, Any]) -> bytes:
 def load_object(content: bytes | str, what: str) -> dict[str, Any]:
     """The JSON object in `content`; `ImageError` when it is none."""
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:  # brackets in brackets without end
         raise ImageError(f"expected {what} to be JSON, found {error}") from error
     if not isinstance(value, dict):
         raise ImageError(f"expected {what} to be a JSON object, found {type(value).__name__}")
     return value
+
+
+def _refuse(word: str) -> Any:
+    """Python would read NaN and Infinity, which are no JSON and which others couldn't read from what we write."""
+    raise ValueError(f"{word}, which is no JSON")
 
 
 def take(document: Mapping[str, Any], key: str, kind: type[Value], default: Value, where: str) -> Value:

@@ -27,6 +27,7 @@ DEFAULT_TAG = "latest"
 
 _LEGACY_REGISTRY = "index.docker.io"
 _OFFICIAL = "library/"
+_SHOWN = 300
 _LONGEST_PATH = 255
 
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
@@ -169,7 +170,8 @@ def _split_registry(text: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, reason: str) -> InvalidReferenceError:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return InvalidReferenceError(
-        f"expected an image name, found {text!r}: {reason}",
+        f"expected an image name, found {shown!r}: {reason}",
         hint="write [registry/][namespace/]name[:tag][@digest], for example python:3.12-slim",
     )
