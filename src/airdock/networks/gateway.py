@@ -112,6 +112,8 @@ class Gateway:
         texts = [text for path in _RESOLV if (text := read_text(path))]
         own = self._uplink.nameserver if self._uplink else ""
         servers = list(dns) or ([own] if own else []) or _reachable(texts)
+        if not servers:
+            self._notes.append("names can't be looked up: this machine's name servers are on its loopback; give --dns")
         return render_resolv(texts[0] if texts else "", servers=servers)
 
 
