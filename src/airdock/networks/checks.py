@@ -74,6 +74,8 @@ def _try(attempt: Callable[[], None]) -> str:
     if pid == 0:
         try:
             attempt()
+        except AirdockError as error:
+            os.write(writer, error.message.encode())
         except OSError as error:
             os.write(writer, f"{error.strerror}{f' ({error.filename})' if error.filename else ''}".encode())
         except BaseException as error:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -23,6 +24,8 @@ _UDP_IDLE_S: Final = 90.0
 _MOST_UDP_CLIENTS: Final = 1024
 _IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 8, 49, 50
 _BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
+_RESET: Final = struct.pack("ii", 1, 0)
+"""Lingering for no time: closing then is a reset, which tells a client what a refusal would have."""
 _FLAGS: Final = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -86,6 +89,7 @@ class Forwarder:
         try:
             connection = _Connection(self, client, target, self._connections.discard)
         except OSError:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             client.close()
             return
         self._connections.add(connection)
@@ -247,7 +251,7 @@ class _Connection:
 
     def _reset(self) -> None:
         """Nobody listens inside: the client is told by a reset, as if it had asked there."""
-        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()
 
     def _carry(self, events: int) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
 
+from airdock.errors import NetworkError
 from airdock.networks.netlink import (
     ACK,
     CREATE,
@@ -87,19 +88,32 @@ class Chain:
 class Filter:
     """A table of our own in the network namespace in which this was made, for as long as it isn't closed.
 
-    Raises OSError where the kernel has no nf_tables (EPROTONOSUPPORT, EOPNOTSUPP) or lacks a part of it (ENOENT).
+    Raises NetworkError where the kernel has no nf_tables, or lacks a part of it.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self._netlink = Netlink(_NETFILTER)
+        try:
+            self._netlink = Netlink(_NETFILTER)
+        except OSError as error:
+            raise _missing(error) from error
 
     def close(self) -> None:
         self._netlink.close()
 
     def set(self, chains: Sequence[Chain]) -> None:
         """Have these chains and no others, in one step."""
-        self._netlink.ask_all(batch(self._table, chains))
+        try:
+            self._netlink.ask_all(batch(self._table, chains))
+        except OSError as error:
+            raise _missing(error) from error
+
+
+def _missing(error: OSError) -> NetworkError:
+    return NetworkError(
+        f"expected the kernel to have nf_tables with NAT, found: {error.strerror}",
+        hint="sudo modprobe -a nf_tables nft_masq nft_chain_nat nft_ct; or --network host",
+    )
 
 
 def batch(table: str, chains: Sequence[Chain]) -> Iterable[Message]:

@@ -36,8 +36,6 @@ __all__ = [
     "Uplink",
     "choose_program",
     "forward_hint",
-    "no_filter",
-    "open_filter",
     "pasta_command",
     "slirp_command",
 ]
@@ -88,7 +86,7 @@ class NatUplink:
         with within(self._calls, self._host, home):
             with Links() as links:
                 self._claim_subnet(links, home)
-            self._filter = open_filter(self._outside)
+            self._filter = Filter(self._outside)
             self._filter.set(self._rules())
             self._forward()
             self.notes += tuple(
@@ -147,22 +145,6 @@ def forward_hint() -> str:
         "iptables -I FORWARD -i 'airdock+' -j ACCEPT; "
         "iptables -I FORWARD -o 'airdock+' -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; "
         "or set network.uplink to slirp4netns"
-    )
-
-
-def open_filter(table: str) -> Filter:
-    """A table of the packet filter. Raises NetworkError where the kernel has none."""
-    try:
-        return Filter(table)
-    except OSError as error:
-        raise no_filter(error) from error
-
-
-def no_filter(error: OSError) -> NetworkError:
-    """What to say where rules can't be made."""
-    return NetworkError(
-        f"expected the kernel to have nf_tables with NAT, found: {error.strerror}",
-        hint="modprobe nf_tables nft_masq nft_chain_nat nft_ct, or --network host",
     )
 
 
