@@ -138,6 +138,7 @@ class App:
             networks=lambda: self.networks,
             transfers=lambda: self.transfers,
             pull=self.config.registries.pull,
+            runtime=self.config.isolation.runtime,
         )
 
     @cached_property

@@ -66,6 +66,7 @@ class Isolation:
 
     mode: str = _choice("container", "container", "process", about="'process' runs tasks unisolated: only by your word")
     userns: str = _choice("auto", "auto", "host", about="'host' gives up user namespaces: only by your word")
+    runtime: str = _setting("", "another OCI runtime for `container run`, such as runc; empty is Airdock's own")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,9 +43,9 @@ from airdock.images.image import Image, Layer
 from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
 from airdock.oci.digest import Digest
-from airdock.runtime.confinement import SHM_BYTES, Confinement, parse_ulimit
+from airdock.runtime.confinement import SHM_BYTES, Confinement, find_runtime, parse_ulimit
 from airdock.runtime.launcher import Bundle, Container, Ended, Launcher
-from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
+from airdock.runtime.spec import DEFAULT_CAPABILITIES, RUNTIME_ANNOTATION, make_config
 from airdock.runtime.state import (
     ContainerState,
     find_container,
@@ -101,7 +101,9 @@ class Engine:
         networks: "Callable[[], Networks] | None" = None,
         transfers: "Callable[[], Transfers] | None" = None,
         pull: str = "missing",
+        runtime: str = "",
     ) -> None:
+        self._runtime = runtime
         self.images = images
         self.launcher = launcher
         self._containers = containers
@@ -523,7 +525,15 @@ class Engine:
     def _confinement(self, request: RunRequest) -> Confinement:
         """The request's, with the names of other containers as the paths of their namespaces."""
         given = request.confinement
-        return replace(given, ipc=self._namespace("ipc", given.ipc), uts=self._namespace("uts", given.uts))
+        notes = {**given.annotations}
+        if self._runtime and RUNTIME_ANNOTATION not in notes:
+            notes[RUNTIME_ANNOTATION] = find_runtime(self._runtime)
+        return replace(
+            given,
+            ipc=self._namespace("ipc", given.ipc),
+            uts=self._namespace("uts", given.uts),
+            annotations=notes,
+        )
 
     def _namespace(self, kind: str, mode: str) -> str:
         if not mode.startswith("container:"):

@@ -1,8 +1,6 @@
 """The flags of `container run` and `create` for limits, rights and devices, in Docker's words."""
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -10,12 +8,12 @@ from typing import Any, Final, TypeVar
 import click
 
 from airdock.cli.parameters import to_size
-from airdock.errors import ContainerError
 from airdock.model.usage import Resources
 from airdock.runtime.confinement import (
     Confinement,
     Device,
     choose_capabilities,
+    find_runtime,
     parse_device,
     parse_namespace,
     parse_sysctl,
@@ -23,7 +21,7 @@ from airdock.runtime.confinement import (
 )
 from airdock.runtime.spec import RUNTIME_ANNOTATION
 
-__all__ = ["confine_options", "find_runtime", "read_confinement", "read_resources"]
+__all__ = ["confine_options", "read_confinement", "read_resources"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
@@ -183,19 +181,9 @@ def read_confinement(options: dict[str, Any]) -> Confinement:
 
 def _annotations(texts: tuple[str, ...], runtime: str) -> dict[str, str]:
     notes = dict(text.partition("=")[::2] for text in texts)
-    return notes | ({RUNTIME_ANNOTATION: find_runtime(runtime)} if runtime not in ("", "airdock") else {})
-
-
-def find_runtime(name: str) -> str:
-    """The program of an OCI runtime. Raises ContainerError."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-    if found is None:
-        raise ContainerError(
-            f"expected an OCI runtime called {name!r}, found no such program",
-            where="--runtime",
-            hint="install it (apt-get install runc), give its path, or leave the flag out",
-        )
-    return str(Path(found).absolute())
+    if not runtime:
+        return notes
+    return notes | {RUNTIME_ANNOTATION: "" if runtime == "airdock" else find_runtime(runtime)}
 
 
 def _read_security(texts: tuple[str, ...]) -> tuple[str | Mapping[str, Any], bool]:

@@ -4,10 +4,12 @@ Everything here holds within the container's user namespace: a capability that i
 namespaces and files, never over the machine's. Source: capabilities(7), getrlimit(2), namespaces(7).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from airdock.errors import ContainerError
 from airdock.runtime.syscalls import CAPABILITIES
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Device",
     "Ulimit",
     "choose_capabilities",
+    "find_runtime",
     "parse_device",
     "parse_namespace",
     "parse_sysctl",
@@ -151,6 +154,20 @@ def parse_sysctl(text: str) -> tuple[str, str]:
             f"expected a setting of a container's own, such as net.* or kernel.shm*, got {name!r}, the machine's"
         )
     return name, value
+
+
+def find_runtime(name: str) -> str:
+    """The program of an OCI runtime. Raises ContainerError."""
+    import shutil  # costs every command two milliseconds otherwise
+
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        raise ContainerError(
+            f"expected an OCI runtime called {name!r}, found no such program",
+            where="--runtime",
+            hint="install it (apt-get install runc), give its path, or leave the flag out",
+        )
+    return os.path.abspath(found)
 
 
 def _names(given: Sequence[str]) -> set[str]:
