@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airdock.cli.tables import fit
 from airdock.cli.units import render_age
 from airdock.containers.known import EVERY_ADDRESS
+from airdock.containers.volumes import places_of
 
 if TYPE_CHECKING:
     from airdock.containers.known import Known
@@ -40,7 +41,8 @@ def make_row(known: "Known", now: datetime, *, whole: bool, size: str = "") -> d
     state, record = known.state, known.record
     command = f'"{shlex.join(state.command)}"'
     created = datetime.fromisoformat(state.created)
-    mounts = [mount for mount in state.config.get("mounts", ()) if mount.get("type") == "bind"]
+    places = places_of(state.config)
+    mounts = [place.get("Name") or place.get("Source", "") for place in places if place["Type"] != "tmpfs"]
     labels = record.labels if record else {}
     return {
         "ID": state.id if whole else state.id[:12],
@@ -54,8 +56,8 @@ def make_row(known: "Known", now: datetime, *, whole: bool, size: str = "") -> d
         "Names": known.name,
         "Size": size,
         "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
-        "Mounts": ",".join(mount["source"] if whole else fit(mount["source"], 15) for mount in mounts),
-        "LocalVolumes": str(len(record.volumes) if record else 0),
+        "Mounts": ",".join(mount if whole else fit(mount, 15) for mount in mounts),
+        "LocalVolumes": str(sum(place["Type"] == "volume" for place in places)),
         "Networks": record.network.get("mode", "") if record else "",
     }
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from airdock.containers.known import Known
+from airdock.containers.volumes import places_of
 from airdock.errors import ContainerError
 from airdock.images.filters import parse_until
 
@@ -88,8 +89,8 @@ def _is_of(known: Known, image: str) -> bool:
 
 
 def _has_volume(known: Known, place: str) -> bool:
-    mounts = known.state.config.get("mounts", ())
-    return any(place in (mount.get("source"), mount.get("destination")) for mount in mounts if mount["type"] == "bind")
+    places = places_of(known.state.config)
+    return any(place in (found.get("Name"), found.get("Source"), found["Destination"]) for found in places)
 
 
 _TESTS: Final[Mapping[str, Callable[[Known, str], Any]]] = {

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from airdock.containers.known import EVERY_ADDRESS, Known
 from airdock.containers.record import log_path
+from airdock.containers.volumes import places_of
 
 __all__ = ["inspect_container"]
 
@@ -34,7 +35,7 @@ def inspect_container(known: Known) -> dict[str, Any]:
         "ResolvConfPath": str(known.folder / "resolv.conf"),
         "HostsPath": str(known.folder / "hosts"),
         "HostConfig": _host_config(known, config),
-        "Mounts": [_mount(mount) for mount in config.get("mounts", ()) if mount.get("type") == "bind"],
+        "Mounts": list(places_of(config)),
         "Config": _config(known, config),
         "NetworkSettings": _network(known),
     }
@@ -76,9 +77,9 @@ def _host_config(known: Known, config: Mapping[str, Any]) -> dict[str, Any]:
         "AutoRemove": record.auto_remove if record else True,
         "LogConfig": _log_config(known),
         "Binds": [
-            f"{mount['source']}:{mount['destination']}{':ro' if 'ro' in mount.get('options', ()) else ''}"
-            for mount in config.get("mounts", ())
-            if mount.get("type") == "bind"
+            f"{place.get('Name') or place['Source']}:{place['Destination']}{'' if place['RW'] else ':ro'}"
+            for place in places_of(config)
+            if place["Type"] != "tmpfs"
         ],
         "Memory": resources.get("memory", {}).get("limit") or 0,
         "MemorySwap": resources.get("memory", {}).get("swap") or 0,
@@ -154,14 +155,3 @@ def _bindings(ports: Any) -> dict[str, list[dict[str, str]]]:
             {"HostIp": port["host_ip"] or EVERY_ADDRESS, "HostPort": str(port["host_port"] or "")}
         )
     return found
-
-
-def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
-    options = mount.get("options", ())
-    return {
-        "Type": "bind",
-        "Source": mount["source"],
-        "Destination": mount["destination"],
-        "Mode": ",".join(options),
-        "RW": "ro" not in options,
-    }
