@@ -7,7 +7,22 @@ from pathlib import Path
 
 import click
 
-__all__ = ["read_contexts", "read_pairs", "read_secrets", "read_sockets", "read_ulimits"]
+__all__ = ["complete_targets", "read_contexts", "read_pairs", "read_secrets", "read_sockets", "read_ulimits"]
+
+
+def complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The stages of the Dockerfile that the command line has so far; none where it can't be read."""
+    from airdock.builder.dockerfile import parse_dockerfile
+    from airdock.errors import AirdockError
+
+    folder = Path(ctx.params.get("context") or ".")
+    try:
+        text = Path(ctx.params.get("dockerfile") or folder / "Dockerfile").read_text()
+        stages = parse_dockerfile(text).stages
+    except (OSError, UnicodeDecodeError, AirdockError):
+        return []
+    names = [stage.start.alias for stage in stages if stage.start.alias]
+    return [name for name in names if name.startswith(incomplete.lower())]
 
 
 def read_pairs(items: Iterable[str], flag: str) -> dict[str, str]:

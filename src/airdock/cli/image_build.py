@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from airdock.cli.build_flags import read_contexts, read_pairs, read_secrets, read_sockets, read_ulimits
+from airdock.cli.build_flags import (
+    complete_targets,
+    read_contexts,
+    read_pairs,
+    read_secrets,
+    read_sockets,
+    read_ulimits,
+)
+from airdock.cli.names import complete_images
 from airdock.cli.parameters import to_env, to_size
 from airdock.cli.session import Session
 from airdock.clock import SystemClock
@@ -32,7 +40,15 @@ _AROUND: Final = 2
 _CALLS: Final = ["build", "check", "outline", "targets"]
 
 _FLAGS: Final = [
-    click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name the image; repeatable."),
+    click.option(
+        "-t",
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="NAME[:TAG]",
+        shell_complete=complete_images,
+        help="Name the image; repeatable.",
+    ),
     click.option(
         "-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile. [default: PATH/Dockerfile; - is stdin]"
     ),
@@ -44,7 +60,7 @@ _FLAGS: Final = [
         metavar="NAME[=VALUE]",
         help="Set an ARG; repeatable.",
     ),
-    click.option("--target", metavar="STAGE", help="Build up to this stage only."),
+    click.option("--target", metavar="STAGE", shell_complete=complete_targets, help="Build up to this stage only."),
     click.option(
         "-o",
         "--output",
