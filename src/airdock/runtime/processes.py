@@ -47,10 +47,15 @@ def _descendants(pid: int) -> set[int]:
 
 
 def _neighbours(pid: int) -> set[int]:
-    """Who shares the pid namespace of a process: what `exec` started has no parent in there."""
-    found = set()
+    """Who shares the pid namespace of a process: what `exec` started has no parent in there.
+
+    Nobody, where that namespace is ours: who is in it is no container's.
+    """
+    found: set[int] = set()
     with suppress(OSError):
         wanted = os.readlink(f"/proc/{pid}/ns/pid")
+        if wanted == os.readlink("/proc/self/ns/pid"):
+            return found
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with suppress(OSError):
                 if os.readlink(f"/proc/{entry}/ns/pid") == wanted:
