@@ -1,9 +1,8 @@
 """`container cp|diff|export|commit` by every kind of account, of containers that run, ended, or never started."""
 
-import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,14 @@ pytestmark = pytest.mark.usefixtures("unchanged_machine")
 
 _SCRIPT = """
 mkdir -p /data/sub; echo one > /data/file; echo two > /data/sub/two; ln -s /etc/passwd /data/out; ln -s sub /data/in
-chmod 4755 /data/file; chmod 700 /data/sub; mkfifo /data/pipe; ln /data/file /data/again; touch -d 2001-02-03 /data/sub/two
+chmod 4755 /data/file; chmod 700 /data/sub; mkfifo /data/pipe; ln /data/file /data/again
+touch -d 2001-02-03 /data/sub/two
 """
 
 
-@pytest.fixture(scope="module", params=["root-running", "root-ended", "plain-running", "ranged-running", "ranged-ended"])
+@pytest.fixture(
+    scope="module", params=["root-running", "root-ended", "plain-running", "ranged-running", "ranged-ended"]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[tuple[Account, str]]:
     """Somebody and a container of theirs with files in /data."""
     kind, state = request.param.split("-")
@@ -147,7 +149,8 @@ def test_diff_export_and_commit(account: Account) -> None:
     context = account.home / "changing"
     context.mkdir(exist_ok=True)
     (context / "Dockerfile").write_text(
-        'FROM host\nRUN mkdir -p /app/old /app/kept && echo 1 > /app/old/f && echo 2 > /app/kept/g\nENV A=1\nCMD ["true"]\n'
+        "FROM host\nRUN mkdir -p /app/old /app/kept && echo 1 > /app/old/f && echo 2 > /app/kept/g\n"
+        'ENV A=1\nCMD ["true"]\n'
     )
     built = account.airdock("image", "build", "-q", "-t", "changing", str(context))
     assert built.returncode == 0, built.stderr
