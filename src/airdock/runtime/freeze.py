@@ -28,6 +28,8 @@ def freeze(state: ContainerState) -> None:
         found = set(processes_of(state)) - stopped
         if not found:
             return
+        if found & {1, os.getpid(), os.getppid()}:
+            raise ContainerError(f"expected container {state.id[:12]} to have processes of its own, found ours in it")
         # Its first process last: it would be missed least, and by it `is_frozen` knows.
         for pid in sorted(found, key=lambda pid: pid == state.pid):
             _signal(pid, signal.SIGSTOP)

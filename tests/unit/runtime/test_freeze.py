@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from airdock.errors import ContainerError
 from airdock.model.usage import Resources
 from airdock.runtime.cgroup_v2 import weight_of
 from airdock.runtime.cgroups import Cgroups, open_cgroup
@@ -92,6 +95,15 @@ def test_without_cgroups_signals_stop_every_process() -> None:
             assert counted.memory_bytes
         finally:
             os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_whoever_asks_is_never_stopped() -> None:
+    ours = os.getpid()
+    state = ContainerState(
+        id="x" * 12, folder="/", status="running", pid=ours, pid_start=process_start(ours), command_pid=ours
+    )
+    with pytest.raises(ContainerError, match="found ours in it"):
+        freeze(state)
 
 
 def test_shares_as_weights() -> None:

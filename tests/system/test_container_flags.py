@@ -1,0 +1,77 @@
+"""Flags of `container run` that limit, open and share, as seen from inside, by every kind of account."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Account = Any
+"""`conftest.Account`; conftest can't be imported by name."""
+
+
+def run(account: Account, *argv: str) -> str:
+    ended = account.airdock("container", "run", "--rm", *argv)
+    assert ended.returncode == 0, ended.stderr
+    return str(ended.stdout)
+
+
+def test_what_is_asked_for_holds(account: Account, unchanged_machine: Callable[[], None]) -> None:
+    flags = ["--cap-drop", "ALL", "--cap-add", "net_admin", "--ulimit", "nofile=100:200", "--shm-size", "8m"]
+    flags += ["--security-opt", "no-new-privileges=false", "--domainname", "example", "--network", "none"]
+    flags += ["--tmpfs", "/x:size=1m,mode=700,noexec", "--sysctl", "net.ipv4.ip_forward=1", "--init"]
+    script = """
+        grep -E 'CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | tr '\\t' ' '
+        ulimit -Sn; ulimit -Hn; cat /proc/sys/kernel/domainname /proc/sys/net/ipv4/ip_forward
+        df -k /dev/shm /x | awk 'NR > 1 { print $2 }'; stat -c %a /x
+    """
+    lines = run(account, *flags, "host", "sh", "-c", script).splitlines()
+    assert lines == [
+        *("CapBnd: 0000000000001000", "NoNewPrivs: 0", "Seccomp: 2"),
+        *("100", "200", "example", "1", "8192", "1024", "700"),
+    ]
+
+
+def test_profiles_of_ones_own(account: Account, unchanged_machine: Callable[[], None]) -> None:
+    profile = account.home / "profile.json"
+    account.run("sh", "-c", f"""echo '{PROFILE}' > {profile}""")
+    said = run(account, "--security-opt", f"seccomp={profile}", "host", "sh", "-c", "LC_ALL=C mkdir /q 2>&1; echo done")
+    assert said.splitlines() == ["mkdir: cannot create directory '/q': Operation not supported", "done"]
+
+
+PROFILE = (
+    '{"defaultAction": "SCMP_ACT_ALLOW", '
+    '"syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}'
+)
+
+
+@pytest.mark.parametrize("kind", ["ipc", "uts"])
+def test_namespaces_of_the_machine(account: Account, kind: str, unchanged_machine: Callable[[], None]) -> None:
+    look = f"readlink /proc/self/ns/{kind}"
+    mine = account.run("sh", "-c", look).stdout
+    assert run(account, f"--{kind}", "host", "host", "sh", "-c", look) == mine
+    assert run(account, "host", "sh", "-c", look) != mine
+
+
+def test_a_device_that_is_named_works(root_account: Account, unchanged_machine: Callable[[], None]) -> None:
+    script = "stat -c '%u %t:%T' /dev/more && head -c 3 /dev/more | wc -c"
+    assert run(root_account, "--device", "/dev/zero:/dev/more", "host", "sh", "-c", script).split() == ["0", "1:5", "3"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--gpus", "all"], "no /dev/nvidia0"),
+        (["--sysctl", "kernel.panic=1"], "the machine's"),
+        (["--pid", "host"], "--pid private"),
+        (["--userns", "host"], "isolation.userns"),
+        (["--security-opt", "apparmor=docker-default"], "no profile"),
+        (["--cap-add", "FLY"], "CAP_FLY"),
+        (["--memory-swap", "1g"], "--memory"),
+        (["--device", "/dev/null:/dev/x:r"], "rw"),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_is_refused_with_a_reason(root_account: Account, flags: list[str], said: str) -> None:
+    ended = root_account.airdock("container", "run", "--rm", *flags, "host", "true")
+    assert ended.returncode == 125
+    assert said in ended.stderr
