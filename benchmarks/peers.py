@@ -26,6 +26,7 @@ __all__ = [
     "docker_client",
     "docker_exec",
     "docker_run",
+    "podman_client",
     "podman_exec",
     "podman_run",
     "runc_run",
@@ -79,6 +80,11 @@ def podman_run(ground: Ground) -> Contestant:
 def _podman(ground: Ground) -> list[str | Path]:
     _need("podman")
     return ["podman", *_storage(ground), "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
+
+
+def podman_client(ground: Ground) -> tuple[list[str | Path], dict[str, str]]:
+    """The command with a store of our own, and the environment it needs."""
+    return _podman(ground), _podman_env(ground)
 
 
 def docker_run(ground: Ground) -> Contestant:

@@ -32,6 +32,7 @@ FIGURES: Final = {
     "import": "import_time",
     "demo": "demo_again",
     "build": "image_build",
+    "registry": "pull_push",
     "scheduler": "scheduler",
 }
 _HEAD: Final = ("figure", "ours", "min-max", "n", "budget", "", "peer", "its median", "ratio")
