@@ -7,6 +7,7 @@ either way can be killed.
 
 import os
 import signal
+import time
 from typing import Final
 
 from airdock.errors import ContainerError
@@ -17,6 +18,8 @@ from airdock.runtime.state import ContainerState
 __all__ = ["freeze", "is_frozen", "thaw"]
 
 _ROUNDS: Final = 100
+_WAIT_S: Final = 1.0
+"""Who waits for a disk stops when it is done with that."""
 
 
 def freeze(state: ContainerState) -> None:
@@ -27,6 +30,7 @@ def freeze(state: ContainerState) -> None:
     for _ in range(_ROUNDS):
         found = set(processes_of(state)) - stopped
         if not found:
+            _wait_until_stopped(stopped)
             return
         if found & {1, os.getpid(), os.getppid()}:
             raise ContainerError(f"expected container {state.id[:12]} to have processes of its own, found ours in it")
@@ -50,13 +54,24 @@ def thaw(state: ContainerState) -> None:
 
 def is_frozen(state: ContainerState) -> bool:
     """Whether it is stopped now."""
-    if open_cgroup(state.cgroups).is_frozen():
-        return True
+    return open_cgroup(state.cgroups).is_frozen() or _state_of(state.pid) == b"T"
+
+
+def _wait_until_stopped(pids: set[int]) -> None:
+    """The signal is taken when a process next looks; nothing tells us when, as they aren't our children."""
+    deadline = time.monotonic() + _WAIT_S
+    for pid in pids:
+        while _state_of(pid) not in (b"T", b"Z", b"") and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+
+def _state_of(pid: int) -> bytes:
+    """The letter of proc_pid_stat(5); nothing where there is no such process."""
     try:
-        with open(f"/proc/{state.pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"T"
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
-        return False
+        return b""
 
 
 def _signal(pid: int, number: int) -> None:
