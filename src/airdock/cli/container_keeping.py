@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from airdock.containers.base import LifeOptions
+    from airdock.containers.options import LifeOptions
     from airdock.images.image import Image
 
 __all__ = ["keeping_options", "make_options", "needs_monitor", "to_seconds", "to_signal"]
@@ -105,9 +105,9 @@ def needs_monitor(options: Mapping[str, Any]) -> bool:
 
 def make_options(options: dict[str, Any], image: "Image", *, auto_remove: bool, open_stdin: bool) -> "LifeOptions":
     """What these flags, taken out of a command's options, and the image say together."""
-    from airdock.containers.base import LifeOptions
     from airdock.containers.health import make_check
     from airdock.containers.log_write import parse_log_options
+    from airdock.containers.options import LifeOptions
     from airdock.containers.restart import parse_restart
 
     config = image.config

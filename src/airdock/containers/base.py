@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from airdock.containers.health import HealthCheck
-from airdock.containers.log_write import LogOptions
-from airdock.containers.restart import RestartPolicy
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PATH",
     "MOUNTS_ANNOTATION",
-    "LifeOptions",
     "Placed",
     "RunRequest",
     "command_of",
@@ -75,20 +71,6 @@ class RunRequest:
     """What the image was asked for as, to be shown by `container ps`."""
     transient: bool = False
     """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LifeOptions:
-    """How a container is to be kept once it is made: see `record.ContainerRecord`."""
-
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
-    log: LogOptions = field(default_factory=LogOptions)
-    health: HealthCheck | None = None
-    stop_signal: int = 15
-    stop_timeout_s: float = 10.0
-    labels: Mapping[str, str] = field(default_factory=dict)
-    auto_remove: bool = False
-    open_stdin: bool = False
 
 
 def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:

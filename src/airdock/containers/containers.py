@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from airdock.containers.base import LifeOptions, RunRequest, publish_all
+from airdock.containers.base import RunRequest, publish_all
 from airdock.containers.known import Known
 from airdock.containers.line import Line, connect, start_monitor
 from airdock.containers.making import make_record
 from airdock.containers.names import claim_name, find_name, make_name, release_name
+from airdock.containers.options import LifeOptions
 from airdock.containers.record import LOCK_FILE, ContainerRecord, Life
 from airdock.containers.unwatched import send_signal, stop_process, wait_gone
 from airdock.errors import AirdockError, ContainerError, UnknownContainerError

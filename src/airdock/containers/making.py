@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airdock.containers.base import LifeOptions, RunRequest
+from airdock.containers.base import RunRequest
+from airdock.containers.options import LifeOptions
 from airdock.containers.record import ContainerRecord
 from airdock.images.image import Image
 
