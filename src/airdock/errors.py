@@ -63,7 +63,6 @@ __all__ = [
     "InvalidReferenceError",
     "IsolationError",
     "MountError",
-    "MountError",
     "NetworkError",
     "NotExecutableError",
     "NotInRegistryError",

@@ -174,7 +174,8 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
     with session.app() as app:
         ssh = read_sockets(options.pop("ssh"))
         stdin = sys.stdin.buffer if context == "-" else None
-        with app.engine.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=_keeps_git(options["args"])) as opened:
+        builds, keeps_git = app.engine.builds, _keeps_git(options["args"])
+        with builds.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=keeps_git) as opened:
             request = _request(context, opened, ssh=ssh, **_without_reports(options))
             if call != "build":
                 ctx.exit(_look(app, request, call, as_json=as_json))

@@ -1,0 +1,61 @@
+"""What killed processes left: containers that never ran, and those that nobody wants without them.
+
+containers/<id>/
+  owner             which process made it: pid and start time
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from airdock.containers.configure import TRANSIENT
+from airdock.errors import AirdockError
+from airdock.runtime.launcher import Launcher
+from airdock.runtime.state import is_alive, load_state, process_start
+
+__all__ = ["remove_abandoned", "save_owner"]
+
+_OWNER: Final = "owner"
+
+
+def save_owner(folder: Path) -> None:
+    """Note that this process makes the container in `folder`."""
+    folder.joinpath(_OWNER).write_text(f"{os.getpid()} {process_start(os.getpid())}")
+
+
+def remove_abandoned(containers: Path, launcher: Launcher) -> None:
+    """Remove what nobody will; where somebody else is at it, nothing."""
+    if not containers.is_dir():
+        return
+    descriptor = os.open(containers, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for folder in containers.iterdir():
+            if _is_abandoned(folder):
+                _remove(folder, launcher)
+    except BlockingIOError:
+        pass  # somebody else is at it
+    finally:
+        os.close(descriptor)
+
+
+def _remove(folder: Path, launcher: Launcher) -> None:
+    try:
+        launcher.remove(folder)
+    except AirdockError as error:  # it must not keep everything else from running
+        import logging  # costs every command more than a millisecond
+
+        logging.getLogger(__name__).warning("what is left of a container could not be removed: %s", error.message)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether the process that made this container's folder is gone, and the container is of no use without it."""
+    try:
+        pid, started = map(int, folder.joinpath(_OWNER).read_text().split())
+    except (OSError, ValueError):
+        return False  # being made, or being removed
+    if is_alive(pid, started):
+        return False
+    state = load_state(folder)
+    return state is None or (not state.alive and TRANSIENT.items() <= state.config.get("annotations", {}).items())
