@@ -27,6 +27,7 @@ FIGURES: Final = {
     "run": "container_run",
     "exec": "container_exec",
     "parallel": "parallel_starts",
+    "many": "many_containers",
     "chain": "task_chain",
     "mapped": "mapped_tasks",
     "import": "import_time",
@@ -70,7 +71,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--only", action="append", choices=list(FIGURES), help="measure this; may be given again")
     parser.add_argument("--quick", action="store_true", help="few rounds, and no demo")
-    parser.add_argument("--large", action="store_true", help="the scheduler with 100,000 tasks too")
+    parser.add_argument(
+        "--large", action="store_true", help="the scheduler with 100,000 tasks too, and 1,000 containers"
+    )
     parser.add_argument("--json", action="store_true", help="everything that was measured, for programs")
     return parser.parse_args(argv)
 
