@@ -244,7 +244,8 @@ def test_the_next_launcher_sweeps_what_a_killed_one_left(
         first.join()
     select.select([ended], [], [], 30)
     os.close(ended)
-    folders = list(container.state.cgroups.values())
+    # Where it would be frozen is made when it is.
+    folders = [folder for name, folder in container.state.cgroups.items() if name != "freezer"]
     assert all(Path(folder).exists() for folder in folders)
     second = Launcher(folder=tmp_path / "second")
     second.start()
