@@ -245,6 +245,7 @@ class Engine:
         """The containers of this home."""
         from airdock.containers.containers import Containers  # what runs in the foreground goes without it
 
+        self._sweep_once()
         return Containers(
             root=self._containers,
             launcher=self.launcher,
@@ -309,10 +310,7 @@ class Engine:
             launcher.join()
 
     def start(self, bundle: Bundle, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
-        with self._lock:
-            is_swept, self._is_swept = self._is_swept, True
-        if not is_swept:
-            remove_abandoned(self._containers, self.launcher)
+        self._sweep_once()
         is_plain = request.network in ("host", "none") and not (request.ports or request.extra_hosts or request.dns)
         try:
             bundle.folder.mkdir(parents=True)
@@ -333,6 +331,12 @@ class Engine:
                 self.networks.detach(bundle.id)
             self.launcher.remove(bundle.folder)
             raise
+
+    def _sweep_once(self) -> None:
+        with self._lock:
+            is_swept, self._is_swept = self._is_swept, True
+        if not is_swept:
+            remove_abandoned(self._containers, self.launcher)
 
     def _attach(self, bundle: Bundle, request: RunRequest) -> "Joined":
         return self.networks.attach(
