@@ -1,6 +1,6 @@
 """Ways out of a container, tried from inside: a program for any CPython, with nothing but the standard library.
 
-Each attempt either raises OSError, which is a refusal, or gives a sentence about what it reached. Printed is one line of
+Each attempt either raises OSError, which is a refusal, or gives a sentence about what it reached. Printed is a line of
 JSON for each: name, what was tried, `errno` (a name, or null where it got through), `said`. Attempts whose name begins
 with `own_` may get through in a privileged container, since all that they reach is the container's own; those that
 begin with `unfiltered_` may where there is no seccomp filter.

@@ -4,6 +4,7 @@ What is expected is the manual's word: https://docs.docker.com/reference/dockerf
 """
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -218,7 +219,7 @@ def build(account, dockerfile: str, **more: object) -> subprocess.CompletedProce
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
     """A socket that answers ping with pong, as an agent's would be, and that everybody may talk to."""
-    path = Path(f"/tmp/airdock-agent-{tmp_path.name[-20:]}")  # a socket's path may have 107 characters
+    path = Path(f"/tmp/airdock-agent-{os.getpid()}-{tmp_path.name[-20:]}")  # a socket's path may have 107 characters
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         path.chmod(0o666)

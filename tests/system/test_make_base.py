@@ -63,7 +63,8 @@ def test_without_mmdebstrap_it_says_how_to_get_it(root_account: Account) -> None
 def test_a_mirror_that_cannot_be_reached_is_named(root_account: Account) -> None:
     if not shutil.which("mmdebstrap"):
         pytest.skip("needs mmdebstrap (apt-get install mmdebstrap)")
-    refused = root_account.airdock("image", "make-base", "bookworm", "--mirror", "http://127.0.0.1:9/debian")
+    wanted = ("--mirror", "http://127.0.0.1:9/debian", "-t", "unreachable")
+    refused = root_account.airdock("image", "make-base", "bookworm", *wanted)
     assert refused.returncode == 1
     assert "where: http://127.0.0.1:9/debian/dists/bookworm/Release" in refused.stderr and "--mirror" in refused.stderr
 

@@ -59,7 +59,7 @@ def test_sizes_are_numbers_or_have_a_unit(tmp_path: Path) -> None:
     config = load(tmp_path, '[images]\nmax_size = "1.5GB"\n[build]\ncache_max_size = 1000\n')
     assert (config.images.max_size, config.build.cache_max_size) == (1_500_000_000, 1000)
     assert load(tmp_path, AIRDOCK__IMAGES__MAX_SIZE="2GiB").images.max_size == 2 << 30
-    with pytest.raises(ConfigError, match="expected images.max_size to be a size such as 20GB, got 'much'"):
+    with pytest.raises(ConfigError, match=r"expected images\.max_size to be a size such as 20GB, got 'much'"):
         load(tmp_path, AIRDOCK__IMAGES__MAX_SIZE="much")
 
 

@@ -156,7 +156,7 @@ def read_entries(source: Source) -> Iterator[Entry]:
             if entry.kind == b"x":
                 pax = _parse_pax(body)
             elif entry.kind != b"g":
-                long_name[entry.kind] = body.rstrip(b"\0")
+                long_name[entry.kind] = _text(body)
             continue
         yield _extend(entry, long_name, pax)
         long_name, pax, in_a_row = {}, {}, 0
