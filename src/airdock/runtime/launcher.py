@@ -244,8 +244,9 @@ class Launcher:
             self._control, self._ready = None, None
             control.close()
             pid, self._pid = self._pid, 0
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+            if pid:  # 0, of one that was joined already, would mean any child of ours
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def _facts(self) -> dict[str, Any]:
         """What the launcher found out when it started; waits for it the first time."""
