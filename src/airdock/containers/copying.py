@@ -52,9 +52,7 @@ def plan_copy(source: Place, target: Place) -> tuple[str, str]:
     if not source.kind:
         raise CopyError(f"expected a file or folder to copy, found none at {source.asked}")
     if source.kind != "folder" and source.wants_folder:
-        raise CopyError(
-            f"expected a folder, found a file at {source.asked}", hint="leave out the slash at its end"
-        )
+        raise CopyError(f"expected a folder, found a file at {source.asked}", hint="leave out the slash at its end")
     if target.kind == "folder":
         contents = source.kind == "folder" and (source.wants_contents or not source.name)
         return target.path, "" if contents else source.name
