@@ -7,6 +7,7 @@ whatever is asked.
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from airdock.builder.cache import BuildCache, CachedStep
 from airdock.engine import HOST, Engine
 from airdock.environments.aging import drop_downloads, is_environment, is_old_environment
-from airdock.errors import ContainerError
+from airdock.errors import ContainerError, UnknownImageError
 from airdock.images.garbage import Pruned
 from airdock.images.image import ImageRow, is_dangling
 from airdock.images.locks import take_lock
@@ -171,7 +172,8 @@ class Reclaim:
         found: set[Digest] = set()
         for row in self._images.list():
             for part in row.platforms:
-                found.update(layer.diff_id for layer in self._images.find(part.digest).layers)
+                with suppress(UnknownImageError):  # it was removed since it was listed
+                    found.update(layer.diff_id for layer in self._images.find(part.digest).layers)
         return frozenset(found)
 
     def _step_row(self, step: CachedStep, needed: frozenset[Digest], leased: frozenset[Digest]) -> CacheRow:
