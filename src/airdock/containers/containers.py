@@ -82,6 +82,19 @@ class Containers:
             raise UnknownContainerError(f"expected a container named {name!r}, found it being removed")
         return known
 
+    @contextmanager
+    def holding(self, name: str) -> Iterator[Known]:
+        """The container, which meanwhile is neither started, renamed nor removed by a command.
+
+        Any number may hold it at once: a tar may be copied from a container into itself.
+        """
+        folder = self.find(name).folder
+        with _locked(folder, shared=True):
+            known = Known.load(folder)
+            if known is None:
+                raise UnknownContainerError(f"expected a container named {name!r}, found it removed")
+            yield known
+
     # from the beginning to the end
 
     def create(self, image: "Image", request: RunRequest, options: LifeOptions) -> Known:
@@ -252,7 +265,8 @@ class Containers:
                 )
             self._end(known)
         self.tidy([known])
-        self._launcher.remove(known.folder)
+        with contextlib.suppress(UnknownContainerError), _locked(known.folder):  # --rm may have been quicker
+            self._launcher.remove(known.folder)
         release_name(self._root.parent, known.name, known.id)
 
     def processes(self, name: str) -> "Sequence[int]":
@@ -312,11 +326,17 @@ class Containers:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One at a time starts, renames or removes a container."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def _locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """One at a time starts, renames or removes a container, and nobody while its files are at work, which is shared.
+
+    Raises UnknownContainerError where it is gone.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise UnknownContainerError(f"expected container {folder.name[:12]}, found it removed") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

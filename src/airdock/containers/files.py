@@ -1,14 +1,15 @@
 """The files of a home's containers: copied in and out, compared, exported, committed; running or not."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING
 
 from airdock.containers import copying
 from airdock.containers.snapshot import commit_container, export_container, merge_config
 from airdock.containers.view import Launch, View
+from airdock.runtime.freeze import freeze, thaw
 
 if TYPE_CHECKING:
     from airdock.containers.containers import Containers
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from airdock.oci.config import ImageConfig
 
 __all__ = ["Files"]
-
-_FREEZERS: Final = {"cgroup.freeze": ("1", "0"), "freezer.state": ("FROZEN", "THAWED")}
-"""Files of cgroups, version 2 and 1, and what to write to them: cgroups(7)."""
 
 
 class Files:
@@ -37,40 +35,45 @@ class Files:
 
     def copy_out(self, name: str, source: str, target: str, *, follow: bool = False, archive: bool = False) -> int:
         """Copy a path of the container to this machine; gives the bytes of files. See `copying.copy_out`."""
-        return copying.copy_out(self._view(name), source, target, follow=follow, archive=archive)
+        with self._view(name) as view:
+            return copying.copy_out(view, source, target, follow=follow, archive=archive)
 
     def copy_in(self, name: str, source: str, target: str, *, follow: bool = False, archive: bool = False) -> int:
         """Copy a path of this machine into the container; gives the bytes of files.
 
         What is made belongs to root; with `archive` owners stay, where the container has them.
         """
-        return copying.copy_in(self._view(name), source, target, follow=follow, owner=self._owner(archive))
+        with self._view(name) as view:
+            return copying.copy_in(view, source, target, follow=follow, owner=self._owner(archive))
 
     def stream_out(self, name: str, source: str, write: Callable[[bytes], object], *, follow: bool = False) -> None:
         """Write a path of the container as a tar."""
-        copying.stream_out(self._view(name), source, write, follow=follow)
+        with self._view(name) as view:
+            copying.stream_out(view, source, write, follow=follow)
 
     def extract(self, name: str, source: IO[bytes], target: str) -> int:
         """Unpack a tar into a folder of the container; owners are those of the archive where the account has them."""
-        return copying.extract(self._view(name), source, target, owner=self._owner(archive=True))
+        with self._view(name) as view:
+            return copying.extract(view, source, target, owner=self._owner(archive=True))
 
     def changes(self, name: str) -> list[tuple[str, str]]:
         """What the container changed: ("A", "C" or "D", path), sorted by path."""
-        known = self._containers.find(name)
-        view = self._see(known)
-        found = self._launcher.call(
-            "airdock.containers.changes:list_changes",
-            {
-                "upper": str(view.folder / "upper"),
-                "layers": [str(layer) for layer in view.layers],
-                "ignore": list(known.state.mount_points),
-            },
-        )
+        with self._containers.holding(name) as known:
+            view = self._see(known)
+            found = self._launcher.call(
+                "airdock.containers.changes:list_changes",
+                {
+                    "upper": str(view.folder / "upper"),
+                    "layers": [str(layer) for layer in view.layers],
+                    "ignore": list(known.state.mount_points),
+                },
+            )
         return [(kind, path) for kind, path in found]
 
     def export(self, name: str, write: Callable[[bytes], object]) -> None:
         """Write the container's root as a tar, without what is mounted in it."""
-        export_container(self._view(name), write)
+        with self._view(name) as view:
+            export_container(view, write)
 
     def commit(
         self,
@@ -83,32 +86,33 @@ class Files:
     ) -> "Image":
         """An image, without a name yet, of the container's files; `change` is applied to its configuration.
 
-        With `pause` a running container is stopped meanwhile, where its cgroup allows that.
+        With `pause` a running container is stopped meanwhile. Raises ContainerError where it can't be.
         """
-        known = self._containers.find(name)
-        view = self._see(known)
-        base = self._images.find(known.state.image_digest)
-        config = change(merge_config(base.config, dict(known.state.config), record=known.record))
-        with _frozen(known) if pause and known.status == "running" else nullcontext():
-            return commit_container(
-                view,
-                base,
-                self._images,
-                config=config,
-                ignore=known.state.mount_points,
-                author=author,
-                message=message,
-                command=known.state.command,
-                created=datetime.now(UTC).isoformat(),
-            )
+        with self._containers.holding(name) as known:
+            base = self._images.find(known.state.image_digest)
+            config = change(merge_config(base.config, dict(known.state.config), record=known.record))
+            with _paused(known) if pause and known.status == "running" else nullcontext():
+                return commit_container(
+                    self._see(known),
+                    base,
+                    self._images,
+                    config=config,
+                    ignore=known.state.mount_points,
+                    author=author,
+                    message=message,
+                    command=known.state.command,
+                    created=datetime.now(UTC).isoformat(),
+                )
 
     def _owner(self, archive: bool) -> Sequence[int] | str | None:
         if self._launcher.mapping == "one":
             return None
         return "entry" if archive else (0, 0)
 
-    def _view(self, name: str) -> View:
-        return self._see(self._containers.find(name))
+    @contextmanager
+    def _view(self, name: str) -> Iterator[View]:
+        with self._containers.holding(name) as known:
+            yield self._see(known)
 
     def _see(self, known: "Known") -> View:
         from airdock.oci.digest import Digest
@@ -129,17 +133,10 @@ class Files:
 
 
 @contextmanager
-def _frozen(known: "Known") -> Iterator[None]:
-    """Nothing in the container runs until the block ends, where its cgroup can do that."""
-    written = []
+def _paused(known: "Known") -> Iterator[None]:
+    """Nothing in the container runs until the block ends."""
+    freeze(known.state)
     try:
-        for folder in set(known.state.cgroups.values()):
-            for name, (freeze, thaw) in _FREEZERS.items():
-                with suppress(OSError):
-                    Path(folder, name).write_text(freeze)
-                    written.append((Path(folder, name), thaw))
         yield
     finally:
-        for path, thaw in written:
-            with suppress(OSError):  # it ended meanwhile
-                path.write_text(thaw)
+        thaw(known.state)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airdock.containers.base import MOUNTS_ANNOTATION
 from airdock.containers.record import ContainerRecord
 from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
@@ -54,16 +55,25 @@ class Place:
             self._networks.detach(record.id)
 
     def close(self, *, remove: Path | None) -> None:
-        """End the launcher; with `remove`, that container's folder goes before."""
+        """End the launcher; with `remove`, that container's folder and its volumes without a name go before."""
         if self._networks is not None:
             self._networks.close()
         if remove is not None:
             try:
-                self._launcher.remove(remove)
+                self._remove(remove)
             except AirdockError:
                 pass  # what is left is shown as exited, and rm says why
         self._launcher.stop()
         self._launcher.join()
+
+    def _remove(self, folder: Path) -> None:
+        known = ContainerRecord.load(folder)
+        self._launcher.remove(folder)
+        if known is not None and MOUNTS_ANNOTATION in known.config.get("annotations", {}):
+            from airdock.containers.volumes import Volumes  # most containers have none
+
+            home = folder.parents[2]
+            Volumes(root=home / "volumes", containers=folder.parent, launcher=self._launcher).forget(folder.name)
 
     def _open_networks(self) -> "Networks":
         if self._networks is None:
