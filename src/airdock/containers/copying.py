@@ -94,11 +94,14 @@ def copy_out(view: View, source: str, target: str, *, follow: bool, archive: boo
 
 
 def stream_out(view: View, source: str, write: Callable[[bytes], object], *, follow: bool) -> None:
-    """Write a file or folder of the container as a tar."""
+    """Write a file or folder of the container as a tar; with /. at its end names are relative to it."""
     found = _look_inside(view, source, follow=follow)
     if not found.kind:
         raise CopyError(f"expected a file or folder to copy, found none at {source}")
-    top = "" if found.kind == "folder" and (found.wants_contents or not found.name) else found.name
+    if found.kind != "folder" and found.wants_folder:
+        raise CopyError(f"expected a folder, found a file at {source}", hint="leave out the slash at its end")
+    # As Docker calls it: what a link leads to has its own name here, though a copy to a folder has the link's.
+    top = "." if found.wants_contents else posixpath.basename(posixpath.normpath(found.path if follow else found.name))
     take_stream(view, {"path": found.path, "top": top}, write)
 
 
