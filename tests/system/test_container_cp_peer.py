@@ -1,4 +1,4 @@
-"""`container cp` and `diff` beside Docker's own engine: the same image, the same commands, the same files at the end."""
+"""`container cp` and `diff` beside Docker's own engine: same image, same commands, same files at the end."""
 
 import io
 import os
