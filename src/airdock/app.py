@@ -6,7 +6,6 @@ Every part is made when it is first asked for, so that a command pays only for w
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from airdock.clock import SystemClock
 from airdock.config import Config
 from airdock.errors import AirdockError, ConfigError, DagError
+from airdock.record import record
 
 if TYPE_CHECKING:
     from airdock.dag.serialized import SerializedDag
@@ -46,7 +46,7 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_prox
 _CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunSummary:
     """How a run in the foreground ended.
 

@@ -10,11 +10,12 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from airdock.errors import ConfigError
+from airdock.record import record
 
 __all__ = [
     "FILE_NAME",
@@ -52,7 +53,7 @@ def _size(default: int | None, about: str) -> Any:
     return field(default=default, metadata={"about": about, "size": True})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Core:
     """How much runs where. `parallelism` counts tasks at one time; None leaves it to the executor."""
 
@@ -60,7 +61,7 @@ class Core:
     parallelism: int | None = _setting(None, "tasks that run at one time on this machine")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Isolation:
     """What stands between a task and the machine."""
 
@@ -69,7 +70,7 @@ class Isolation:
     runtime: str = _setting("", "another OCI runtime for `container run`, such as runc; empty is Airdock's own")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Environments:
     """How what a task needs becomes an image. `python_search` names folders that hold Python installations."""
 
@@ -78,7 +79,7 @@ class Environments:
     keep_days: int = _setting(30, "days that 'system prune' leaves unused environments and downloaded packages alone")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Images:
     """How images are kept. Sizes are in bytes; None is no limit."""
 
@@ -89,14 +90,14 @@ class Images:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Build:
     """How images are built. Sizes are in bytes; None is no limit."""
 
     cache_max_size: int | None = _size(20_000_000_000, "bytes of cached build steps, beyond which the oldest go")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Network:
     """What of the network a task sees."""
 
@@ -107,7 +108,7 @@ class Network:
     publish_on: str = _setting("0.0.0.0", "the address at which -p publishes ports that name none")  # noqa: S104
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Registries:
     """How registries are reached. A mirror is `REGISTRY=[http[s]://]HOST[:PORT][/PREFIX]`."""
 
@@ -121,21 +122,21 @@ class Registries:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Debug:
     """For tests of crashes."""
 
     kill_at: str = _setting("", "the named point at which the scheduler kills itself")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Logging:
     """What is shown of logs."""
 
     tail_lines: int = _setting(20, "lines of a failed task's log that are shown where it failed")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Row:
     """One setting as `airdock config` lists it. `source` is "default", a file's path, a variable or a flag."""
 
@@ -145,7 +146,7 @@ class Row:
     about: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Config:
     """Every setting of this process. `sources` has "section.key" of those that aren't the default."""
 

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from airdock.images.image import ImageRow, is_dangling
 from airdock.images.locks import take_lock
 from airdock.images.room import shrink
 from airdock.oci.digest import Digest
+from airdock.record import record
 
 if TYPE_CHECKING:
     from airdock.containers.known import Known
@@ -32,7 +32,7 @@ _PAUSE_S: Final = 3600
 """How long after one look at the caps the next is taken: a look reads all of the store."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class UsageRow:
     """One kind of thing: how many there are, how many are in use, their bytes, and the bytes that could go."""
 
@@ -43,7 +43,7 @@ class UsageRow:
     reclaimable: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class VolumeRow:
     """One volume; `links` are the containers that have it."""
 
@@ -52,7 +52,7 @@ class VolumeRow:
     size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CacheRow:
     """One cached step, or one folder of `RUN --mount=type=cache`. `size` is what nothing else needs."""
 

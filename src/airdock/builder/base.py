@@ -1,7 +1,7 @@
 """What a build is asked for, and the two things it needs from outside: bases, and a place to run commands."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +9,7 @@ from airdock.images.image import Image, Layer
 from airdock.model.mount import Mount, StackMount
 from airdock.oci.descriptor import Platform
 from airdock.oci.digest import Digest
+from airdock.record import record
 
 if TYPE_CHECKING:
     from airdock.builder.outputs import Output
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildRequest", "Command", "Context", "FindBase", "RunStep"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BuildRequest:
     """One build.
 
@@ -71,7 +72,7 @@ class BuildRequest:
     allow: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Context:
     """Where files come from. `folder` is None where only a Dockerfile came, which is `dockerfile` then. `time_s` is
     when the files were last changed, where their source says so; `is_own` whether the folder was made for the build."""
@@ -82,7 +83,7 @@ class Context:
     is_own: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Command:
     """One RUN.
 

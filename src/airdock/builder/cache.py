@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from airdock.images.store import ImageStore
 from airdock.images.trees import remove_tree
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
+from airdock.record import record
 
 __all__ = ["BuildCache", "CachedStep", "keep_newest", "make_key"]
 
@@ -39,7 +39,7 @@ def make_key(kind: str, **inputs: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CachedStep:
     """A step that is remembered. `used` is when a build last took it, in seconds since the epoch."""
 

@@ -27,6 +27,7 @@ from airdock.builder.ownership import find_owner
 from airdock.builder.sources import find_sources, split_pivot, walk, walk_matches
 from airdock.builder.trees import ContextTree, Item, LayeredTree, Tree, resolve
 from airdock.errors import BuildError
+from airdock.record import record
 
 __all__ = ["copy_files", "make_folder", "open_source"]
 
@@ -106,7 +107,7 @@ def _open_stage(stage: Mapping[str, Any]) -> LayeredTree:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Origin:
     """Where files come from. Archives among them are unpacked with `unpack`; `fixed_ns` is the time they get, None to
     keep their own."""

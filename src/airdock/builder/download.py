@@ -4,7 +4,6 @@ import email.utils
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from urllib.request import (
 
 from airdock.errors import BuildError
 from airdock.images.unpack import MAX_BYTES
+from airdock.record import record
 
 __all__ = ["Downloaded", "download"]
 
@@ -32,7 +32,7 @@ _PAUSES_S: Final = (0.5, 2.0)
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Downloaded:
     """A file that was fetched. `mtime_s` is what Last-Modified said, None where it said nothing."""
 

@@ -26,6 +26,7 @@ from airdock.images.tar import (
     render_header,
 )
 from airdock.images.unpack import split_path
+from airdock.record import record
 
 __all__ = ["Archive", "Emitter", "Style"]
 
@@ -35,7 +36,7 @@ _SHORT: Final = 12
 _KINDS: Final = {"file": REGULAR, "folder": DIRECTORY, "link": SYMLINK, "pipe": FIFO}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Style:
     """What `--chown`, `--chmod` and the times of a build make of an item.
 
@@ -59,7 +60,7 @@ class Style:
         return time_ns if self.latest_ns is None else min(time_ns, self.latest_ns)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Archive:
     """A file that goes in unpacked, below the folder `target`; `open` gives a descriptor of it."""
 

@@ -10,7 +10,6 @@ import base64
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from airdock.builder.remotes import remote_host
 from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
+from airdock.record import record
 
 if TYPE_CHECKING:
     from airdock.builder.git import Git
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Fetcher:
     """Fetches into `folder`. `time_s` is the time of a file whose server says nothing about it."""
 

@@ -4,13 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
+from airdock.record import record
 
 __all__ = ["Git", "fetch_git", "find_commit"]
 
@@ -32,7 +32,7 @@ _SETTINGS: Final = {
 """No file of the machine and no program is reached by an address, also not by one of a submodule."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Git:
     """How repositories are reached. `header` is sent to web servers as Authorization, `agent` is an ssh agent's socket.
 

@@ -11,13 +11,14 @@ from typing import Final
 
 from airdock.builder.globs import compile_glob
 from airdock.errors import BuildError, DockerfileError
+from airdock.record import record
 
 __all__ = ["IgnoreRules", "Verdict", "load_ignore_file", "parse_ignore_file"]
 
 _LARGEST_IGNORE_FILE: Final = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Verdict:
     """Whether a path is ignored, and which rules it or a folder above it met: what its children start from."""
 

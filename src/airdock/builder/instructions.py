@@ -4,11 +4,11 @@ What each means: https://docs.docker.com/reference/dockerfile/. `dockerfile.py` 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from airdock.builder.flags import FlagValue
 from airdock.builder.parser import Heredoc
+from airdock.record import record
 
 __all__ = [
     "Arg",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Instruction:
     """What every instruction has: its first line, counted from 1, and its text with continued lines joined."""
 
@@ -44,7 +44,7 @@ class Instruction:
     text: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Pair:
     """A name and a value as written; None is ARG's missing default. `old_form` is `ENV name value`."""
 
@@ -54,7 +54,7 @@ class Pair:
     comment: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Arguments:
     """A command: `words` as they are in exec form, one text for the shell in shell form."""
 
@@ -62,7 +62,7 @@ class Arguments:
     is_shell: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class From(Instruction):
     """FROM. `alias` is in lower case, "" where the stage has no name; `comment` is what was written above about it."""
 
@@ -72,7 +72,7 @@ class From(Instruction):
     comment: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Run(Instruction):
     """RUN. `flags` are those given; `network` is "default", "host" or "none"; `mounts` are each a mapping of keys."""
 
@@ -84,7 +84,7 @@ class Run(Instruction):
     mounts: tuple[Mapping[str, str], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Transfer(Instruction):
     """COPY, or ADD where `is_add`. `documents` are its heredocs, each a file named as the heredoc. `unpack` and
     `keep_git_dir` are None where they weren't given."""
@@ -105,105 +105,105 @@ class Transfer(Instruction):
     flags: Mapping[str, FlagValue]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Arg(Instruction):
     """ARG."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Env(Instruction):
     """ENV."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Label(Instruction):
     """LABEL."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class User(Instruction):
     """USER."""
 
     user: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Workdir(Instruction):
     """WORKDIR."""
 
     path: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Expose(Instruction):
     """EXPOSE."""
 
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Volume(Instruction):
     """VOLUME."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Cmd(Instruction):
     """CMD."""
 
     command: Arguments
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Entrypoint(Instruction):
     """ENTRYPOINT."""
 
     command: Arguments
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Shell(Instruction):
     """SHELL."""
 
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class StopSignal(Instruction):
     """STOPSIGNAL."""
 
     signal: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Maintainer(Instruction):
     """MAINTAINER, which LABEL replaced; still in many files."""
 
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Healthcheck(Instruction):
     """HEALTHCHECK, as the image configuration writes it: `Test`, and durations in nanoseconds."""
 
     check: Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class OnBuild(Instruction):
     """ONBUILD: an instruction for the images built upon this one, kept as text."""
 
     trigger: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Stage:
     """FROM and what follows it."""
 
@@ -211,7 +211,7 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Dockerfile:
     """A whole file: the ARGs before the first FROM, the stages, the escape, and the name for messages."""
 

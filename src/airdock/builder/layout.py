@@ -10,6 +10,7 @@ from typing import Final
 
 from airdock.builder.trees import Item, Tree, resolve
 from airdock.errors import BuildError
+from airdock.record import record
 
 __all__ = ["Layout", "Placed"]
 
@@ -17,7 +18,7 @@ __all__ = ["Layout", "Placed"]
 _WHITEOUT: Final = ".wh."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Placed:
     """An item at its place in the image. A file's bytes are `data`, or what `open` gives a descriptor of."""
 

@@ -7,7 +7,6 @@ above an instruction is for that one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from airdock.builder.ignore import IgnoreRules
@@ -17,13 +16,14 @@ from airdock.builder.lint_stages import check_stages
 from airdock.builder.lint_text import check_text
 from airdock.builder.parser import Document, Node
 from airdock.errors import DockerfileError
+from airdock.record import record
 
 __all__ = ["CheckOptions", "lint", "parse_check", "refuse"]
 
 ARGUMENT: Final = "BUILDKIT_DOCKERFILE_CHECK"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CheckOptions:
     """Which rules count. `skip` and `experimental` may hold "all"; with `error` a finding fails the build."""
 

@@ -1,14 +1,15 @@
 """The build checks by name: what each is about, in BuildKit's words."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from airdock.record import record
 
 __all__ = ["RULES", "Finding", "Rule", "suggest"]
 
 _URL: Final = "https://docs.docker.com/go/dockerfile/rule/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Rule:
     """One check. Experimental ones are only looked at when asked for."""
 
@@ -21,7 +22,7 @@ class Rule:
         return f"{_URL}{self.page}/"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Finding:
     """What a rule found at a line."""
 

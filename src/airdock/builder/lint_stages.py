@@ -29,6 +29,7 @@ from airdock.builder.lint_rules import Finding, suggest
 from airdock.builder.remotes import is_remote
 from airdock.builder.words import expand
 from airdock.errors import DockerfileError
+from airdock.record import record
 
 __all__ = ["check_stages"]
 
@@ -41,7 +42,7 @@ _SOME: Final = "x"
 """What every variable is taken for that has a value."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _State:
     """What is known at the end of a stage, for those built upon it."""
 

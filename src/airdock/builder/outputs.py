@@ -12,7 +12,7 @@ A bare value is a folder, `-` is a tar on standard output. Source: docs.docker.c
 import csv
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from airdock.images.archive_save import save_images
 from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.images.unpack import Unpacker
+from airdock.record import record
 
 __all__ = ["Output", "parse_output", "write_archive", "write_files"]
 
@@ -28,7 +29,7 @@ _TYPES: Final = ("docker", "image", "local", "oci", "registry", "tar")
 STDOUT: Final = "/dev/stdout"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Output:
     """One output. `target` is a folder or a file; "" for the store."""
 

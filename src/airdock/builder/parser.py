@@ -12,6 +12,7 @@ from typing import Final
 
 from airdock.builder.words import expand
 from airdock.errors import DockerfileError
+from airdock.record import record
 
 __all__ = ["Document", "Heredoc", "Node", "parse", "parse_heredoc_word"]
 
@@ -24,7 +25,7 @@ _WITH_HEREDOCS: Final = frozenset({"add", "copy", "run"})
 _BLANKS = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Heredoc:
     """A document written into the file after an instruction: `<<NAME`.
 
@@ -46,7 +47,7 @@ class Heredoc:
         return re.sub(r"^\t+", "", self.content, flags=re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Node:
     """One instruction as it is written.
 
@@ -69,7 +70,7 @@ class Node:
     blank_lines: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Document:
     """A whole file: its instructions, the character that escapes, and the directives at its top."""
 

@@ -39,6 +39,7 @@ from airdock.model.progress import BuildOutput, Report
 from airdock.oci.config import ImageConfig
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_COMPRESSION, to_oci
+from airdock.record import record
 
 __all__ = ["Built", "Performer"]
 
@@ -50,7 +51,7 @@ _NAME: Final = re.compile(r"[^0-9:]")
 _INSECURE: Final = "security.insecure"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Built:
     """A stage as far as it is. `labels` are those of the image that it all began with."""
 

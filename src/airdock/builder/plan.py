@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from airdock.builder.dockerfile import parse_instruction
@@ -24,6 +24,7 @@ from airdock.builder.words import expand_word
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Platform
+from airdock.record import record
 
 __all__ = ["Selection", "plan", "select"]
 
@@ -33,7 +34,7 @@ _FOR_BUILDERS: Final = "BUILDKIT_"
 """What arguments begin with that are for the builder; no ARG has to declare them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Selection:
     """The stages that lead to the target, in order: index and base (image, index, or None for scratch) of each.
 

@@ -1,8 +1,7 @@
 """What a build will do, decided before anything is done: stages of steps, everything in them expanded."""
 
-from dataclasses import dataclass
-
 from airdock.oci.config import ImageConfig
+from airdock.record import record
 
 __all__ = [
     "Action",
@@ -18,7 +17,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Script:
     """A heredoc of RUN that names its own interpreter: the command sees it as a file at `path`."""
 
@@ -26,7 +25,7 @@ class Script:
     content: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunMount:
     """One `RUN --mount`, its variables expanded. `kind` is bind, cache, tmpfs, secret or ssh.
 
@@ -51,7 +50,7 @@ class RunMount:
     size_bytes: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunCommand:
     """Run `argv` with `env` in `cwd` as `user`. `network` is None for the request's own; `insecure` asks for all rights
     that a build can give."""
@@ -66,7 +65,7 @@ class RunCommand:
     insecure: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RemoteSource:
     """A source of ADD that is fetched. `kind` is http or git; `name` is the file's name where the destination is a
     folder. `checksum` is `sha256:…`, or a commit's id or its beginning; "" for none. A git address is split into
@@ -81,7 +80,7 @@ class RemoteSource:
     keep_git_dir: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CopyFiles:
     """Copy `sources` (patterns) and `documents` (name, text) to `destination`.
 
@@ -105,7 +104,7 @@ class CopyFiles:
     parents: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MakeFolder:
     """Make the folder that WORKDIR names unless it is there, owned by `user`."""
 
@@ -116,7 +115,7 @@ class MakeFolder:
 Action = RunCommand | CopyFiles | MakeFolder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Step:
     """One instruction: what is to be done (None where it only changes the configuration), and its history line."""
 
@@ -126,7 +125,7 @@ class Step:
     action: Action | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class PlannedStage:
     """One stage that is needed.
 
@@ -143,7 +142,7 @@ class PlannedStage:
     config: ImageConfig
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Plan:
     """The stages in the order they're built; the last one is the result. `warnings` are lines for people."""
 

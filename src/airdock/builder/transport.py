@@ -14,7 +14,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import canonical_bytes
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import CONFIG, MANIFEST
+from airdock.record import record
 
 __all__ = ["LABEL", "CachePlace", "export_steps", "import_steps", "parse_place"]
 
@@ -40,7 +40,7 @@ _KINDS: Final = ("local", "registry")
 _MODES: Final = ("min", "max")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CachePlace:
     """Where steps go or come from. `target` is a folder, or a name in a registry."""
 

@@ -7,13 +7,14 @@ read: symbolic links are followed by `resolve` alone, as if the top were the roo
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Protocol
 
 from airdock.builder.ignore import IgnoreRules, Verdict
 from airdock.builder.owners import LayerOwners
 from airdock.errors import BuildError
 from airdock.images.xattrs import is_kept, is_opaque, read_xattrs
+from airdock.record import record
 
 __all__ = ["ContextTree", "Item", "LayeredTree", "Tree", "read_small", "resolve"]
 
@@ -21,7 +22,7 @@ _MOST_LINKS: Final = 40
 _LARGEST_SMALL: Final = 4 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Item:
     """One file, folder or link. `ignored` marks a folder that counts only for what is kept inside."""
 

@@ -1,7 +1,6 @@
 """What is said at the end of a run: time and overhead per task, images, memory, isolation, and where everything is."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from airdock.cli.tables import Column, fit, render_table, width
 from airdock.cli.units import render_memory, render_seconds, render_short, render_size
 from airdock.cli.words import Tail, build_end, did, paint, stands, word
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.record import record
 
 __all__ = ["Summary"]
 
@@ -34,7 +34,7 @@ _PROCESS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Summary:
     """A run that came to its end. `again` is the command that would finish what is left of it.
 

@@ -1,7 +1,6 @@
 """The words, marks and colours that the plain and the live view share, so that both say the same."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +10,13 @@ from airdock.cli.board import Build, Task, overhead_s, reason, user_s
 from airdock.cli.units import render_memory, render_seconds, render_short
 from airdock.model.keys import TaskKey, TryKey
 from airdock.model.states import TaskState
+from airdock.record import record
 from airdock.runner.logs import log_path, tail
 
 __all__ = ["ASCII", "UNICODE", "Marks", "Tail", "build_end", "colour", "did", "paint", "printable", "stands", "word"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Marks:
     """One character each; `busy` are the pictures of a turning mark."""
 
@@ -45,7 +45,7 @@ _LINE_CELLS: Final = 500
 _REASONS: Final = {"image": "its image", "slot": "a free slot"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Tail:
     """Where the logs are, and how many lines of one are shown where its task failed."""
 

@@ -1,12 +1,13 @@
 """What is asked of a container, and what an image adds to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.oci.config import ImageConfig
+from airdock.record import record
 from airdock.runtime.confinement import Confinement
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOUNTS_ANNOTATION: Final = "airdock.mounts"
 """Of a container's configuration: what was mounted for its user, as JSON in the shape of Docker's `Mounts`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunRequest:
     """One container to be run.
 
@@ -99,7 +100,7 @@ def publish_all(config: ImageConfig, request: RunRequest) -> RunRequest:
     return replace(request, ports=[*request.ports, *more], publish_all=False)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Placed:
     """What requests for mounts came to: binds, tmpfs in the words of `--tmpfs`, and annotations that remember them."""
 

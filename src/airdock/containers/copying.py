@@ -6,20 +6,20 @@ Docker's rules for where a copy goes: docs.docker.com, `docker container cp`.
 import os
 import posixpath
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from airdock.containers.receiving import Receiver
 from airdock.containers.sending import Sender, send_tree
 from airdock.containers.view import View
 from airdock.errors import CopyError
+from airdock.record import record
 
 __all__ = ["Place", "copy_in", "copy_out", "extract", "plan_copy", "stream_out", "take_stream"]
 
 _INSIDE: Final = "airdock.containers.inside"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Place:
     """One side of a copy as it was found. `kind` is "folder", "file", "link" or "" for nothing; `parent` whether the
     folder above is there. `asked` is the path as it was written, `path` the one to work with."""

@@ -1,8 +1,10 @@
 """Whether a container is well: what HEALTHCHECK and `--health-*` ask for, and what its probes have shown so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Self
+
+from airdock.record import record
 
 __all__ = ["HEALTHY", "STARTING", "UNHEALTHY", "Health", "HealthCheck", "Probe", "make_check"]
 
@@ -21,7 +23,7 @@ _FIELDS: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HealthCheck:
     """A command and when to run it. Exit code 0 is well; failures count only after `start_period_s`."""
 
@@ -33,14 +35,14 @@ class HealthCheck:
     retries: int = 3
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         return cls(**{**value, "argv": tuple(value["argv"])})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Probe:
     """One run of the command: start and end in RFC 3339, exit code, and the beginning of what it printed."""
 
@@ -53,7 +55,7 @@ class Probe:
         return {"Start": self.start, "End": self.end, "ExitCode": self.exit_code, "Output": self.output}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Health:
     """What is known: the status, how many probes in a row failed, the last probes as Docker shows them."""
 

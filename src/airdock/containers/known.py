@@ -1,10 +1,10 @@
 """What is known of a container: its record, its run-time state, and how its monitor says it goes, taken together."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from airdock.containers.record import ContainerRecord, Life
+from airdock.record import record
 from airdock.runtime.freeze import is_frozen
 from airdock.runtime.state import ContainerState, load_state
 
@@ -14,7 +14,7 @@ EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - shown, not bound
 """How a port is shown that is published on every address."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Known:
     """`record` and `life` are None for what runs in the foreground only, `life` also for one that never started."""
 

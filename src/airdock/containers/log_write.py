@@ -6,12 +6,12 @@ Lines longer than 16 KiB are cut into entries without a line end; `max_size` is 
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from airdock.errors import ContainerError
+from airdock.record import record
 
 __all__ = ["LogOptions", "LogWriter", "parse_log_options"]
 
@@ -20,7 +20,7 @@ _DRIVERS: Final = ("json-file", "none")
 _UNITS: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class LogOptions:
     """`max_bytes` 0 is one file that grows; else `max_files` of about that size each."""
 
@@ -29,7 +29,7 @@ class LogOptions:
     max_files: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:

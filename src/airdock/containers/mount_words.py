@@ -4,10 +4,11 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from airdock.errors import MountError
+from airdock.record import record
 
 __all__ = ["VOLUME_NAME", "MountRequest", "check_targets", "parse_mount", "parse_tmpfs", "parse_volume"]
 
@@ -20,7 +21,7 @@ _NOTHING_HERE: Final = frozenset({"z", "Z", "cached", "delegated", "consistent",
 _SPREADING: Final = frozenset({"shared", "rshared", "slave", "rslave"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MountRequest:
     """One thing to be mounted. `source` is a path of this machine ("bind") or a volume's name, empty for one without a
     name. `make_source` is whether a missing folder is made. `size_bytes` and `mode` are a tmpfs's."""

@@ -1,16 +1,17 @@
 """How a container is to be kept, as flags and image say; what runs in the foreground only goes without it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from airdock.containers.health import HealthCheck
 from airdock.containers.log_write import LogOptions
 from airdock.containers.restart import RestartPolicy
+from airdock.record import record
 
 __all__ = ["LifeOptions"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class LifeOptions:
     """How a container is to be kept once it is made: see `record.ContainerRecord`."""
 

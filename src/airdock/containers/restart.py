@@ -1,10 +1,10 @@
 """Whether and when a container that has ended is started again: Docker's restart policies and back-off."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from airdock.errors import ContainerError
+from airdock.record import record
 
 __all__ = ["Backoff", "RestartPolicy", "parse_restart"]
 
@@ -15,7 +15,7 @@ _LONG_ENOUGH_S: Final = 10.0
 """Who ran that long has recovered: the next wait is the first one again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RestartPolicy:
     """`retries` counts for "on-failure" only; 0 is without end."""
 
@@ -38,7 +38,7 @@ class RestartPolicy:
         return True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Backoff:
     """How long to wait: 100 ms, doubled each time up to a minute; from the start again after ten seconds of life."""
 

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from airdock.errors import CopyError
@@ -143,7 +143,7 @@ class Sender:
         if self.xattrs and entry.kind in (REGULAR, DIRECTORY):
             found = _read_xattrs(folder, name)
             if found:
-                entry = Entry(**{key: getattr(entry, key) for key in Entry.__slots__} | {"xattrs": found})
+                entry = replace(entry, xattrs=found)
         self.write(render_header(entry))
 
 

@@ -15,13 +15,13 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
 
 from airdock.containers.rooted import open_in
 from airdock.errors import ContainerError, UnknownContainerError
 from airdock.images.background import Background
+from airdock.record import record
 from airdock.runtime.child import close_others, drop_stdio, fail
 from airdock.runtime.idmaps import open_shifted_namespace
 from airdock.runtime.machine import is_real_root
@@ -57,7 +57,7 @@ class Work(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class View:
     """One container: `folder` is its own, `layers` those of its image, lowest first, `state` what runs, if it does."""
 

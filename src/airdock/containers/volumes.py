@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -24,6 +24,7 @@ from airdock.containers.view import Launch
 from airdock.errors import MountError, VolumeError
 from airdock.files import save_json
 from airdock.model.mount import Mount
+from airdock.record import record
 from airdock.runtime.state import list_containers
 
 __all__ = ["Volume", "Volumes", "inherit", "places_of"]
@@ -33,7 +34,7 @@ _DATA: Final = "_data"
 _SCRATCH: Final = ".scratch"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Volume:
     """`container` is whom a volume without a name was made for; with `transient` it goes when that one is removed."""
 
@@ -50,11 +51,11 @@ class Volume:
         return bool(self.container)
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**{name: value[name] for name in cls.__slots__ if name in value})
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
 
 class Volumes:

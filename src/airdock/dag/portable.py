@@ -18,6 +18,7 @@ from typing import Any, Final
 from airdock.dag.plain import changed_since, computed_part
 from airdock.dag.source_file import Binding, SourceFile, class_annotations, global_names, read_source
 from airdock.errors import NotPortableError
+from airdock.record import record
 
 __all__ = ["STAND_IN", "Portable", "extract"]
 
@@ -40,7 +41,7 @@ _OF_THE_FILE: Final = frozenset({"__file__", "__spec__", "__loader__", "__packag
 _OURS: Final = ("airdock", "airflow")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Portable:
     """`source` defines `function` when it is run as a module; line numbers are those of `file`."""
 

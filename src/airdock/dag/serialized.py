@@ -1,11 +1,12 @@
 """What is left of a DAG file once it is loaded: plain JSON that scheduler, supervisor and runner share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Self
 
 from airdock.model.environment import Environment
 from airdock.model.usage import Resources
+from airdock.record import record
 
 __all__ = ["FORMAT_VERSION", "SerializedDag", "SerializedTask"]
 
@@ -14,7 +15,7 @@ FORMAT_VERSION = 1
 _DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SerializedTask:
     """One task, with every default resolved.
 
@@ -82,7 +83,7 @@ class SerializedTask:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SerializedDag:
     """One DAG. `tasks` are in topological order; `source_digest` is the sha256 of the file at `fileloc`.
 

@@ -1,15 +1,15 @@
 """What becomes of a task's environment: the contract of whoever makes it, and what comes out."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from airdock.model.environment import Environment
+from airdock.record import record
 
 __all__ = ["Environments", "Prepared"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Prepared:
     """An environment that is there.
 

@@ -21,6 +21,7 @@ from airdock.images.archive_import import import_root
 from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.oci.config import ImageConfig
+from airdock.record import record
 
 __all__ = ["BASE_LABEL", "SUITES", "BaseRequest", "make_base", "names_of"]
 
@@ -51,7 +52,7 @@ _EXCLUDED: Final = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/doc/*",
 _INCLUDED: Final = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BaseRequest:
     """A base to be made. `mirror` replaces Debian's servers; `epoch` is the time nothing in it is younger than, in
     seconds, None for that of the archive; `tags` replaces the names it gets."""

@@ -10,7 +10,6 @@ The folder holds passwords: it lives as long as the build, and only its owner ge
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +17,14 @@ from airdock.environments.index import IndexSettings
 from airdock.environments.temporary import temporary_folder
 from airdock.environments.uv_config import render_toml
 from airdock.errors import EnvironmentFailedError
+from airdock.record import record
 
 __all__ = ["Handover", "hand_over"]
 
 _TRUST: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Handover:
     """`folder` is to be seen at `seen_at`, `environ` set. `compile_options` are for `uv pip compile` beside that."""
 

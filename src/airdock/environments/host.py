@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.oci.config import History, ImageConfig
 from airdock.oci.descriptor import host_platform
+from airdock.record import record
 
 __all__ = ["HOST", "HostImage", "python_folders"]
 
@@ -52,7 +52,7 @@ def python_folders() -> tuple[str, ...]:
     return tuple(folder for folder in (sys.base_prefix, sys.prefix, *path, str(own)) if Path(folder).is_dir())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Host:
     """What a host image is made of: the folders to bind, those of programs, and files that say what is in them."""
 

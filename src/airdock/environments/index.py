@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from airdock.environments.pip_config import load_pip_settings, split_values
 from airdock.environments.uv_config import INDEX_OPTIONS, load_uv_settings
 from airdock.errors import ConfigError
+from airdock.record import record
 
 __all__ = ["PROXIES", "IndexSettings", "load_index_settings"]
 
@@ -47,7 +48,7 @@ _NOT_RESOLVING: Final = re.compile(
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class IndexSettings:
     """One account's settings on one machine.
 

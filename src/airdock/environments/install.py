@@ -8,7 +8,6 @@ the variables that point there are seen by the commands only. The image gets one
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from airdock.errors import CommandNotFoundError, EnvironmentFailedError, NotExec
 from airdock.images.image import Image
 from airdock.model.mount import Mount
 from airdock.model.progress import Report
+from airdock.record import record
 
 __all__ = ["INDEX", "PREFIX", "Installer", "Lock", "probe_python"]
 
@@ -55,7 +55,7 @@ ENV PATH={prefix}/bin:$PATH VIRTUAL_ENV={prefix}
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lock:
     """Exact versions as lines of a requirements.txt. `needs_build` says that not all of them come as wheels."""
 

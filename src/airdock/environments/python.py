@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
 from airdock.errors import EnvironmentFailedError
 from airdock.files import save_json
+from airdock.record import record
 
 __all__ = ["PROBE", "Interpreter", "Pythons", "parse_version"]
 
@@ -32,7 +33,7 @@ _HOMES: Final = (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin", ".loca
 _SYSTEM: Final = ("/usr/bin", "/usr/local/bin", "/opt/python/*/bin")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Interpreter:
     """One installed Python. `path` is the real program, never a virtual environment's; `prefix` holds its library."""
 

@@ -2,11 +2,11 @@
 
 import re
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from airdock.errors import EnvironmentFailedError
+from airdock.record import record
 
 __all__ = ["Complaint", "compile_command", "find_uv", "needs_build", "parse_complaint", "sync_command", "venv_command"]
 
@@ -73,7 +73,7 @@ def sync_command(uv: str, *, lock: str, target: str, build: bool, link_mode: str
     return [uv, "pip", "sync", *_COMMON, *choice, *options, lock]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Complaint:
     """Why uv couldn't do it, in a sentence or two, and what would help."""
 

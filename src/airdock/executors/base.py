@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from airdock.model.events import Event, Finished, Started, Waiting
 from airdock.model.keys import TryKey
 from airdock.model.workload import Workload
+from airdock.record import record
 
 __all__ = ["Capacity", "Emit", "Event", "Executor", "Finished", "RunInfo", "Started", "Supervise", "Waiting"]
 
@@ -19,7 +19,7 @@ Emit = Callable[[Event], None]
 """Takes one event, from any thread, and comes back at once."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Capacity:
     """How much an executor runs at the same time, over all its work. None is no bound."""
 

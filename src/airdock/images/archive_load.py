@@ -8,7 +8,6 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
 
 from airdock.errors import DigestError, ImageError, UnsafeArchiveError
@@ -27,6 +26,7 @@ from airdock.oci.layout import check_layout
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import CONFIG, INDEX, LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, to_oci
 from airdock.oci.reference import Reference
+from airdock.record import record
 
 __all__ = ["Loaded", "load_images"]
 
@@ -37,7 +37,7 @@ _MOST_DOCUMENTS: Final = 64 << 20
 _PACKED: Final = {"": LAYER_TAR, "gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Loaded:
     """One image that came: its manifest's or index's digest, its id on this machine, its names."""
 

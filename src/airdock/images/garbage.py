@@ -20,11 +20,12 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import INDEX, to_oci
+from airdock.record import record
 
 __all__ = ["Garbage", "Needs", "Pruned", "find_needs"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Pruned:
     """What went: names, images by digest, and how many bytes with them and with what nobody needed."""
 

@@ -1,18 +1,18 @@
 """What the store hands out: a layer, an image, a row of `image ls`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Descriptor, Platform
 from airdock.oci.digest import Digest
 from airdock.oci.manifest import Manifest
+from airdock.record import record
 
 __all__ = ["Image", "ImageRow", "Layer", "PlatformRow", "is_dangling"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Layer:
     """One layer: `descriptor` names the compressed blob, `diff_id` the uncompressed tar."""
 
@@ -20,7 +20,7 @@ class Layer:
     diff_id: Digest
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Image:
     """One image of the store. `digest` is the manifest's, `image_id` the configuration's."""
 
@@ -48,7 +48,7 @@ class Image:
         return Platform(os=self.config.os, architecture=self.config.architecture, variant=self.config.variant)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class PlatformRow:
     """One image of those that an index holds together; sizes as in `ImageRow`."""
 
@@ -59,7 +59,7 @@ class PlatformRow:
     content_size: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ImageRow:
     """One name of one image. Sizes are bytes of uncompressed layers; `unique_size` is what only this image has.
     `content_size` are the bytes of its blobs, as they are stored and sent.

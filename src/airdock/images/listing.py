@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from airdock.errors import ImageError
@@ -12,11 +11,12 @@ from airdock.images.image import Image, ImageRow, PlatformRow
 from airdock.images.index import Names, name_of, reference_of
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
+from airdock.record import record
 
 __all__ = ["Listing"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Found:
     """What an entry stands for: the images of its platforms, each layer's size, the bytes of its blobs."""
 

@@ -5,10 +5,11 @@ base-256 numbers, because published layers have them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from airdock.errors import UnsafeArchiveError
+from airdock.record import record
 
 __all__ = [
     "BLOCK",
@@ -43,7 +44,7 @@ _LARGEST = (1 << 62) - 1
 _HIGHEST_ID = (1 << 32) - 2  # the last one means "nobody is meant" to chown(2)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Entry:
     """One member of an archive. `size` counts the bytes of data that follow; times are in nanoseconds."""
 

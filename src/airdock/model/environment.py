@@ -1,13 +1,14 @@
 """What a task says it needs: an image, a Dockerfile, requirements, or nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from airdock.record import record
 
 __all__ = ["Environment"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Environment:
     """At most one of `image`, `dockerfile` and `requirements` is set; none of them is the host image.
 

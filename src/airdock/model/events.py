@@ -1,15 +1,15 @@
 """What whoever runs a try tells about it, at least once and in this order: started, waiting, finished."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Outcome
+from airdock.record import record
 
 __all__ = ["Event", "Finished", "Started", "Waiting"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Started:
     """The container was asked for at `at` (UTC)."""
 
@@ -17,7 +17,7 @@ class Started:
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Waiting:
     """The try can't start yet; `reason` is for people."""
 
@@ -25,7 +25,7 @@ class Waiting:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Finished:
     """The try ended. It is told again until it is acknowledged."""
 

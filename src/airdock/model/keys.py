@@ -1,8 +1,9 @@
 """What names a run, a task instance, and one try of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from airdock.record import record
 
 __all__ = ["NOT_MAPPED", "RunKey", "TaskKey", "TryKey"]
 
@@ -10,7 +11,7 @@ NOT_MAPPED = -1
 """The map index of a task instance that isn't mapped, as in Airflow."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunKey:
     """One DAG run."""
 
@@ -18,7 +19,7 @@ class RunKey:
     run_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TaskKey:
     """One task instance of a DAG run; mapped instances count `map_index` from 0."""
 
@@ -47,7 +48,7 @@ class TaskKey:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TryKey:
     """One try of one task instance. Executors know work only by this key."""
 

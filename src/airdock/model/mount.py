@@ -1,13 +1,14 @@
 """What a container sees of the machine beside its own root: a path, or a stack of layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from airdock.record import record
 
 __all__ = ["Mount", "StackMount"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Mount:
     """A host path that the container sees at `target`."""
 
@@ -23,7 +24,7 @@ class Mount:
         return cls(source=value["source"], target=value["target"], read_only=value["read_only"])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class StackMount:
     """What is at `path` in the unpacked `layers` (lowest first), seen at `target`.
 

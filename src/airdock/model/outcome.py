@@ -1,11 +1,12 @@
 """How one try of a task instance ended: a tagged union, with times, place, image and use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Self
 
 from airdock.model.usage import Usage
+from airdock.record import record
 
 __all__ = [
     "AwaitingInput",
@@ -21,12 +22,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Succeeded:
     """The task's code returned."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Failed:
     """The task's code raised, exited with another code than 0, or was killed.
 
@@ -38,21 +39,21 @@ class Failed:
     retryable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Skipped:
     """The task asked to be skipped."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Rescheduled:
     """A sensor gives its slot back until `at`."""
 
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Deferred:
     """The task waits for a trigger, given by its class path and its keyword arguments."""
 
@@ -60,12 +61,12 @@ class Deferred:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AwaitingInput:
     """The task waits for a person."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lost:
     """The try ended with whoever ran it. It uses up no retry; its container is proven gone when this is told."""
 
@@ -86,7 +87,7 @@ _KINDS: dict[str, type[Any]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Times:
     """When each phase of a try began; None where it was never reached. UTC.
 
@@ -102,14 +103,14 @@ class Times:
     ended: datetime | None = None
 
     def to_dict(self) -> dict[str, str | None]:
-        return {name: value.isoformat() if (value := getattr(self, name)) else None for name in self.__slots__}
+        return {name: value.isoformat() if (value := getattr(self, name)) else None for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, str | None]) -> Self:
         return cls(**{name: datetime.fromisoformat(text) for name, text in value.items() if text})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Outcome:
     """The end of one try, and what there is to say about it.
 
@@ -148,7 +149,7 @@ class Outcome:
 
 
 def _fields(ending: Ending) -> dict[str, Any]:
-    values = {name: getattr(ending, name) for name in ending.__slots__}
+    values = {name: getattr(ending, name) for name in ending.__dataclass_fields__}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 

@@ -1,12 +1,12 @@
 """What is told while images are built and tasks run; whoever shows it decides how."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.model.keys import TaskKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import RunState, TaskState
+from airdock.record import record
 
 __all__ = [
     "BuildFinished",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BuildStarted:
     """An image is being made. `build` names it for the events that follow; `steps` may grow later."""
 
@@ -29,7 +29,7 @@ class BuildStarted:
     label: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BuildStep:
     """A step began (`seconds` is None) or ended. `number` counts from 1 of `total`."""
 
@@ -41,7 +41,7 @@ class BuildStep:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BuildOutput:
     """One line that a step printed. `step` is the step's number, 0 for what belongs to none."""
 
@@ -50,7 +50,7 @@ class BuildOutput:
     step: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BuildFinished:
     """An image is there (`digest`), was there already (`reused`), or could not be made (`error`)."""
 
@@ -62,7 +62,7 @@ class BuildFinished:
     error: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TaskChanged:
     """A task instance entered a state. `waiting_for` is said while it waits; `outcome` when a try ended.
 
@@ -78,7 +78,7 @@ class TaskChanged:
     environment: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunChanged:
     """A run entered a state."""
 
@@ -89,7 +89,7 @@ class RunChanged:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Note:
     """A line that belongs to no build and no task, such as what a DAG file printed while it was loaded."""
 

@@ -1,9 +1,10 @@
 """What a container really used, and who counted it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
+
+from airdock.record import record
 
 __all__ = ["Resources", "Usage", "UsageSource"]
 
@@ -18,7 +19,7 @@ class UsageSource(StrEnum):
     KUBELET = "kubelet"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Usage:
     """Memory in bytes at its highest, processor time in seconds."""
 
@@ -36,7 +37,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Resources:
     """What a task asks for: bytes of memory, processors (1.5 is one and a half), processes. None is no limit.
 

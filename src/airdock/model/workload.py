@@ -1,19 +1,20 @@
 """Everything an executor needs to run one try of one task instance, as plain JSON without secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from airdock.model.keys import TryKey
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
+from airdock.record import record
 
 __all__ = ["FORMAT_VERSION", "Workload"]
 
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Workload:
     """One try of one task instance, ready to be run anywhere.
 

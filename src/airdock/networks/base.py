@@ -11,11 +11,12 @@ The modes of a container's network, as in `--network`:
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Self
 
 from airdock.errors import NetworkError
 from airdock.model.mount import Mount
+from airdock.record import record
 
 __all__ = ["BUILT_IN", "PRIVATE", "Joined", "Port", "names_of", "parse_mode"]
 
@@ -25,7 +26,7 @@ _OTHER_WORDS: Final = {"bridge": PRIVATE, "default": PRIVATE}
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Port:
     """One port of a container that is reached through the machine.
 
@@ -40,14 +41,14 @@ class Port:
     protocol: str = "tcp"
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**{name: value[name] for name in cls.__slots__ if name in value})
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Joined:
     """A container's place in a network.
 
@@ -91,14 +92,14 @@ class Joined:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            **{name: getattr(self, name) for name in self.__slots__},
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
             "mounts": [mount.to_dict() for mount in self.mounts],
             "published": [port.to_dict() for port in self.published],
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        known = {name: value[name] for name in cls.__slots__ if name in value}
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         return cls(
             **{
                 **known,

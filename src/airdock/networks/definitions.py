@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Self
@@ -19,11 +19,12 @@ from airdock.errors import NetworkError, UnknownNetworkError
 from airdock.files import save_json
 from airdock.networks.addresses import choose_subnet, parse_gateway, parse_subnet
 from airdock.networks.base import BUILT_IN, PRIVATE, parse_mode
+from airdock.record import record
 
 __all__ = ["Definitions", "Network"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Network:
     """A network of containers. `internal` has no way out; `isolated` keeps its containers from each other."""
 
@@ -37,12 +38,12 @@ class Network:
     created: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**values, "subnet": str(self.subnet), "gateway": str(self.gateway), "labels": dict(self.labels)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        known = {name: value[name] for name in cls.__slots__ if name in value}
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         return cls(
             **{**known, "subnet": IPv4Network(value["subnet"]), "gateway": IPv4Address(value["gateway"])},
         )

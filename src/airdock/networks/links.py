@@ -5,11 +5,11 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Final
 
 from airdock.networks.netlink import CREATE, EXCLUSIVE, Netlink, attribute, nested, number, read_attributes, text
+from airdock.record import record
 
 __all__ = ["Link", "Links", "mac_of", "read_address", "read_link", "read_route"]
 
@@ -35,7 +35,7 @@ _DOOMED: Final = 77
 """The group of interfaces that are about to be removed."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Link:
     """An interface. `master` is the index of the bridge that it is a port of, or 0."""
 

@@ -8,8 +8,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, Self
+
+from airdock.record import record
 
 __all__ = [
     "ACK",
@@ -44,7 +45,7 @@ _MESSAGE_OF_ERROR: Final = 1  # NLMSGERR_ATTR_MSG
 _ROOM: Final = 1 << 17
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Message:
     """One message: `body` is the fixed structure and the attributes."""
 

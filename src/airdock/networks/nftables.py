@@ -7,7 +7,6 @@ when the socket closes, however its process ended (Linux 5.12). Source: linux/ne
 import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
 
@@ -24,6 +23,7 @@ from airdock.networks.netlink import (
     read_attributes,
     text,
 )
+from airdock.record import record
 
 __all__ = ["ACCEPT", "DROP", "MASQUERADE", "Chain", "Filter", "Rule", "batch", "dropping_chains"]
 
@@ -45,7 +45,7 @@ ACCEPT, DROP, MASQUERADE = "accept", "drop", "masquerade"
 _HOOKS: Final = {"forward": 2, "postrouting": 4}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Rule:
     """One rule: all that is given must hold for `verdict` to follow. An interface with "!" in front is any other."""
 
@@ -67,7 +67,7 @@ class Rule:
         return nested(4, *(nested(1, one) for one in found))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Chain:
     """The rules at one hook, "forward" or "postrouting"; what none of them decides is accepted by us."""
 

@@ -14,12 +14,13 @@ from airdock.networks.links import Links, mac_of
 from airdock.networks.namespaces import within
 from airdock.networks.nftables import ACCEPT, DROP, MASQUERADE, Chain, Filter, Rule
 from airdock.networks.uplink import UPLINK
+from airdock.record import record
 from airdock.runtime.syscalls import Syscalls
 
 __all__ = ["Endpoint", "Segment", "Segments", "chains"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Endpoint:
     """A container on a network: `names` are those by which the others find it, `outside` is the bridge's port."""
 

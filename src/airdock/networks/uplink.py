@@ -15,7 +15,6 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
@@ -25,6 +24,7 @@ from airdock.networks.addresses import UPLINK_PREFIX, choose_subnet
 from airdock.networks.links import Links
 from airdock.networks.namespaces import within, write_settings
 from airdock.networks.nftables import ACCEPT, DROP, MASQUERADE, Chain, Filter, Rule, dropping_chains
+from airdock.record import record
 from airdock.runtime.child import close_others
 from airdock.runtime.syscalls import Syscalls
 
@@ -152,7 +152,7 @@ def _on(address: IPv4Address, subnet: IPv4Network) -> IPv4Interface:
     return IPv4Interface((address, subnet.prefixlen))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class _Plan:
     """The addresses on a program's network: the same places as slirp4netns has them by default."""
 

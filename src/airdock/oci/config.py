@@ -5,13 +5,14 @@ is kept and written back.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Self
 
 from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import Digest
 from airdock.oci.document import canonical_bytes, take, take_list, take_object, take_string_map, take_strings
+from airdock.record import record
 
 __all__ = ["History", "ImageConfig"]
 
@@ -22,7 +23,7 @@ _CONFIG_OWN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class History:
     """How one layer came about; `empty_layer` for a step that changed only the configuration."""
 
@@ -49,7 +50,7 @@ class History:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ImageConfig:
     """The record over an image configuration. `created` is RFC 3339 text; `entrypoint` and `cmd` are None when unset.
 

@@ -5,12 +5,13 @@ import binascii
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import ALGORITHMS, Digest
 from airdock.oci.document import take, take_media_type, take_object, take_string_map, take_strings
+from airdock.record import record
 
 __all__ = ["Descriptor", "Platform", "host_platform"]
 
@@ -21,7 +22,7 @@ _LARGEST = 2**63 - 1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Platform:
     """What a manifest runs on; `extra` keeps `os.version` and `os.features`."""
 
@@ -59,7 +60,7 @@ def host_platform() -> Platform:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Descriptor:
     """Names content by digest. `size` is in bytes; `extra` keeps `urls`, `data`, `artifactType` and what is unknown."""
 

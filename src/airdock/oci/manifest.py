@@ -1,13 +1,14 @@
 """Manifests and indexes (OCI image spec, manifest.md and image-index.md); Docker's schema 2 is read as their equal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from airdock.errors import ImageError
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.document import canonical_bytes, take, take_list, take_media_type, take_object, take_string_map
 from airdock.oci.media_types import INDEX, MANIFEST, to_oci
+from airdock.record import record
 
 __all__ = ["Index", "Manifest"]
 
@@ -15,7 +16,7 @@ _MANIFEST_OWN = ("schemaVersion", "mediaType", "config", "layers", "annotations"
 _INDEX_OWN = ("schemaVersion", "mediaType", "manifests", "annotations")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Manifest:
     """One image: its configuration and its layers, the lowest first. `extra` keeps `subject` and `artifactType`."""
 
@@ -55,7 +56,7 @@ class Manifest:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Index:
     """A list of manifests: of one image for several platforms, or of everything in a layout."""
 

@@ -5,12 +5,13 @@ The grammar is the one of github.com/distribution/reference. `docker.io` is the 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from airdock.errors import DigestError, InvalidReferenceError
 from airdock.oci.digest import Digest
 from airdock.oci.pattern import matches_pattern
+from airdock.record import record
 
 __all__ = [
     "DEFAULT_REGISTRY",
@@ -44,7 +45,7 @@ _IS_DIGEST = re.compile(_DIGEST)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Reference:
     """The name of an image. `registry` is empty only when a name was read without Docker's defaults."""
 

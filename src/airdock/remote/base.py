@@ -1,12 +1,13 @@
 """What a registry client is set up with, what it tells on the way, and what it needs of whoever keeps images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
+from airdock.record import record
 
 __all__ = [
     "LARGEST_MANIFEST",
@@ -23,7 +24,7 @@ LARGEST_MANIFEST: Final = 4 << 20
 """Bytes of the largest manifest, index or configuration that is read. Source: distribution-spec, pushing manifests."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RemoteSettings:
     """How registries are reached.
 
@@ -43,7 +44,7 @@ class RemoteSettings:
     proxies: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Login:
     """What a registry knows an account by; with `identity_token`, which the token server takes, there's no password."""
 
@@ -58,7 +59,7 @@ class Credentials(Protocol):
     def find(self, registry: str) -> Login | None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Transfer:
     """How far a blob is, or a word about it all (`digest` is empty then).
 

@@ -1,11 +1,11 @@
 """Where a registry is: its mirrors first, then itself, each by the schemes that it may speak."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from airdock.errors import RegistryError
 from airdock.oci.reference import DEFAULT_REGISTRY
+from airdock.record import record
 from airdock.remote.base import RemoteSettings
 from airdock.remote.http import is_loopback
 
@@ -15,7 +15,7 @@ _HUB: Final = "registry-1.docker.io"
 """Where the registry `docker.io` really is."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Endpoint:
     """One place to ask. `address` is `HOST[:PORT]`, `schemes` what it may speak, in the order in which to try;
     `login` is the registry whose login counts there. `prefix` goes before each repository's name.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 from airdock.errors import DigestError, ImageError, RegistryError
@@ -13,6 +12,7 @@ from airdock.oci.document import load_object
 from airdock.oci.index import choose_manifest, platforms_of, render_platform
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import CONFIG, INDEX, LAYER_COMPRESSION, to_oci
+from airdock.record import record
 from airdock.remote.base import LARGEST_MANIFEST, Shelf, Tell, Transfer
 from airdock.remote.repository import Document, Repository
 
@@ -22,7 +22,7 @@ _TELL_BYTES: Final = 1 << 20
 _DEEPEST: Final = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Pulled:
     """What was fetched. `top` is what the name stands for: the image's manifest, or the index it was chosen from."""
 

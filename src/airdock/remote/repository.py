@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -16,6 +15,7 @@ from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import ALGORITHMS, Digest
 from airdock.oci.document import load_object
 from airdock.oci.media_types import DOCKER_TO_OCI, INDEX, MANIFEST, to_oci
+from airdock.record import record
 from airdock.remote.auth import Authorizer
 from airdock.remote.base import LARGEST_MANIFEST, RemoteSettings, Tell, Transfer
 from airdock.remote.challenge import parse_challenges
@@ -40,7 +40,7 @@ _LOST: Final = frozenset({400, 404, 416})
 """What a registry answers that can't go on with an upload."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Document:
     """A manifest or an index, as the bytes it came as."""
 

@@ -1,13 +1,13 @@
 """What stands between the supervisor and a kind of isolation: how a try is started, watched, ended and removed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from airdock.model.events import Event
 from airdock.model.usage import Usage
 from airdock.model.workload import Workload
+from airdock.record import record
 
 __all__ = ["INSIDE", "RUNNER_NAME", "WORKSPACE", "Emit", "Ended", "Launch", "Running", "Starter"]
 
@@ -21,7 +21,7 @@ Emit = Callable[[Event], None]
 """Takes one event, from any thread, and comes back at once."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Launch:
     """A try to be started. `folder` on this machine holds the channel's socket and the runner.
 
@@ -35,7 +35,7 @@ class Launch:
     stderr: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Ended:
     """How what was started came to its end. `exit_code` is 128 + n where `signal` n ended it."""
 

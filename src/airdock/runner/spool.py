@@ -21,13 +21,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from airdock.files import TEMPORARY_PREFIX, save_json
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Outcome, Times
+from airdock.record import record
 
 __all__ = ["Process", "Record", "Spool", "name_of", "remove_folder"]
 
@@ -38,7 +38,7 @@ def name_of(key: TryKey) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Process:
     """A process, told apart from a later one with its pid by when it was started."""
 
@@ -80,7 +80,7 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Record:
     """What try.json says."""
 

@@ -2,11 +2,11 @@
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from airdock.errors import AirdockError, RunnerError
 from airdock.model.outcome import Failed, Lost
+from airdock.record import record
 from airdock.runner.attempt import Attempt, Pipe
 from airdock.runner.base import Starter
 from airdock.runner.loop import READ, WRITE, Loop, Timer
@@ -25,7 +25,7 @@ _LEASE_SHARE: Final = 0.8
 Reply = Callable[[Mapping[str, Any]], None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Watching:
     """What all watches of a supervisor share.
 

@@ -14,9 +14,9 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from airdock.model.usage import Resources
+from airdock.record import record
 from airdock.runtime.cgroup_base import Cgroup, Tree
 from airdock.runtime.cgroup_v1 import PERIOD_US, ROUNDS, quota_us
 from airdock.runtime.usage import Stats
@@ -150,7 +150,7 @@ class CgroupV2(Cgroup):
         return True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Place:
     """Where containers' cgroups go: below `folder`, with `controllers`; `moving` are processes that must step down.
 

@@ -3,10 +3,10 @@
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, Self
 
 from airdock.model.usage import Resources
+from airdock.record import record
 from airdock.runtime.cgroup_base import Cgroup, NoCgroup, Tree
 from airdock.runtime.cgroup_v1 import CgroupV1, controllers_for
 from airdock.runtime.cgroup_v2 import CgroupV2, Place, UnifiedTree, choose_place, leave_place, take_place
@@ -16,7 +16,7 @@ __all__ = ["Cgroup", "CgroupMount", "Cgroups", "Version", "open_cgroup", "parse_
 Version = Literal["v1", "v2", "hybrid", "none"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class CgroupMount:
     """One mounted cgroup hierarchy: `root` is the part of it that `folder` shows; `controllers` is empty for v2."""
 

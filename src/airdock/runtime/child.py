@@ -24,10 +24,10 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import AirdockError, ContainerError
+from airdock.record import record
 from airdock.runtime.command import (
     drop_privileges,
     enter_folder,
@@ -63,7 +63,7 @@ NEWS_EXIT: Final = struct.Struct("=ci")
 NOT_STARTED: Final = 125
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lines:
     """What connects a container's first process with the launcher.
 
@@ -84,7 +84,7 @@ class Lines:
         return known if self.sysfs < 0 else [*known, self.sysfs]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Job:
     """The orders, once they are there."""
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
+from airdock.record import record
 from airdock.runtime.seccomp import ARCHES, default_filter, install
 from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CAPABILITIES, Syscalls
@@ -44,7 +45,7 @@ _NO_LIMIT: Final = (1 << 63) - 1  # and above: what Docker writes for none
 _LAST_CAPABILITY: Final = "/proc/sys/kernel/cap_last_cap"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Privileges:
     """What a command keeps, worked out once by the launcher: a mask of capabilities, the numbers of those to drop from
     the bounding set, a seccomp program (empty is none), whether groups can be set, the limit of open files and what

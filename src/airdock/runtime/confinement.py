@@ -6,10 +6,11 @@ namespaces and files, never over the machine's. Source: capabilities(7), getrlim
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from airdock.errors import ContainerError
+from airdock.record import record
 from airdock.runtime.syscalls import CAPABILITIES
 
 __all__ = [
@@ -53,7 +54,7 @@ _RLIMITS: Final = frozenset(
 _IPC_SYSCTLS: Final = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Ulimit:
     """One limit of getrlimit(2), by Docker's name ("nofile"); -1 is none."""
 
@@ -62,7 +63,7 @@ class Ulimit:
     hard: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Device:
     """A device node of the machine and where it is in the container."""
 
@@ -70,7 +71,7 @@ class Device:
     target: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Confinement:
     """Defaults are the strict ones. `seccomp` is "default", "unconfined", or a profile as Docker's JSON has it.
 

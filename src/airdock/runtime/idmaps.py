@@ -15,9 +15,9 @@ import os
 import pwd
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from airdock.record import record
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
@@ -36,7 +36,7 @@ ROOT_SHIFT: Final = 200_000
 ROOT_COUNT: Final = 65_536
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class IdRange:
     """`count` ids from `first` on."""
 

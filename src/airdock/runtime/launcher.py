@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -22,6 +21,7 @@ from typing import Any, Final, Self
 
 from airdock.errors import AirdockError, ContainerError
 from airdock.model.usage import Usage
+from airdock.record import record
 from airdock.runtime.kill import kill_container
 from airdock.runtime.offspring import start_process
 from airdock.runtime.refusal import RefusedError, explain_refusal
@@ -34,7 +34,7 @@ _DIED: Final = "the launcher died while it was starting"
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Bundle:
     """A container to run: `config` as `spec.make_config` makes it, `layers` unpacked folders, lowest first, and
     `folder` its own, which is made where it's missing. `name`, `image`, `image_digest` and `created` (RFC 3339, empty
@@ -50,7 +50,7 @@ class Bundle:
     created: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Ended:
     """How a container ended. `exit_code` is 128+n for signal n; `oom` is the kernel's word, not a guess from 137."""
 

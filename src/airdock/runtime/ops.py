@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from airdock.errors import ContainerError
+from airdock.record import record
 from airdock.runtime.syscalls import (
     CLONE_NEWNET,
     MOUNT_ATTR_NODEV,
@@ -96,7 +97,7 @@ class Op(Protocol):
     def apply(self, inside: Inside) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SetHostname:
     name: str
     domain: str = ""
@@ -108,7 +109,7 @@ class SetHostname:
             inside.syscalls.setdomainname(self.domain)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class SetKernel:
     """A setting of sysctl(8) that belongs to one of the container's namespaces."""
 
@@ -126,7 +127,7 @@ class SetKernel:
             ) from error
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class OwnNetwork:
     """A network namespace with nothing in it but loopback, which has to be brought up by hand."""
 
@@ -135,7 +136,7 @@ class OwnNetwork:
         inside.syscalls.loopback_up()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AttachRoot:
     """Make the prepared tree the root: attach it at `place` (relative: its parents may not be entered by us), pivot."""
 
@@ -150,7 +151,7 @@ class AttachRoot:
         calls.change_folder("/")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class DetachOldRoot:
     """After this nothing of the machine's files can be reached but what was bound."""
 
@@ -161,7 +162,7 @@ class DetachOldRoot:
         inside.syscalls.close(inside.old_root)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MountNew:
     """Mount a fresh filesystem. `fallback` is a step for where the kernel refuses with EPERM, EINVAL or ENODEV."""
 
@@ -181,7 +182,7 @@ class MountNew:
             self.fallback.apply(inside)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class BindTree:
     """Attach one of the trees that were opened on the machine."""
 
@@ -194,7 +195,7 @@ class BindTree:
         inside.syscalls.move_mount(tree, self.target)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostDevice:
     """A device node of the machine, bound since a user namespace can't make nodes."""
 
@@ -208,7 +209,7 @@ class HostDevice:
         calls.close(tree)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class HostSys:
     """The machine's /sys, with all that is mounted in it, read-only."""
 
@@ -224,7 +225,7 @@ class HostSys:
         calls.close(tree)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class AttachSys:
     """The /sys of a network namespace that was joined; where it could not be had, the machine's."""
 
@@ -239,7 +240,7 @@ class AttachSys:
         inside.syscalls.close(inside.sysfs)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Link:
     path: str
     target: str
@@ -248,7 +249,7 @@ class Link:
         inside.syscalls.make_link(self.target, self.path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class MakeFolder:
     """The working folder, made where the image lacks it; not a mount point, so a commit keeps it."""
 
@@ -263,7 +264,7 @@ class MakeFolder:
         inside.syscalls.make_folder(self.path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Mask:
     """Hide a file behind /dev/null or a folder behind an empty one; what isn't there needs no mask."""
 
@@ -277,7 +278,7 @@ class Mask:
             inside.syscalls.mount("", "/dev/null", self.path, MS_BIND)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ReadOnlyPath:
     path: str
 
@@ -287,7 +288,7 @@ class ReadOnlyPath:
             inside.syscalls.mount("", "", self.path, MS_BIND | MS_REMOUNT | MS_RDONLY | _STRICT)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ReadOnlyRoot:
     """Nothing below "/" but mounts can be written from here on."""
 
@@ -295,7 +296,7 @@ class ReadOnlyRoot:
         inside.syscalls.mount("", "", "/", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NODEV)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class LockMounts:
     """For a container that may mount: it could make the machine's folders writable again, or look below a mask."""
 

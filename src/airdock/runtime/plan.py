@@ -2,10 +2,10 @@
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from airdock.errors import ContainerError
+from airdock.record import record
 from airdock.runtime import syscalls as k
 from airdock.runtime.join import joined_network
 from airdock.runtime.ops import (
@@ -65,7 +65,7 @@ NAMESPACES: Final = k.CLONE_NEWNS | k.CLONE_NEWPID
 _OPTIONAL: Final = {"ipc": k.CLONE_NEWIPC, "uts": k.CLONE_NEWUTS}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Facts:
     """What a plan needs to know of the machine: `mapping` as in idmaps ("host" is none), `cgroup2` whether it has
     nothing but the unified hierarchy, `place` where the root is attached, relative to the launcher's folder."""
@@ -75,7 +75,7 @@ class Facts:
     place: str = "root"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Tree:
     """What the launcher opens for a mount, before the container is there: a host path to be bound, or, where there are
     `layers` (lowest first), the path `source` in their overlay, with a folder for what is written to it."""
@@ -87,7 +87,7 @@ class Tree:
     scratch: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Plan:
     """`trees` are opened by the launcher, beforehand; `setup` runs inside, in order."""
 

@@ -2,9 +2,9 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 from airdock.errors import IsolationError
+from airdock.record import record
 from airdock.runtime.probe_facts import Facts, gather
 from airdock.runtime.seccomp import ARCHES, kernel_version
 
@@ -18,7 +18,7 @@ REMOTE_OR_STACKED = frozenset(
 """Filesystems that can't hold an overlay's upper folder, or not on every version."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Check:
     """One thing that was looked at. `needed` is whether containers are impossible without it.
 

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from airdock.record import record
 from airdock.runtime import probe_attempt
 from airdock.runtime.cgroups import Cgroups
 
@@ -21,7 +22,7 @@ __all__ = ["Facts", "gather", "try_namespaces"]
 CAP_SYS_ADMIN = 21
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Facts:
     """A machine as one account sees it.
 

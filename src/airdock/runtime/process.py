@@ -13,11 +13,11 @@ import signal
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from airdock.errors import ContainerError
 from airdock.model.usage import Resources
+from airdock.record import record
 from airdock.runtime import removal
 from airdock.runtime.cgroups import Cgroup
 from airdock.runtime.child import NEWS_EXIT, Lines, run_child
@@ -120,7 +120,7 @@ class FirstProcess:
         self.close()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Started:
     """A command that runs. `command_pid` is its pid outside; `terminal` the master of its terminal, or -1."""
 

@@ -4,8 +4,9 @@ The rules are those of Docker's default profile (moby/profiles, `seccomp/default
 architectures of `seccomp_numbers`; a test compares them one by one. Where Airdock is stricter, `STRICTER` says so.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from airdock.record import record
 
 __all__ = ["PROFILE", "STRICTER", "Compare", "Rule"]
 
@@ -15,7 +16,7 @@ NAMESPACE_FLAGS = 0x7E02_0000
 AF_ALG, AF_VSOCK = 38, 40
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Compare:
     """`argument[index] & mask` held against `value`, both unsigned and 64 bits wide."""
 
@@ -25,7 +26,7 @@ class Compare:
     mask: int = ALL_BITS
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Rule:
     """What to answer to `names`; of several rules for one call the first that fits counts, allowing ones first.
 

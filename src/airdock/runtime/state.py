@@ -12,13 +12,14 @@ since pids are used again.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from airdock.errors import UnknownContainerError
 from airdock.files import save_json
+from airdock.record import record
 
 __all__ = [
     "FILE_NAME",
@@ -35,7 +36,7 @@ FILE_NAME: Final = "state.json"
 _START_TIME_FIELD: Final = 19  # of /proc/<pid>/stat, counted behind the name: proc_pid_stat(5)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class ContainerState:
     """One container. `status` is "created", "running" or "exited"; `alive` corrects it for who died unheard.
 
@@ -63,11 +64,11 @@ class ContainerState:
     ended: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        known = {name: value[name] for name in cls.__slots__ if name in value}
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         for name in ("command", "mount_points"):
             known[name] = tuple(known.get(name, ()))
         return cls(**known)

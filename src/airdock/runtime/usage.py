@@ -1,15 +1,16 @@
 """What a container used: by its cgroup where there is one, else by what wait4(2) told."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from resource import struct_rusage
 from typing import Protocol, Self
 
 from airdock.model.usage import Usage, UsageSource
+from airdock.record import record
 
 __all__ = ["Measured", "Stats", "from_rusage", "measure"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Stats:
     """What a container uses now; None is what nobody counts. Bytes, seconds of processor time since its start, and
     `pids` with every thread. Without a limit, `memory_limit_bytes` and `pids_limit` are None."""
@@ -24,7 +25,7 @@ class Stats:
 
     def filled(self, other: Self) -> Self:
         """With the other's word on what these don't know."""
-        lacking = {name: getattr(other, name) for name in self.__slots__ if getattr(self, name) is None}
+        lacking = {name: getattr(other, name) for name in self.__dataclass_fields__ if getattr(self, name) is None}
         return replace(self, **lacking)
 
 

@@ -7,10 +7,11 @@ sensible size count. Source: passwd(5), group(5); Docker's rules for numbers tha
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from airdock.errors import ContainerError
+from airdock.record import record
 from airdock.runtime.spec import GROUPS_ANNOTATION, USER_ANNOTATION
 
 __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
@@ -18,7 +19,7 @@ __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
 _MOST_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class User:
     """Ids, further groups, and where home is."""
 

@@ -5,12 +5,13 @@ every instance that waits.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from airdock.record import record
 
 __all__ = ["Free", "Lane", "admit", "explain"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Lane:
     """What instances have in common that wait in one line. `task_id` is set where the task has limits of its own."""
 
@@ -21,7 +22,7 @@ class Lane:
     task_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Free:
     """What is left, as far as this scheduler knows; None is no bound, and a name that isn't there has none.
 

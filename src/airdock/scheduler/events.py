@@ -1,21 +1,21 @@
 """What can happen to a run, and what can be done about it, as frozen values."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from airdock.model.keys import TaskKey, TryKey
 from airdock.model.outcome import Outcome
+from airdock.record import record
 from airdock.store.records import Answer, Expansion, RunTransition, Transition
 
 __all__ = ["Action", "Answered", "Due", "Happening", "RunBegan", "Settled", "Stop", "TryEnded", "TryStarted", "Wake"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunBegan:
     """The run is taken up: for the first time, or again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TryStarted:
     """A try's container runs."""
 
@@ -23,7 +23,7 @@ class TryStarted:
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class TryEnded:
     """A try is over."""
 
@@ -31,21 +31,21 @@ class TryEnded:
     outcome: Outcome
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Settled:
     """A task instance reached a finished state."""
 
     key: TaskKey
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Due:
     """The time has come that a retry or a rescheduled sensor waited for."""
 
     key: TaskKey
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Answered:
     """An environment was made, or can't be."""
 
@@ -55,7 +55,7 @@ class Answered:
 Happening = RunBegan | TryStarted | TryEnded | Settled | Due | Answered
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Wake:
     """Let `Due` happen at this time."""
 
@@ -63,7 +63,7 @@ class Wake:
     at: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Stop:
     """Cancel a try; it ends later."""
 

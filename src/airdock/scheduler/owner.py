@@ -2,16 +2,16 @@
 
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from airdock.errors import StoreError
+from airdock.record import record
 
 __all__ = ["Owner"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Owner:
     """A process. `place` names the machine's boot and pid namespace, in which `pid` and `started` mean something.
 

@@ -1,15 +1,15 @@
 """How the scheduler asks for environments: by a request that comes back at once, and an answer that comes later."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from airdock.model.environment import Environment
+from airdock.record import record
 
 __all__ = ["Prepare", "PrepareFailed", "Prepared", "Reply"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Prepared:
     """The environment is the image with this digest. `reused` says that it was there already."""
 
@@ -18,7 +18,7 @@ class Prepared:
     reused: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class PrepareFailed:
     """The environment can't be made; `error` is what `AirdockError.to_dict` gives."""
 

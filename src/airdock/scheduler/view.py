@@ -9,6 +9,7 @@ from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.states import FINISHED, TaskState
+from airdock.record import record
 from airdock.scheduler.rules import Counts
 from airdock.store.records import Answer, Expansion, Instance, Transition
 
@@ -32,7 +33,7 @@ class Member:
     executor: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Standing:
     """How a run stands: instances that aren't finished, those of them that wait for others, leaves that failed.
 

@@ -9,6 +9,7 @@ from airdock.errors import ConflictError, StoreError
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import FINISHED, TRANSITIONS, TaskState
+from airdock.record import record
 from airdock.store.base import ACTIVE
 from airdock.store.records import Instance, Limits, Transition, Try
 
@@ -87,7 +88,7 @@ def split_claims(transitions: Sequence[Transition]) -> tuple[list[Transition], l
     return plain, [step for step in transitions if step.key in claiming]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Use:
     """How many instances of a task are queued or running, and the slots they take."""
 

@@ -1,7 +1,7 @@
 """The rows that the store keeps and the changes it takes, as frozen values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import RunState, TaskState
+from airdock.record import record
 
 __all__ = [
     "DEFAULT_POOL",
@@ -30,7 +31,7 @@ DEFAULT_POOL = "default_pool"
 DEFAULT_POOL_SLOTS = 128
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Run:
     """One DAG run. `owner` holds it until `lease_until`; empty where nobody does."""
 
@@ -47,7 +48,7 @@ class Run:
     lease_until: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Instance:
     """One task instance. `max_tries` is how many tries may fail before a failure is final, less one.
 
@@ -66,7 +67,7 @@ class Instance:
     ended: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Try:
     """One try: `outcome` is None while it goes on. `digest` is the image it was queued with."""
 
@@ -77,7 +78,7 @@ class Try:
     outcome: Outcome | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Limits:
     """What a task instance needs to be queued; counts are over queued and running instances. None is no bound.
 
@@ -91,7 +92,7 @@ class Limits:
     task_in_run: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Transition:
     """A task instance goes from one state to another, if it is in that state with that try number.
 
@@ -114,7 +115,7 @@ class Transition:
     limits: Limits | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Expansion:
     """The unexpanded instance of a mapped task (state `none`) becomes instances 0 to `length` - 1; at least one."""
 
@@ -123,7 +124,7 @@ class Expansion:
     length: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Answer:
     """What became of an environment that a run needs: a digest, or the error that `AirdockError.to_dict` gives."""
 
@@ -135,7 +136,7 @@ class Answer:
     error: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class RunTransition:
     """A run goes from one state to another, if it is in that state."""
 
@@ -146,7 +147,7 @@ class RunTransition:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Batch:
     """Changes that are committed together, in this order: answers, expansions, transitions, runs."""
 
@@ -159,7 +160,7 @@ class Batch:
         return bool(self.answers or self.expansions or self.transitions or self.runs)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class XCom:
     """One value that a task pushed: JSON text, and its length where it is a list or an object."""
 
@@ -169,7 +170,7 @@ class XCom:
     length: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Pool:
     """A named number of slots; -1 is unlimited."""
 
