@@ -128,7 +128,7 @@ class App:
         from airdock.engine import Engine
 
         return Engine(
-            images=self.images,
+            images=lambda: self.images,
             launcher=self.launcher,
             containers=self.config.home / "run" / "containers",
             cache=self.config.home / "cache" / "build",

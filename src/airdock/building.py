@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airdock.builder.recall import Recall
 from airdock.clock import Clock
-from airdock.containers.base import RunRequest
-from airdock.containers.configure import TRANSIENT
+from airdock.containers.base import TRANSIENT, RunRequest
 from airdock.errors import BuildCancelledError, StepFailedError
 from airdock.images.image import Image, Layer
 from airdock.runtime.confinement import SHM_BYTES, Confinement, parse_ulimit

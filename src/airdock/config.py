@@ -316,14 +316,13 @@ def _parse_list(text: str) -> tuple[str, ...]:
 
 def _parse_size(text: str) -> int:
     """Bytes of "20GB" in steps of 1000, of "20GiB" in steps of 1024."""
-    match = _SIZE_TEXT.fullmatch(text.strip())
+    match = re.fullmatch(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[kmgtKMGT])?(?P<binary>i)?B?", text.strip())
     if match is None:
         raise ValueError
     step = 1024 if match["binary"] else 1000
     return int(float(match["number"]) * step ** " kmgt".index((match["unit"] or " ").lower()))
 
 
-_SIZE_TEXT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[kmgtKMGT])?(?P<binary>i)?B?")
 _SIZE: Final[tuple[str, Callable[[str], Any]]] = ("a size such as 20GB", _parse_size)
 
 _LIST: Final[tuple[str, Callable[[str], Any]]] = ("a list (in the environment with ',' between its parts)", _parse_list)

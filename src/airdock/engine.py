@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from airdock.clock import Clock
-from airdock.containers.abandoned import remove_abandoned, save_owner
 from airdock.containers.base import (
     DEFAULT_PATH,
+    HOST_LABEL,
     MOUNTS_ANNOTATION,
     RunRequest,
     command_of,
     environment_of,
     publish_all,
 )
-from airdock.containers.configure import HOST_LABEL, Configurator
 from airdock.containers.names import claim_name, find_name, make_name
 from airdock.errors import (
     AirdockError,
@@ -34,10 +33,7 @@ from airdock.errors import (
     UnknownImageError,
     UnreachableError,
 )
-from airdock.images.image import Image
-from airdock.images.store import ImageStore
 from airdock.model.mount import Mount
-from airdock.oci.digest import Digest
 from airdock.runtime.launcher import Bundle, Container, Launcher
 from airdock.runtime.state import (
     ContainerState,
@@ -48,13 +44,17 @@ from airdock.runtime.state import (
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest
     from airdock.building import Builds
+    from airdock.containers.configure import Configurator
     from airdock.containers.containers import Containers
     from airdock.containers.files import Files
     from airdock.containers.volumes import Volumes
+    from airdock.images.image import Image
+    from airdock.images.store import ImageStore
     from airdock.model.progress import Report
     from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
     from airdock.oci.descriptor import Platform
+    from airdock.oci.digest import Digest
     from airdock.remote.base import Tell
     from airdock.runtime.exec import Execution
     from airdock.transfer import Transfers
@@ -75,31 +75,26 @@ class Engine:
     def __init__(
         self,
         *,
-        images: ImageStore,
+        images: "Callable[[], ImageStore]",
         launcher: Launcher,
         containers: Path,
         cache: Path,
         clock: Clock,
-        builtin: Callable[[str], Image | None] = lambda name: None,
+        builtin: "Callable[[str], Image | None]" = lambda name: None,
         trusts: Callable[[str], bool] = lambda label: False,
         networks: "Callable[[], Networks] | None" = None,
         transfers: "Callable[[], Transfers] | None" = None,
         pull: str = "missing",
         runtime: str = "",
     ) -> None:
-        self.images = images
+        self._images = images
         self.launcher = launcher
         self._containers = containers
         self._cache = cache
         self._clock = clock
         self._builtin = builtin
-        self._configurator = Configurator(
-            find=self.container,
-            layer_paths=self.layer_paths,
-            volumes=lambda: self.volumes,
-            trusts=trusts,
-            runtime=runtime,
-        )
+        self._trusts = trusts
+        self._runtime = runtime
         self._networks = networks
         self._transfers = transfers
         self._pull = pull
@@ -109,7 +104,24 @@ class Engine:
         self._lock = threading.Lock()
         self._is_swept = False
 
-    def find(self, name: str) -> Image:
+    @property
+    def images(self) -> "ImageStore":
+        """The images of this home; `exec` goes without them."""
+        return self._images()
+
+    @cached_property
+    def _configurator(self) -> "Configurator":
+        from airdock.containers.configure import Configurator  # exec goes without it
+
+        return Configurator(
+            find=self.container,
+            layer_paths=self.layer_paths,
+            volumes=lambda: self.volumes,
+            trusts=self._trusts,
+            runtime=self._runtime,
+        )
+
+    def find(self, name: str) -> "Image":
         """The image of that name, digest or id. Raises UnknownImageError."""
         return self._builtin(name) or self.images.find(name)
 
@@ -123,7 +135,7 @@ class Engine:
 
     def obtain(
         self, name: str, *, pull: str = "", platform: "Platform | None" = None, tell: "Tell | None" = None
-    ) -> Image:
+    ) -> "Image":
         """The image of that name, fetched from its registry where need be.
 
         `pull` is "missing", "always" or "never"; empty is what the settings say. Raises UnknownImageError,
@@ -151,11 +163,11 @@ class Engine:
                 hint=f"{unknown.hint}; or {error.hint}" if error.hint else unknown.hint,
             ) from error
 
-    def push(self, name: str, *, tell: "Tell | None" = None) -> Digest:
+    def push(self, name: str, *, tell: "Tell | None" = None) -> "Digest":
         """Send an image to the registry that its name says; gives its digest there. Raises RegistryError."""
         return self.transfers.push(name, tell=tell or _ignore)
 
-    def build(self, request: "BuildRequest", report: "Report") -> Image:
+    def build(self, request: "BuildRequest", report: "Report") -> "Image":
         """Build an image. Raises DockerfileError, StepFailedError, UnknownImageError; leaves nothing half done."""
         return self.builds.build(request, report)
 
@@ -173,7 +185,7 @@ class Engine:
             raise ContainerError("expected a registry client, found none here")
         return self._transfers()
 
-    def run(self, image: Image, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
+    def run(self, image: "Image", request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
         """Start a container; comes back once its command was executed. The descriptors stay the caller's.
 
         The caller waits for it and removes it. Raises CommandNotFoundError, NotExecutableError, IsolationError,
@@ -310,6 +322,8 @@ class Engine:
             launcher.join()
 
     def start(self, bundle: Bundle, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
+        from airdock.containers.abandoned import save_owner  # exec goes without it
+
         self._sweep_once()
         is_plain = request.network in ("host", "none") and not (request.ports or request.extra_hosts or request.dns)
         try:
@@ -336,6 +350,8 @@ class Engine:
         with self._lock:
             is_swept, self._is_swept = self._is_swept, True
         if not is_swept:
+            from airdock.containers.abandoned import remove_abandoned  # exec goes without it
+
             remove_abandoned(self._containers, self.launcher)
 
     def _attach(self, bundle: Bundle, request: RunRequest) -> "Joined":
@@ -365,7 +381,7 @@ class Engine:
         is_plain = network in ("host", "none")
         return {"launcher": self.launcher.settings, "networks": {} if is_plain else self.networks.settings}
 
-    def layer_paths(self, diff_ids: Sequence[Digest]) -> tuple[Path, ...]:
+    def layer_paths(self, diff_ids: "Sequence[Digest]") -> tuple[Path, ...]:
         """The unpacked folders of layers, which stay for as long as this process lives."""
         with self._lock:
             missing = [diff_id for diff_id in diff_ids if diff_id not in self._leased]

@@ -11,18 +11,35 @@ from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from operator import attrgetter
 from typing import Any, Final, TypeVar, dataclass_transform
 
-__all__ = ["record"]
+__all__ = ["positional", "record"]
 
 Made = TypeVar("Made")
 
 _describe: Final = dataclass(init=False, repr=False, eq=False, kw_only=True)
 """Finds the fields, and compiles nothing."""
+_describe_positional: Final = dataclass(init=False, repr=False, eq=False)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def record(cls: type[Made]) -> type[Made]:
     """Make a class a frozen, keyword-only dataclass with slots; methods that it has of its own are kept."""
-    fields: dict[str, Field[Any]] = vars(_describe(cls))["__dataclass_fields__"]
+    return _make(_describe(_named(cls)))
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def positional(cls: type[Made]) -> type[Made]:
+    """The same, whose values are given in their order too: `@dataclass(frozen=True, slots=True)`."""
+    return _make(_describe_positional(_named(cls)))
+
+
+def _named(cls: type[Made]) -> type[Made]:
+    if not cls.__doc__:
+        cls.__doc__ = cls.__name__  # else the standard library works out the signature, for half the price of it all
+    return cls
+
+
+def _make(cls: type[Made]) -> type[Made]:
+    fields = _fields(cls)
     body = {name: value for name, value in vars(cls).items() if name not in fields and name not in _OF_PLAIN_CLASSES}
     inherited = {slot for base in cls.__mro__[1:] for slot in getattr(base, "__slots__", ())}
     body["__slots__"] = tuple(name for name in fields if name not in inherited)
@@ -33,19 +50,20 @@ def record(cls: type[Made]) -> type[Made]:
     metaclass: Any = type(cls)
     made: Any = metaclass(cls.__name__, cls.__bases__, body)
     made.__init__ = _make_late_init(made)
-    return made  # type: ignore[no-any-return]  # a class that was made by calling its metaclass
+    result: type[Made] = made
+    return result
 
 
 _OF_PLAIN_CLASSES: Final = frozenset({"__dict__", "__weakref__"})
 
 
 def _make_late_init(made: Any) -> Callable[..., None]:
-    def __init__(self: Any, *wrong: Any, **values: Any) -> None:
+    def init_late(self: Any, *given: Any, **values: Any) -> None:
         init = _compile_init(made)
         made.__init__ = init
-        init(self, *wrong, **values)
+        init(self, *given, **values)
 
-    return __init__
+    return init_late
 
 
 def _compile_init(cls: type) -> Callable[..., None]:
@@ -65,7 +83,8 @@ def _compile_init(cls: type) -> Callable[..., None]:
         lines.append(f" _set(self, {name!r}, {value})")
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
-    signature = ", ".join(["self", *(["*"] if parameters else []), *parameters])
+    by_keyword = any(each.kw_only for each in _fields(cls).values())
+    signature = ", ".join(["self", *(["*"] if by_keyword else []), *parameters])
     text = "\n".join([f"def __init__({signature}):", *(lines or [" pass"])])
     exec(text, known)  # noqa: S102 - made of the names of fields; there is no other way to a signature
     init: Callable[..., None] = known["__init__"]

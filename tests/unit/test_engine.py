@@ -51,8 +51,9 @@ def test_a_requests_variables_lie_over_the_images_and_a_path_is_always_there() -
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
+    images = ImageStore(root=tmp_path / "images", calls=DirectCalls())
     return Engine(
-        images=ImageStore(root=tmp_path / "images", calls=DirectCalls()),
+        images=lambda: images,
         launcher=Launcher(folder=tmp_path / "run"),
         containers=tmp_path / "run" / "containers",
         cache=tmp_path / "cache",

@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import traceback
 from typing import Final
 
 import click
@@ -79,6 +78,8 @@ def render_machine(error: OSError) -> str | None:
 
 def render_fault(error: BaseException) -> str:
     """A mistake of ours in two lines, or with its whole trace where AIRDOCK_DEBUG is set."""
+    import traceback  # most commands end well
+
     if os.environ.get("AIRDOCK_DEBUG"):
         return "".join(traceback.format_exception(error)).rstrip()
     what = "".join(traceback.format_exception_only(error)).strip().splitlines()

@@ -7,10 +7,11 @@ title, pad, truncate). Fields are looked up in JSON values: dicts, lists, texts,
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
+
+from airdock.record import positional
 
 __all__ = ["Template", "render_go"]
 
@@ -34,7 +35,7 @@ _MISSING: Final = _Missing()
 _Scope = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Block:
     """if, range or with: what it asks, its body, and what stands after else."""
 
@@ -44,7 +45,7 @@ class _Block:
     otherwise: "tuple[_Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Action:
     pipeline: str
 

@@ -1,9 +1,10 @@
 """The `airdock` command: global flags, the table of commands, and the one place where exceptions become exit codes."""
 
-import gc
+import atexit
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -50,7 +51,8 @@ class _Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout:  # None where it was closed before us
+                sys.stdout.flush()
         except BrokenPipeError as error:
             raise _PipeClosedError from error
         return result
@@ -93,9 +95,20 @@ def main(argv: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
-    code = _run(argv)
-    gc.freeze()  # the interpreter's last collection would go through everything that was imported
-    sys.exit(code)
+    _leave(_run(argv))
+
+
+def _leave(code: int) -> NoReturn:
+    """End, with what is registered for it, but without taking the interpreter apart: a short command's 6 ms."""
+    if threading.active_count() > 1:
+        sys.exit(code)  # somebody is at work, and is waited for
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the descriptor was closed before us
+            stream.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # the interpreter knows how to say so
+    os._exit(code)
 
 
 def _run(argv: list[str] | None) -> int:

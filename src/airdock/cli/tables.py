@@ -2,16 +2,17 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
+
+from airdock.record import positional
 
 __all__ = ["Column", "fit", "render_table", "width"]
 
 _GAP = 3
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Column:
     """One column; numbers stand on the right."""
 

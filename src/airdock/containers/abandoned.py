@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from airdock.containers.configure import TRANSIENT
+from airdock.containers.base import TRANSIENT
 from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
 from airdock.runtime.state import is_alive, load_state, process_start

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
-from airdock.oci.config import ImageConfig
 from airdock.record import record
 from airdock.runtime.confinement import Confinement
 
 if TYPE_CHECKING:
     from airdock.containers.mount_words import MountRequest
     from airdock.networks.base import Port
+    from airdock.oci.config import ImageConfig
 
 __all__ = [
     "DEFAULT_PATH",
+    "HOST_LABEL",
     "MOUNTS_ANNOTATION",
+    "TRANSIENT",
     "Placed",
     "RunRequest",
     "command_of",
@@ -27,6 +29,12 @@ __all__ = [
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What PATH is where an image says nothing, as with Docker."""
 
+
+HOST_LABEL: Final = "airdock.host"
+"""The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
+
+TRANSIENT: Final = {"airdock.transient": "yes"}
+"""The annotation of a container that nobody wants without the process that asked for it."""
 
 MOUNTS_ANNOTATION: Final = "airdock.mounts"
 """Of a container's configuration: what was mounted for its user, as JSON in the shape of Docker's `Mounts`."""
@@ -74,7 +82,7 @@ class RunRequest:
     """Nothing of it is wanted once the process that asked for it is gone, not even its record."""
 
 
-def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
+def command_of(config: "ImageConfig", request: RunRequest) -> tuple[str, ...]:
     """What is executed: ENTRYPOINT then CMD, each as replaced by the request.
 
     Source: Docker's rules for ENTRYPOINT and CMD; replacing the entrypoint drops the image's own CMD.
@@ -84,13 +92,13 @@ def command_of(config: ImageConfig, request: RunRequest) -> tuple[str, ...]:
     return (*(config.entrypoint or ()), *(request.argv if request.argv is not None else config.cmd or ()))
 
 
-def environment_of(config: ImageConfig, request: RunRequest) -> dict[str, str]:
+def environment_of(config: "ImageConfig", request: RunRequest) -> dict[str, str]:
     """The variables that the command sees: a PATH at least, the image's, the request's over them."""
     own = dict(entry.split("=", 1) for entry in config.env if "=" in entry)
     return {"PATH": DEFAULT_PATH, **own, **request.env}
 
 
-def publish_all(config: ImageConfig, request: RunRequest) -> RunRequest:
+def publish_all(config: "ImageConfig", request: RunRequest) -> RunRequest:
     """The request with every exposed port among its `ports`, where it asks for that."""
     if not request.publish_all:
         return request

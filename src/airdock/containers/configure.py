@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from airdock.containers.base import Placed, RunRequest, command_of, environment_of
+from airdock.containers.base import HOST_LABEL, TRANSIENT, Placed, RunRequest, command_of, environment_of
 from airdock.errors import ContainerError
 from airdock.images.image import Image
 from airdock.model.mount import Mount
@@ -18,13 +18,7 @@ from airdock.runtime.state import ContainerState
 if TYPE_CHECKING:
     from airdock.containers.volumes import Volumes
 
-__all__ = ["HOST_LABEL", "TRANSIENT", "Configurator"]
-
-HOST_LABEL: Final = "airdock.host"
-"""The label of an image that needs folders of this machine; its value is JSON with `binds`, a list of their paths."""
-
-TRANSIENT: Final = {"airdock.transient": "yes"}
-"""The annotation of a container that nobody wants without the process that asked for it."""
+__all__ = ["Configurator"]
 
 
 class Configurator:

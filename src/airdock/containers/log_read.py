@@ -4,16 +4,17 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+
+from airdock.record import positional
 
 __all__ = ["LogEntry", "LogReader"]
 
 _BLOCK: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class LogEntry:
     """One line, or a piece of one: `text` ends with a line end where the line does. `time` is RFC 3339."""
 

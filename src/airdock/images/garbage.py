@@ -1,7 +1,7 @@
 """What images need, and what goes when one of them does."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
 from airdock.oci.manifest import Index, Manifest
 from airdock.oci.media_types import INDEX, to_oci
-from airdock.record import record
+from airdock.record import positional, record
 
 __all__ = ["Garbage", "Needs", "Pruned", "find_needs"]
 
@@ -45,7 +45,7 @@ class Pruned:
         return [*(f"Untagged: {name}" for name in self.untagged), *(f"Deleted: {digest}" for digest in self.deleted)]
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Needs:
     """Blobs (documents included) and unpacked layers."""
 

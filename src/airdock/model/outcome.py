@@ -103,7 +103,8 @@ class Times:
     ended: datetime | None = None
 
     def to_dict(self) -> dict[str, str | None]:
-        return {name: value.isoformat() if (value := getattr(self, name)) else None for name in self.__dataclass_fields__}
+        values = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return {name: value.isoformat() if value else None for name, value in values}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, str | None]) -> Self:

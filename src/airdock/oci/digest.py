@@ -1,6 +1,5 @@
 """A content digest: algorithm and lowercase hex, as the OCI image spec's descriptor page defines it."""
 
-import hashlib
 import re
 from typing import Self
 
@@ -48,4 +47,6 @@ class Digest(str):
 
 def digest_bytes(content: bytes, algorithm: str = "sha256") -> Digest:
     """The digest of `content`."""
+    import hashlib  # links OpenSSL, which takes a short command 3 ms
+
     return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")

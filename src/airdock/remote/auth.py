@@ -8,11 +8,11 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from airdock.errors import DeniedError, RegistryError
+from airdock.record import positional
 from airdock.remote.base import Credentials, Login
 from airdock.remote.challenge import Challenge
 from airdock.remote.http import Http
@@ -28,7 +28,7 @@ _SCHEMES: Final = frozenset({"basic", "bearer"})
 _NO_SUCH_WAY: Final = frozenset({404, 405})
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Token:
     text: str
     until: float

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from airdock.record import positional
 
 __all__ = ["Challenge", "parse_challenges"]
 
@@ -12,7 +13,7 @@ _PARAMETER: Final = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_W
 _SCHEME: Final = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|$|(?=,))")
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Challenge:
     """A scheme in lower case ("basic", "bearer") and its parameters, their names in lower case."""
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, Self
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from airdock.errors import RegistryError, UnreachableError
+from airdock.record import positional
 from airdock.remote.base import RemoteSettings
 
 __all__ = ["Body", "Http", "Response", "is_loopback"]
@@ -30,7 +31,7 @@ _FAILURES: Final = (OSError, http.client.HTTPException, ValueError)
 """What the standard library raises for anything that the other side sends."""
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class Body:
     """What is sent: `file` from where it stands, `size` bytes of it."""
 
@@ -105,7 +106,7 @@ class Response:
             connection.close()
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class _Key:
     """What connections are kept by."""
 

@@ -15,11 +15,10 @@ import signal
 import stat
 import termios
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
-from airdock.record import record
+from airdock.record import positional, record
 from airdock.runtime.seccomp import ARCHES, default_filter, install
 from airdock.runtime.spec import SECCOMP_ANNOTATION
 from airdock.runtime.syscalls import CAPABILITIES, Syscalls
@@ -60,7 +59,7 @@ class Privileges:
     may_gain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@positional
 class PrivilegesKey:
     """What privileges depend on. `profile` is "default", nothing, or a `linux.seccomp` as JSON."""
 
