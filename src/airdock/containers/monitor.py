@@ -32,8 +32,8 @@ from airdock.containers.restart import Backoff
 from airdock.containers.streams import Streams
 from airdock.containers.template import circumstances
 from airdock.errors import AirdockError, ContainerError
-from airdock.runtime.child import close_others
 from airdock.runtime.launcher import Bundle, Container, Ended
+from airdock.runtime.shed import close_others
 from airdock.runtime.state import process_start
 from airdock.runtime.title import set_title
 from airdock.runtime.wire import dump_error

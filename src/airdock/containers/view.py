@@ -22,12 +22,12 @@ from airdock.containers.rooted import open_in
 from airdock.errors import ContainerError, UnknownContainerError
 from airdock.images.background import Background
 from airdock.record import record
-from airdock.runtime.child import close_others, drop_stdio, fail
 from airdock.runtime.idmaps import open_shifted_namespace
 from airdock.runtime.machine import is_real_root
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.offspring import start_process
 from airdock.runtime.process import prepare_folder
+from airdock.runtime.shed import close_others, drop_stdio, fail
 from airdock.runtime.state import ContainerState, is_alive
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 from airdock.runtime.wire import load_error

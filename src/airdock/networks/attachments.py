@@ -13,7 +13,7 @@ from airdock.networks.base import Port
 from airdock.networks.forward import Forwarder
 from airdock.networks.hosts import HOST_GATEWAY, render_hosts
 from airdock.networks.segments import Endpoint
-from airdock.runtime.child import close_others
+from airdock.runtime.shed import close_others
 from airdock.runtime.title import set_title
 
 __all__ = ["HOSTS", "RESOLV", "Attachment", "start_forwarder", "write_in_place"]

@@ -41,8 +41,8 @@ from airdock.networks.gateway import Gateway
 from airdock.networks.namespaces import new_namespace
 from airdock.networks.naming import Naming
 from airdock.networks.segments import Segments
-from airdock.runtime.child import close_others
 from airdock.runtime.refusal import RefusedError
+from airdock.runtime.shed import close_others
 from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.title import set_title
 from airdock.runtime.wire import FrameReader, dump_error, pack

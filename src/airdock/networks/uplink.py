@@ -25,7 +25,7 @@ from airdock.networks.links import Links
 from airdock.networks.namespaces import within, write_settings
 from airdock.networks.nftables import ACCEPT, DROP, MASQUERADE, Chain, Filter, Rule, dropping_chains
 from airdock.record import record
-from airdock.runtime.child import close_others
+from airdock.runtime.shed import close_others
 from airdock.runtime.syscalls import Syscalls
 
 __all__ = [

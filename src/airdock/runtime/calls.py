@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from airdock.errors import ContainerError
-from airdock.runtime.child import close_others
+from airdock.runtime.shed import close_others
 from airdock.runtime.wire import dump_error, pack
 
 __all__ = ["answer_call", "find_function"]

@@ -22,11 +22,10 @@ import select
 import signal
 import socket
 import struct
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from airdock.errors import AirdockError, ContainerError
+from airdock.errors import ContainerError
 from airdock.record import record
 from airdock.runtime.command import (
     drop_privileges,
@@ -40,27 +39,16 @@ from airdock.runtime.machine import Machine
 from airdock.runtime.ops import Inside, MountNew, Op
 from airdock.runtime.plan import plan
 from airdock.runtime.refusal import RefusedError
+from airdock.runtime.shed import NEWS_EXIT, NOT_STARTED, close_others, drop_stdio, fail, forbid_imports, own_keyring
 from airdock.runtime.spec import RUNTIME_ANNOTATION
 from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import find_config_user
-from airdock.runtime.wire import FrameReader, dump_error, pack, send_with_descriptors
+from airdock.runtime.wire import FrameReader, send_with_descriptors
 
-__all__ = [
-    "NEWS_EXIT",
-    "Job",
-    "Lines",
-    "close_others",
-    "drop_stdio",
-    "fail",
-    "forbid_imports",
-    "own_keyring",
-    "run_child",
-]
+__all__ = ["Job", "Lines", "run_child"]
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
-NEWS_EXIT: Final = struct.Struct("=ci")
-NOT_STARTED: Final = 125
 
 
 @record
@@ -152,12 +140,6 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
         fail(lines.failed, error)
 
 
-def forbid_imports() -> None:
-    """Whatever is imported late would come out of the container's files: an image could have us run anything."""
-    sys.meta_path.clear()
-    sys.path.clear()
-
-
 def _receive_job(orders: socket.socket) -> Job | None:
     reader = FrameReader(orders)
     while (config := reader.next()) is None:
@@ -181,14 +163,6 @@ def _isolate(machine: Machine, lines: Lines) -> None:
     own_keyring(syscalls)
     _join_cgroup(lines)
     syscalls.unshare(CLONE_NEWCGROUP)
-
-
-def own_keyring(syscalls: Syscalls) -> None:
-    """Leave the session keyring of whoever started us."""
-    try:
-        syscalls.join_new_session_keyring()
-    except OSError:
-        pass  # the kernel has no keyrings, or the quota is used up: the filter forbids keyctl(2) anyway
 
 
 def _join_cgroup(lines: Lines) -> None:
@@ -270,33 +244,3 @@ def _forward(command: int, number: int) -> None:
         os.kill(command, number)
     except OSError:
         pass  # it has just ended
-
-
-def drop_stdio() -> None:
-    """Have nothing for the standard three: a reader of a command's output must not wait for who looks after it.
-
-    To be called while the machine's /dev is there.
-    """
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
-    os.close(null)
-
-
-def fail(descriptor: int, error: BaseException) -> NoReturn:
-    """Tell what went wrong on the way to a command, and end."""
-    try:
-        code = error.exit_code if isinstance(error, AirdockError) else NOT_STARTED
-        os.write(descriptor, pack(dump_error(error)))
-        os._exit(code)
-    finally:
-        os._exit(NOT_STARTED)
-
-
-def close_others(kept: Sequence[int]) -> None:
-    """Close every descriptor but the standard three and those given."""
-    first = 3
-    for descriptor in sorted({number for number in kept if number > 2}):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, 1 << 30)

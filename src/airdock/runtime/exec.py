@@ -1,7 +1,8 @@
 """One more command in a running container, from any process of its account.
 
     caller                        helper                                command
-    start_process ──────────────▶ joins cgroup and namespaces by pidfd
+    start_process ──────────────▶ works out what it may keep
+    moves it into the cgroup ───▶ joins namespaces by pidfd
                                   fork ────────────────────────────────▶ in the container's pid namespace
     `failed` closes: it runs                                             gives up privileges, executes
     signals ── control ─────────▶ passes them on
@@ -23,7 +24,6 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import ContainerError, UnknownContainerError
 from airdock.runtime.cgroups import open_cgroup
-from airdock.runtime.child import NEWS_EXIT, close_others, drop_stdio, fail, forbid_imports, own_keyring
 from airdock.runtime.command import (
     Privileges,
     drop_privileges,
@@ -36,6 +36,7 @@ from airdock.runtime.command import (
 )
 from airdock.runtime.freeze import is_frozen
 from airdock.runtime.offspring import start_process
+from airdock.runtime.shed import NEWS_EXIT, NOT_STARTED, close_others, drop_stdio, fail, forbid_imports, own_keyring
 from airdock.runtime.spec import SECCOMP_ANNOTATION, USER_ANNOTATION
 from airdock.runtime.state import ContainerState, is_alive
 from airdock.runtime.syscalls import (
@@ -65,6 +66,8 @@ _NAMESPACES: Final = {
     "net": CLONE_NEWNET,
 }
 _SIGNALFD_INFO_BYTES: Final = 128
+_GO: Final = b"G"
+"""To the helper: it is in the container's cgroup."""
 
 
 class Execution:
@@ -152,6 +155,8 @@ def start_exec(
             }
             lines = [theirs.fileno(), failed_write, stdin, stdout, stderr]
             pid = start_process("airdock.runtime.exec:serve_exec", arguments, lines)
+        open_cgroup(state.cgroups).attach(pid)  # takes the kernel up to 10 ms, in which the helper has things to do
+        control.send(_GO)
         os.close(failed_write)
         failed_write = -1
         return _await_start(pid, control, failed)
@@ -207,11 +212,12 @@ def serve_exec(descriptors: list[int], *, state: Mapping[str, Any], process: Map
         config = _with_every_privilege(known.config) if process["privileged"] else known.config
         privileges = make_privileges(config, can_set_groups=known.mapping != "one")
         target = _open_target(known)
-        open_cgroup(known.cgroups).attach(os.getpid())
         flags = _different_namespaces(known.command_pid)
         forbid_imports()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         drop_stdio()
+        if not os.read(control, len(_GO)):
+            os._exit(NOT_STARTED)
         calls.hide_memory()
         own_keyring(calls)
         calls.setns(target, flags)

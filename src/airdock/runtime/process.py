@@ -20,7 +20,7 @@ from airdock.model.usage import Resources
 from airdock.record import record
 from airdock.runtime import removal
 from airdock.runtime.cgroups import Cgroup
-from airdock.runtime.child import NEWS_EXIT, Lines, run_child
+from airdock.runtime.child import Lines, run_child
 from airdock.runtime.command import privileges_key
 from airdock.runtime.idmaps import write_container_maps
 from airdock.runtime.join import clone_joined, joined_namespaces
@@ -28,6 +28,7 @@ from airdock.runtime.machine import Machine
 from airdock.runtime.names import add_name_files
 from airdock.runtime.plan import bind_trees, has_own, own_namespaces
 from airdock.runtime.refusal import RefusedError
+from airdock.runtime.shed import NEWS_EXIT
 from airdock.runtime.spec import RUNTIME_ANNOTATION, resources_of
 from airdock.runtime.usage import measure
 from airdock.runtime.wire import dump_error, load_error, pack, send_with_descriptors

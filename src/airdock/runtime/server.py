@@ -18,11 +18,11 @@ from typing import Any, Final, NoReturn
 from airdock.errors import AirdockError, ContainerError
 from airdock.runtime import removal
 from airdock.runtime.calls import answer_call, find_function
-from airdock.runtime.child import close_others
 from airdock.runtime.join import joined_namespaces
 from airdock.runtime.machine import Machine
 from airdock.runtime.process import ContainerProcess, FirstProcess, kind_of
 from airdock.runtime.refusal import RefusedError
+from airdock.runtime.shed import close_others
 from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.title import set_title
 from airdock.runtime.wire import FrameReader, dump_error, pack, receive_descriptors, send_with_descriptors
