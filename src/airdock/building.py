@@ -81,8 +81,8 @@ class Builds:
     def run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
         from airdock.builder.times import clamp_of  # a build that was done before goes without these
+        from airdock.runtime.capabilities import CAPABILITIES
         from airdock.runtime.pipe import OutputPipe
-        from airdock.runtime.syscalls import CAPABILITIES
 
         container_id = os.urandom(32).hex()
         config = make_config(

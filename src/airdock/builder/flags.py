@@ -1,6 +1,5 @@
 """Flags of instructions (`--name`, `--name=value`), and the small formats that their values have."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -29,6 +28,8 @@ _NANOSECONDS: Final = {
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint "did you mean …?" where a known name is close, else ""."""
     by_folded = {candidate.lower(): candidate for candidate in known}
+    import difflib  # only for a mistake; costs every build a millisecond
+
     close = difflib.get_close_matches(name.lower()[:100], by_folded, n=1)
     return f"did you mean {by_folded[close[0]]}?" if close else ""
 

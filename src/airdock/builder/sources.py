@@ -1,6 +1,5 @@
 """What the sources of a COPY mean: patterns become paths of a tree, folders become all that is in them."""
 
-import difflib
 import itertools
 import posixpath
 from collections.abc import Iterator
@@ -54,6 +53,8 @@ def _missing(tree: Tree, source: str, path: str) -> BuildError:
         return BuildError(message, hint=f"it is there, but {tree.rules.where} leaves it out")
     folder, _, name = path.rpartition("/")
     names = tree.names(folder) if _is_folder(tree, folder) else []
+    import difflib  # only for a mistake; costs every build a millisecond
+
     close = difflib.get_close_matches(name, names[:10_000], n=1)
     return BuildError(message, hint=f"did you mean {posixpath.join(folder, close[0])}?" if close else "")
 

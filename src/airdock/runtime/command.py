@@ -19,9 +19,10 @@ from typing import Any, Final, NoReturn
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
 from airdock.record import positional, record
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.seccomp import ARCHES, default_filter, install
 from airdock.runtime.spec import SECCOMP_ANNOTATION
-from airdock.runtime.syscalls import CAPABILITIES, Syscalls
+from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.users import User
 
 __all__ = [

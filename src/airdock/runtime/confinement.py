@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from airdock.errors import ContainerError
 from airdock.record import record
-from airdock.runtime.syscalls import CAPABILITIES
+from airdock.runtime.capabilities import CAPABILITIES
 
 __all__ = [
     "DEFAULT_CAPABILITIES",

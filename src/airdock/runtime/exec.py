@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from airdock.errors import ContainerError, UnknownContainerError
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.cgroups import open_cgroup
 from airdock.runtime.command import (
     Privileges,
@@ -40,7 +41,6 @@ from airdock.runtime.shed import NEWS_EXIT, NOT_STARTED, close_others, drop_stdi
 from airdock.runtime.spec import SECCOMP_ANNOTATION, USER_ANNOTATION
 from airdock.runtime.state import ContainerState, is_alive
 from airdock.runtime.syscalls import (
-    CAPABILITIES,
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
     CLONE_NEWNET,

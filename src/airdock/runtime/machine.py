@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from airdock.errors import ContainerError, IsolationError
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.cgroups import Cgroups
 from airdock.runtime.command import Privileges, PrivilegesKey, make_privileges, privileges_key
 from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, join_user_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
 from airdock.runtime.plan import Facts
 from airdock.runtime.refusal import RefusedError
-from airdock.runtime.syscalls import CAPABILITIES, CLONE_NEWNS, CLONE_NEWUSER, Syscalls
+from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
 
 __all__ = ["Machine", "is_real_root"]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from airdock.errors import CommandNotFoundError, ContainerError, NotExecutableError
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.command import Privileges, drop_privileges, execute, make_environment, make_privileges
 from airdock.runtime.recorder import Recorder
 from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
-from airdock.runtime.syscalls import CAPABILITIES, Syscalls
+from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.users import User
 
 

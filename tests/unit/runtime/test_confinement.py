@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from airdock.model.usage import Resources
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.command import privileges_key
 from airdock.runtime.confinement import (
     DEFAULT_CAPABILITIES,
@@ -20,7 +21,7 @@ from airdock.runtime.confinement import (
 from airdock.runtime.ops import LockMounts
 from airdock.runtime.plan import Facts, own_namespaces, plan
 from airdock.runtime.spec import make_config, resources_of
-from airdock.runtime.syscalls import CAPABILITIES, CLONE_NEWIPC, CLONE_NEWUTS
+from airdock.runtime.syscalls import CLONE_NEWIPC, CLONE_NEWUTS
 
 
 @pytest.mark.parametrize(

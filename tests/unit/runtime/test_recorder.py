@@ -4,8 +4,9 @@ import errno
 
 import pytest
 
+from airdock.runtime.capabilities import CAPABILITIES
 from airdock.runtime.recorder import Recorder
-from airdock.runtime.syscalls import CAPABILITIES, Syscalls
+from airdock.runtime.syscalls import Syscalls
 
 
 def test_every_call_is_recorded_and_none_is_made() -> None:
