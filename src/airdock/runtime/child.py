@@ -16,7 +16,9 @@ container, and so is the launcher's command line.
     exit status ◀── control ────── reaps everybody, ends with it
 """
 
+import contextlib
 import errno
+import json
 import os
 import select
 import signal
@@ -58,7 +60,7 @@ class Lines:
     `orders` gives a byte when the ids are there, and the configuration with its descriptors when it is known: stdio,
     root, binds. `failed` takes an error and closes when the command runs; `control` carries signals in and news out;
     `doors` are the files by which to move into the cgroup, `sysfs` the tree for /sys in a network namespace that was
-    joined.
+    joined. `rehearsal` is a configuration like the one to come, where the orders will be a while.
     """
 
     orders: socket.socket
@@ -66,6 +68,7 @@ class Lines:
     control: socket.socket
     doors: tuple[int, ...]
     sysfs: int = -1
+    rehearsal: Mapping[str, Any] | None = None
 
     def descriptors(self) -> list[int]:
         known = [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
@@ -106,6 +109,8 @@ def run_child(machine: Machine, lines: Lines) -> NoReturn:
 def _become_command(machine: Machine, lines: Lines) -> NoReturn:
     """Wait for orders, set the inside up, be the command."""
     try:
+        if lines.rehearsal is not None:
+            _rehearse(machine, lines.rehearsal)
         job = _receive_job(lines.orders)
         if job is None:
             os._exit(NOT_STARTED)
@@ -138,6 +143,21 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
         execute(calls, process["args"], make_environment(process.get("env", ()), user.home))
     except BaseException as error:
         fail(lines.failed, error)
+
+
+def _rehearse(machine: Machine, config: Mapping[str, Any]) -> None:
+    """Go through the motions with calls that do nothing.
+
+    A fork copies a page of memory when it first writes to it, and Python writes to whatever it looks at, since it
+    counts references. What a start will look at, some thousand pages, is so copied before it matters.
+    """
+    from airdock.runtime.recorder import Recorder  # loaded by the launcher before it forked
+
+    with contextlib.suppress(Exception):  # the real one will tell
+        inside = Inside(syscalls=Recorder(), root=0, trees=tuple(range(len(config["mounts"]))))
+        _set_up(plan(json.loads(json.dumps(config)), machine.facts).setup, inside)
+        find_config_user(config)
+        make_environment(config["process"].get("env", ()), "/")
 
 
 def _receive_job(orders: socket.socket) -> Job | None:

@@ -11,9 +11,10 @@ from airdock.runtime.cgroups import Cgroups
 from airdock.runtime.command import Privileges, PrivilegesKey, make_privileges, privileges_key
 from airdock.runtime.idmaps import ROOT_SHIFT, enter_own_namespace, join_user_namespace, open_shifted_namespace
 from airdock.runtime.mounts import Mounts
-from airdock.runtime.plan import Facts
+from airdock.runtime.plan import Facts, plan
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Syscalls
+from airdock.runtime.users import User
 
 __all__ = ["Machine", "is_real_root"]
 
@@ -53,6 +54,7 @@ class Machine:
         self.user_flag = CLONE_NEWUSER if userns == "auto" else 0
         self.open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._privileges: dict[PrivilegesKey, Privileges] = {}
+        self._is_rehearsed = False
 
     def enter(self) -> dict[str, Any]:
         """Go into namespaces of our own and mount what every container needs; gives what clients want to know.
@@ -93,6 +95,14 @@ class Machine:
         return enter_own_namespace(
             self.syscalls, uid=os.geteuid(), gid=os.getegid(), subuid=self._subuid, subgid=self._subgid
         )
+
+    def rehearse(self, config: Mapping[str, Any]) -> None:
+        """Do once, here, what each container's processes would otherwise do for themselves."""
+        self.privileges(config)
+        if not self._is_rehearsed:
+            self._is_rehearsed = True
+            plan(config, self.facts)
+            User()
 
     def privileges(self, config: Mapping[str, Any]) -> Privileges:
         """What a container's command keeps; compiled once for each set of capabilities."""

@@ -46,9 +46,11 @@ class FirstProcess:
     `kind` says which containers it can become. It is used by `ContainerProcess` or thrown away by `discard`.
     """
 
-    def __init__(self, machine: Machine, name: str, config: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Machine, name: str, config: Mapping[str, Any], *, is_ahead: bool = False) -> None:
+        if is_ahead:
+            importlib.import_module("airdock.runtime.recorder")  # for the child
         self.kind = kind_of(config)
-        machine.privileges(config)  # worked out here, so that the child finds it done
+        machine.rehearse(config)
         if _runtime_of(config):
             importlib.import_module("airdock.runtime.oci_runtime")  # for the child; most containers need none
         self.cgroup: Cgroup = machine.cgroups.create(name, resources_of(config))
@@ -63,7 +65,14 @@ class FirstProcess:
             if self.pid == 0:
                 run_child(
                     machine,
-                    Lines(orders=orders, failed=failed, control=control, doors=doors, sysfs=sysfs),
+                    Lines(
+                        orders=orders,
+                        failed=failed,
+                        control=control,
+                        doors=doors,
+                        sysfs=sysfs,
+                        rehearsal=config if is_ahead else None,
+                    ),
                 )
             if machine.user_flag:
                 write_container_maps(self.pid, machine.mapping)

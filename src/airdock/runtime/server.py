@@ -30,7 +30,6 @@ from airdock.runtime.wire import FrameReader, dump_error, pack, receive_descript
 __all__ = ["serve"]
 
 _SIGNALFD_INFO_BYTES: Final = 128
-_SMALL: Final = 64
 _IDLE_S: Final = 0.005
 """Longer than a short container lives: the next one, on its way into a cgroup, holds up the removal of this one's."""
 
@@ -232,10 +231,9 @@ class _Server:
         self._drop(session)
 
     def _remove(self, session: _Session, folder: str, keep_upper: bool) -> None:
-        if not _is_small(folder):
+        if not removal.remove_small_bundle(folder, keep_upper):
             self._call(session, "airdock.runtime.removal:remove_bundle", {"folder": folder, "keep_upper": keep_upper})
             return
-        removal.remove_bundle(folder, keep_upper)
         session.send({"value": None})
         self._drop(session)
 
@@ -261,16 +259,16 @@ class _Server:
             spare.discard()
         return self._make_first(config)
 
-    def _make_first(self, config: Mapping[str, Any]) -> FirstProcess:
+    def _make_first(self, config: Mapping[str, Any], *, is_ahead: bool = False) -> FirstProcess:
         self._serial += 1
-        return FirstProcess(self._machine, f"{os.getpid()}-{self._serial}", config)
+        return FirstProcess(self._machine, f"{os.getpid()}-{self._serial}", config, is_ahead=is_ahead)
 
     def _make_spare(self) -> None:
         """In a quiet moment, have the next container's first process ready, of the kind that was last asked for."""
         wanted, self._wanted = self._wanted, None
         if self._spare is None and wanted is not None:
             try:
-                self._spare = self._make_first(wanted)
+                self._spare = self._make_first(wanted, is_ahead=True)
             except (RefusedError, OSError):
                 pass  # whoever asks for a container next is told
 
@@ -314,13 +312,3 @@ def _raise_open_files() -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in {errno.EPERM, errno.EINVAL}:
             raise
-
-
-def _is_small(folder: str) -> bool:
-    """Whether removing it takes no longer than a fork would."""
-    count = 0
-    for _, folders, files in os.walk(folder):
-        count += len(folders) + len(files)
-        if count > _SMALL:
-            return False
-    return True

@@ -1,10 +1,13 @@
 """Removing what containers left."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airdock.runtime.removal import remove_bundle, remove_tree
+import pytest
+
+from airdock.runtime.removal import remove_bundle, remove_small_bundle, remove_tree
 
 
 def make(folder: Path) -> None:
@@ -16,18 +19,28 @@ def make(folder: Path) -> None:
     os.chmod(folder / "upper/a", 0o500)
 
 
-def test_nothing_stays_whatever_the_modes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remove", [remove_bundle, remove_small_bundle])
+def test_nothing_stays_whatever_the_modes(remove: Callable[[str], object], tmp_path: Path) -> None:
     make(tmp_path / "x")
-    remove_bundle(str(tmp_path / "x"))
-    remove_bundle(str(tmp_path / "x"))
+    remove(str(tmp_path / "x"))
+    remove(str(tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_upper_can_be_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remove", [remove_bundle, remove_small_bundle])
+def test_upper_can_be_kept(remove: Callable[[str, bool], object], tmp_path: Path) -> None:
     make(tmp_path / "x")
-    remove_bundle(str(tmp_path / "x"), keep_upper=True)
+    remove(str(tmp_path / "x"), True)
     assert os.listdir(tmp_path / "x") == ["upper"]
     assert (tmp_path / "x/upper/a/b/file").exists()
+
+
+def test_a_large_one_is_left_to_somebody_who_has_the_time(tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    for number in range(100):
+        (tmp_path / f"x/upper/{number}").touch()
+    assert not remove_small_bundle(str(tmp_path / "x"))
+    assert len(os.listdir(tmp_path / "x/upper")) == 101
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -36,7 +49,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/link").symlink_to(tmp_path / "outside")
     (tmp_path / "direct").symlink_to(tmp_path / "outside")
-    remove_tree(str(tmp_path / "x"))
+    assert remove_small_bundle(str(tmp_path / "x"))
     remove_tree(str(tmp_path / "direct"))
     assert (tmp_path / "outside/kept").exists()
 
