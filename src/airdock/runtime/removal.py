@@ -33,15 +33,15 @@ def remove_small_bundle(folder: str, keep_upper: bool = False) -> bool:
     waiting = [folder]
     try:
         while waiting:
-            for entry in os.scandir(waiting.pop()):
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if len(entries) == _SMALL:
-                    return False
-                if keep_upper and entry.path == os.path.join(folder, "upper"):
-                    continue
-                entries.append((entry.path, is_folder))
-                if is_folder:
-                    waiting.append(entry.path)
+            with os.scandir(waiting.pop()) as found:
+                for entry in found:
+                    if keep_upper and entry.path == os.path.join(folder, "upper"):
+                        continue
+                    if len(entries) == _SMALL:
+                        return False
+                    entries.append((entry.path, entry.is_dir(follow_symlinks=False)))
+                    if entries[-1][1]:
+                        waiting.append(entry.path)
         for path, is_folder in reversed(entries):  # what is in a folder comes behind it
             (os.rmdir if is_folder else os.unlink)(path)
         if not keep_upper:
