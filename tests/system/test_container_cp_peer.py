@@ -2,12 +2,20 @@
 
 import io
 import os
+import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airdock.app import App
+from airdock.cli.container_files import cp
+from airdock.cli.session import Session
+from airdock.errors import AirdockError
 
 Account = Any
 Docker = Callable[..., Any]
@@ -15,6 +23,9 @@ Docker = Callable[..., Any]
 
 Engine = Callable[..., tuple[int, bytes]]
 """A command's exit code and output; `input` is its stdin."""
+
+Copies = Callable[[Sequence[Sequence[str]]], list[int]]
+"""The exit codes of many `container cp`, given by their arguments; none depends on another."""
 
 SOURCES = ["file", "file/", "dir", "dir/", "dir/.", "link", "dirlink", "dirlink/", "dirlink/.", "broken", "missing"]
 TARGETS = ["there", "there/", "new", "new/", "no/new", "onto", "onto/", "to-there", "to-there/", "to-file", "."]
@@ -27,17 +38,16 @@ CASES = [
 OURS = {("", "dir/.", "to-there/")}
 """Docker's client fails to follow the link; a folder is what it is asked for, so we copy."""
 
-_DOCKERFILE = """FROM flat
-RUN mkdir -p /of/dir/sub /of/there && cd /of && echo f > file && echo a > dir/a && echo b > dir/sub/b && echo o > onto \
- && chmod 640 dir/a && chmod 750 dir/sub && chown 7:8 dir/a && ln -s file link && ln -s dir dirlink && ln -s no broken \
- && ln -s there to-there && ln -s onto to-file && touch -d 2001-02-03 file
-"""
-_MAKE = f"i=0; while [ $i -lt {len(CASES)} ]; do cp -a /of /c$i; i=$((i+1)); done"
+_PROGRAMS = re.compile(
+    r"\./(bin|lib|lib64|etc/(hostname|motd)|tmp|usr/lib64/?.*|usr/bin/(cat|chmod|dash|ln|mkdir|mv|rm|sh|touch)"
+    r"|usr/lib/x86_64-linux-gnu/(ld-|lib(acl|attr|c|pcre2-8|selinux)\.so).*|usr/lib/(ld-|[^/]*/ld-).*)"
+)
+"""What of the base a script needs: with all of it, getting ready takes longer than the tests."""
 
 
 @pytest.fixture(scope="module")
 def engines(root_account: Account, docker: Docker, debian_base: Path) -> Iterator[dict[str, Engine]]:
-    """Both, with an ended container "copied" of one image, which has a folder /c<number> for each case."""
+    """Both, with a container of one image, which has a folder /c<number> for each case."""
 
     def mine(*argv: str, input: bytes | None = None) -> tuple[int, bytes]:
         done = root_account.airdock(
@@ -49,23 +59,69 @@ def engines(root_account: Account, docker: Docker, debian_base: Path) -> Iterato
         done = docker(*argv, input=input, check=False)
         return done.returncode, done.stdout
 
-    assert mine("image", "import", str(debian_base), "flat")[0] == 0
-    done = root_account.airdock("image", "build", "-q", "-t", "copying", "-", input=_DOCKERFILE)
-    assert done.returncode == 0, done.stderr
-    saved = root_account.home / "copying.tar"
-    assert mine("image", "save", "-o", str(saved), "copying")[0] == 0
-    docker("load", "-i", str(saved))
+    packed = root_account.home / "copying.tar"
+    _make_image(debian_base, packed)
     made: dict[str, Engine] = {"airdock": mine, "docker": theirs}
     try:
         for name, engine in made.items():
-            code, _ = engine(
-                *("container", "run", "--network=none", "--name", f"cp-{name}", "copying", "sh", "-c", _MAKE)
-            )
+            assert engine("image", "import", str(packed), "copying")[0] == 0
+            code, _ = engine("container", "create", "--network=none", "--name", f"cp-{name}", "copying", "true")
             assert code == 0
         yield made
     finally:
         for name, engine in made.items():
             engine("container", "rm", "-f", f"cp-{name}")
+
+
+def _make_image(base: Path, target: Path) -> None:
+    """The tar of a root with a shell, the tree in /of, and a copy of that in /c<number> for each case."""
+    tree = target.parent / "of"
+    _make_tree(tree)
+    os.utime(tree / "file", (981_158_400, 981_158_400))
+
+    def own(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid, entry.gid = (7, 8) if entry.name.endswith("dir/a") else (0, 0)
+        return entry
+
+    with tarfile.open(base) as source, tarfile.open(target, "w") as tar:
+        for entry in source:
+            if _PROGRAMS.fullmatch(entry.name):
+                tar.addfile(entry, source.extractfile(entry) if entry.isreg() else None)
+        for name in ("of", *(f"c{number}" for number in range(len(CASES)))):
+            tar.add(tree, name, filter=own)
+
+
+class _Shared(Session):
+    """Commands in one process, over one app."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+
+    @contextmanager
+    def app(self, flags: object = None) -> Iterator[App]:
+        yield self._app
+
+
+@pytest.fixture(scope="module")
+def copies(engines: dict[str, Engine], root_account: Account) -> Iterator[dict[str, Copies]]:
+    """Both engines' `cp`, without a process of ours for each: there are two hundred."""
+    session = Session()
+    session.home = str(root_account.home / ".airdock")
+    with session.app() as app, ThreadPoolExecutor(2) as pool:
+        shared = _Shared(app)
+
+        def mine(argv: Sequence[str]) -> int:
+            try:
+                cp.main(["-q", *argv], obj=shared, standalone_mode=False)
+            except AirdockError as error:
+                return error.exit_code
+            return 0
+
+        yield {
+            "airdock": lambda cases: [mine(argv) for argv in cases],
+            "docker": lambda cases: list(pool.map(lambda argv: engines["docker"]("container", "cp", *argv)[0], cases)),
+        }
 
 
 def _listed(root: Path) -> list[str]:
@@ -83,7 +139,7 @@ def _listed(root: Path) -> list[str]:
 
 
 def _make_tree(root: Path) -> None:
-    """What /of has in the image."""
+    """What /of has in the image, but for owners and times."""
     (root / "dir/sub").mkdir(parents=True)
     (root / "there").mkdir()
     for name, text in {"file": "f", "dir/a": "a", "dir/sub/b": "b", "onto": "o"}.items():
@@ -100,28 +156,36 @@ def _make_tree(root: Path) -> None:
     (root / "dir/sub").chmod(0o750)
 
 
-def test_what_comes_out(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_what_comes_out(copies: dict[str, Copies], tmp_path: Path) -> None:
     found: dict[str, list[Any]] = {}
-    for name, engine in engines.items():
-        for number, (flag, source, target) in enumerate(CASES):
-            root = tmp_path / name / str(number)
+    for name, copy in copies.items():
+        roots = [tmp_path / name / str(number) for number in range(len(CASES))]
+        for root in roots:
             _make_tree(root)
-            code, _ = engine("container", "cp", *flag.split(), f"cp-{name}:/of/{source}", f"{root}/{target}")
-            if (flag, source, target) in OURS:
-                assert (name, code) in ((("airdock", 0), ("docker", 1)))
+        codes = copy(
+            [
+                (*flag.split(), f"cp-{name}:/of/{source}", f"{root}/{target}")
+                for root, (flag, source, target) in zip(roots, CASES, strict=True)
+            ]
+        )
+        for case, code, root in zip(CASES, codes, roots, strict=True):
+            if case in OURS:
+                assert (name, code) in (("airdock", 0), ("docker", 1))
                 continue
-            found.setdefault(name, []).append((f"{flag} {source} {target}", code, _listed(root)))
+            found.setdefault(name, []).append((" ".join(case), code, _listed(root)))
     _compare(found)
 
 
-def test_what_goes_in(engines: dict[str, Engine], tmp_path: Path) -> None:
+def test_what_goes_in(copies: dict[str, Copies], engines: dict[str, Engine], tmp_path: Path) -> None:
     found: dict[str, list[Any]] = {}
     _make_tree(tmp_path / "of")
     for name, engine in engines.items():
-        codes = [
-            engine("container", "cp", *flag.split(), f"{tmp_path}/of/{source}", f"cp-{name}:/c{number}/{target}")[0]
-            for number, (flag, source, target) in enumerate(CASES)
-        ]
+        codes = copies[name](
+            [
+                (*flag.split(), f"{tmp_path}/of/{source}", f"cp-{name}:/c{number}/{target}")
+                for number, (flag, source, target) in enumerate(CASES)
+            ]
+        )
         exported = tmp_path / f"{name}.tar"
         assert engine("container", "export", "-o", str(exported), f"cp-{name}")[0] == 0
         listed: dict[str, list[str]] = {}
@@ -137,6 +201,7 @@ def test_what_goes_in(engines: dict[str, Engine], tmp_path: Path) -> None:
             (" ".join(case), code, sorted(listed[f"c{number}"]))
             for number, (case, code) in enumerate(zip(CASES, codes, strict=True))
         ]
+        found[name] += [(f"export {top}", 0, sorted(listed.get(top, ()))) for top in ("bin", "lib64", "of", "tmp", "usr")]
     _compare(found)
 
 
