@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command, Context
     from airdock.engine import Engine
     from airdock.model.progress import Report
+    from airdock.oci.descriptor import Platform
+    from airdock.oci.digest import Digest
 
 __all__ = ["Builds"]
 
@@ -56,6 +58,19 @@ class Builds:
             pull=partial(self._engine.obtain, pull="always"),
             push=self._engine.push,
         )
+
+    def build_several(self, request: "BuildRequest", platforms: "Sequence[Platform]", report: "Report") -> "Digest":
+        """Build for each platform, and an index of all; gives its digest. Raises as `build` does."""
+        from airdock.builder.cache import BuildCache
+        from airdock.builder.several import build_several  # most builds are for one
+
+        with BuildCache(folder=self._cache, store=self._engine.images).working_folder() as folder:
+            return build_several(
+                *(request, platforms),
+                store=self._engine.images,
+                build=partial(self.build, report=report),
+                spool=folder / "out.tar",
+            )
 
     @contextmanager
     def open_context(self, source: str, *, stdin: BinaryIO | None = None, **more: Any) -> "Iterator[Context]":

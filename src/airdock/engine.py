@@ -21,6 +21,8 @@ from airdock.containers.base import (
     RunRequest,
     command_of,
     environment_of,
+    is_plain,
+    network_of,
     publish_all,
 )
 from airdock.containers.names import claim_name, find_name, make_name
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from airdock.images.image import Image
     from airdock.images.store import ImageStore
     from airdock.model.progress import Report
-    from airdock.networks.base import Joined
     from airdock.networks.networks import Networks
     from airdock.oci.descriptor import Platform
     from airdock.oci.digest import Digest
@@ -148,6 +149,11 @@ class Engine:
             found = self._builtin(name) or self.images.find(name, platform=platform)
         except UnknownImageError as error:
             unknown = error
+        if found is not None and platform is not None and not _fits(found, platform):
+            unknown = UnknownImageError(
+                f"expected image {name} for {platform.architecture}, found it here for {found.config.architecture}"
+            )
+            found = None
         if found is not None and (pull != "always" or HOST_LABEL in found.labels):
             return found
         if pull == "never" or self._transfers is None:
@@ -325,15 +331,16 @@ class Engine:
         from airdock.containers.abandoned import save_owner  # exec goes without it
 
         self._sweep_once()
-        is_plain = request.network in ("host", "none") and not (request.ports or request.extra_hosts or request.dns)
+        network = network_of(request, bundle.config.get("hostname", ""))
+        needs_place = not is_plain(network)
         try:
             bundle.folder.mkdir(parents=True)
             save_owner(bundle.folder)
             if request.name:
                 claim_name(self._containers.parent, request.name, bundle.id)
-            if is_plain:
+            if not needs_place:
                 return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
-            joined = self._attach(bundle, request)
+            joined = self.networks.attach(container_id=bundle.id, name=bundle.name, **network)
             bundle = replace(bundle, config=joined.apply(bundle.config))
             launcher = self._launcher_in(joined.user_namespace)
             container = launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
@@ -341,7 +348,7 @@ class Engine:
             container.release = lambda: self.networks.detach(bundle.id)
             return container
         except BaseException:
-            if not is_plain:
+            if needs_place:
                 self.networks.detach(bundle.id)
             self.launcher.remove(bundle.folder)
             raise
@@ -354,19 +361,6 @@ class Engine:
 
             remove_abandoned(self._containers, self.launcher)
 
-    def _attach(self, bundle: Bundle, request: RunRequest) -> "Joined":
-        return self.networks.attach(
-            container_id=bundle.id,
-            mode=request.network,
-            hostname=bundle.config.get("hostname", ""),
-            name=bundle.name,
-            aliases=request.network_aliases,
-            ports=request.ports,
-            dns=request.dns,
-            extra_hosts=request.extra_hosts,
-            ip=request.ip,
-        )
-
     def _launcher_in(self, user_namespace: str) -> Launcher:
         """A launcher that may join what belongs to a user namespace."""
         if not user_namespace:
@@ -376,10 +370,9 @@ class Engine:
                 self._launchers[user_namespace] = self.launcher.inside(user_namespace)
             return self._launchers[user_namespace]
 
-    def _monitor_settings(self, network: str) -> dict[str, Any]:
+    def _monitor_settings(self, network: Mapping[str, Any]) -> dict[str, Any]:
         """What a monitor needs to know to start a container on that network: `containers.place`."""
-        is_plain = network in ("host", "none")
-        return {"launcher": self.launcher.settings, "networks": {} if is_plain else self.networks.settings}
+        return {"launcher": self.launcher.settings, "networks": {} if is_plain(network) else self.networks.settings}
 
     def layer_paths(self, diff_ids: "Sequence[Digest]") -> tuple[Path, ...]:
         """The unpacked folders of layers, which stay for as long as this process lives."""
@@ -395,6 +388,12 @@ class Engine:
     def folder(self, container_id: str) -> Path:
         """Where what belongs to a container is kept."""
         return self._containers / container_id
+
+
+def _fits(image: "Image", platform: "Platform") -> bool:
+    """Whether an image is for a platform; the host image is this machine and says so itself."""
+    own = image.platform
+    return HOST_LABEL in image.labels or (own.os, own.architecture) == (platform.os, platform.architecture)
 
 
 def _ignore(transfer: object) -> None:

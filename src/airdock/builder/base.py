@@ -39,7 +39,8 @@ class BuildRequest:
     `extra_hosts` (NAME:ADDRESS), `shm_bytes` (0 for the default) and `ulimits` (NAME=SOFT[:HARD]) are for RUN, and no
     part of a key. `context_time_s` is when the context was last changed, for SOURCE_DATE_EPOCH=context. With `check`
     what build checks find is told as warnings. Cached steps come from `cache_from` and go to `cache_to`. `pull` asks
-    registries for newer bases. `explain` tells why steps were not cached.
+    registries for newer bases. `explain` tells why steps were not cached. `platform` is what is built for, this
+    machine's where None.
     """
 
     dockerfile: str
@@ -69,6 +70,7 @@ class BuildRequest:
     check: bool = True
     pull: bool = False
     explain: bool = False
+    platform: Platform | None = None
     allow: frozenset[str] = frozenset()
 
 

@@ -19,7 +19,7 @@ ALLOWED: Final = frozenset(
 
 def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
     """The configuration with each instruction applied, in order; raises `DockerfileError` with the one at fault."""
-    applied = Interpreter(config=config, globals_={}, given={}, escape="\\", find_stage=lambda name: None)
+    applied = Interpreter(config=config, globals_={}, given={}, escape="\\", find_source=lambda name: name)
     for number, change in enumerate(changes, 1):
         where = f"--change {number}"
         for node in parse(change, name=where).nodes:

@@ -21,7 +21,7 @@ from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
 from airdock.images.unpack import Unpacker
 
-__all__ = ["newest_time", "open_context"]
+__all__ = ["open_context"]
 
 _LARGEST_TEXT: Final = 8 << 20
 _CHUNK: Final = 1 << 20
@@ -48,15 +48,6 @@ def open_context(
         hint = "give the folder, and the file with -f"
         raise BuildError(f"expected a folder with a Dockerfile, found {found}", where=source, hint=hint)
     return Context(folder=folder.absolute())
-
-
-def newest_time(folder: Path) -> int:
-    """When the youngest file below a folder was changed, in whole seconds."""
-    newest = int(folder.stat().st_mtime)
-    for above, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            newest = max(newest, int(Path(above, name).lstat().st_mtime))
-    return newest
 
 
 def _from_stdin(stdin: BinaryIO, place: Path) -> Context:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, Final
 
@@ -12,6 +12,7 @@ from airdock.builder.layout import Layout, Placed
 from airdock.builder.ownership import Owner, apply_mode
 from airdock.builder.trees import Item
 from airdock.errors import BuildError
+from airdock.images.contents import pump_data, skip_data
 from airdock.images.tar import (
     DIRECTORY,
     END,
@@ -25,7 +26,7 @@ from airdock.images.tar import (
     read_entries,
     render_header,
 )
-from airdock.images.unpack import split_path
+from airdock.images.unpack import MAX_BYTES, split_path
 from airdock.record import record
 
 __all__ = ["Archive", "Emitter", "Style"]
@@ -119,13 +120,17 @@ class Emitter:
 
     def _unpack(self, archive: Archive, output: IO[bytes]) -> None:
         with open_archive(archive.open()) as source:
+            left = MAX_BYTES
             for entry in read_entries(source):
+                left -= entry.whole
+                if left < 0:  # holes take no room in the archive
+                    raise BuildError(f"expected an archive of at most {MAX_BYTES:,} bytes, found more")
                 name = os.fsdecode(b"/".join(split_path(entry.name)))
                 # An archive says what its top is like, too; only the root folder of the image is left as it is.
                 if name or (archive.target and entry.kind == DIRECTORY):
                     self._unpack_entry(archive, entry, name, source, output)
                 else:
-                    _skip(source, entry)
+                    skip_data(source, entry)
 
     def _unpack_entry(self, archive: Archive, entry: Entry, name: str, source: Source, output: IO[bytes]) -> None:
         target = "/".join(part for part in (archive.target, name) if part)
@@ -147,9 +152,9 @@ class Emitter:
         link = entry.link
         if entry.kind == HARD_LINK:
             link = os.fsencode(f"{archive.target}/") * bool(archive.target) + b"/".join(split_path(entry.link))
-        moved = replace(entry, name=os.fsencode(place), mtime_ns=time_ns, link=link)
+        moved = replace(entry, name=os.fsencode(place), mtime_ns=time_ns, link=link, size=entry.whole, pieces=None)
         output.write(render_header(moved))
-        _pump(source, entry.size, output)
+        pump_data(source, entry, output.write)
 
 
 def _path_of(described: str) -> str:
@@ -189,23 +194,3 @@ def _read(descriptor: int, path: str, size: int, output: IO[bytes] | None) -> st
     if output is not None:
         output.write(padding(size))
     return digest.hexdigest()
-
-
-def _skip(source: Source, entry: Entry) -> None:
-    for _ in _pieces(source, entry.size + len(padding(entry.size))):
-        pass
-
-
-def _pump(source: Source, size: int, output: IO[bytes]) -> None:
-    left = size + len(padding(size))
-    for piece in _pieces(source, left):
-        left -= len(piece)
-        output.write(piece)
-    if left:
-        raise BuildError("expected a whole archive, found one that breaks off inside a file")
-
-
-def _pieces(source: Source, size: int) -> Iterator[bytes]:
-    while size and (piece := source.read(min(size, _CHUNK))):
-        size -= len(piece)
-        yield piece

@@ -1,6 +1,6 @@
 """What a Dockerfile says, found without building it: mistakes, stages to build, arguments to set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from airdock.builder.base import BuildRequest
@@ -10,10 +10,11 @@ from airdock.builder.instructions import Arg, Dockerfile
 from airdock.builder.lint import lint
 from airdock.builder.lint_rules import Finding
 from airdock.builder.parser import parse
+from airdock.builder.plan import stage_platform
 from airdock.builder.platforms import platform_arguments
 from airdock.errors import ImageError
 from airdock.images.image import Image
-from airdock.oci.descriptor import host_platform
+from airdock.oci.descriptor import Platform, host_platform
 
 __all__ = ["find_mistakes", "list_arguments", "list_targets"]
 
@@ -27,6 +28,8 @@ def find_mistakes(request: BuildRequest, *, find: Callable[[str], Image]) -> tup
     """
     document = parse(request.dockerfile, name=request.name)
     file = make_dockerfile(document, name=request.name)
+    host = host_platform()
+    globals_ = platform_arguments(request.platform or host, host=host)
     ignore = None
     if request.context is not None:
         where, patterns = load_ignore_file(request.name, request.context)
@@ -36,20 +39,36 @@ def find_mistakes(request: BuildRequest, *, find: Callable[[str], Image]) -> tup
         image = file.stages[index].start.image
         if image == _SCRATCH:
             return []
-        try:
-            return [entry.partition("=")[0] for entry in find(image).config.env]
-        except ImageError:
-            return None
+        found = _find(find, image)
+        return None if found is None else [entry.partition("=")[0] for entry in found.config.env]
 
     return lint(
         document,
         file,
         args=request.args,
-        globals_=platform_arguments(host_platform()),
+        globals_=globals_,
         stages=range(len(file.stages)),
         base_env=base_env,
+        platforms=_platforms(file, globals_, request.platform or host, find),
         ignore=ignore,
     )
+
+
+def _platforms(
+    file: Dockerfile, globals_: Mapping[str, str], default: Platform, find: Callable[[str], Image]
+) -> Iterator[tuple[int, Platform, Platform]]:
+    """By stage, the platform that its image is to have and the one that it has here."""
+    for index, stage in enumerate(file.stages):
+        found = None if stage.start.image == _SCRATCH else _find(find, stage.start.image)
+        if found is not None:
+            yield index, stage_platform(file, index, globals_, default=default), found.platform
+
+
+def _find(find: Callable[[str], Image], name: str) -> Image | None:
+    try:
+        return find(name)
+    except ImageError:
+        return None
 
 
 def list_targets(request: BuildRequest) -> list[dict[str, str]]:

@@ -49,8 +49,8 @@ _MODE: Final = re.compile(r"[0-7]{1,4}|[ugoa]*[-+=][rwxXstugo]*(?:[-+=][rwxXstug
 class Interpreter:
     """Holds the configuration while the instructions of a stage are applied; `steps` is what they come to.
 
-    `find_stage` gives the index of the earlier stage that a name or number means, or None. `globals` are the arguments
-    declared before the first FROM, with those of the platform; `given` are the `--build-arg`s.
+    `find_source` gives the index of the earlier stage that a name or number means, or an image's name. `globals` are
+    the arguments declared before the first FROM, with those of the platform; `given` are the `--build-arg`s.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Interpreter:
         globals_: Mapping[str, str],
         given: Mapping[str, str],
         escape: str,
-        find_stage: Callable[[str], int | None],
+        find_source: Callable[[str], int | str],
     ) -> None:
         self.config = config
         self.steps: list[Step] = []
@@ -68,7 +68,7 @@ class Interpreter:
         self._globals = globals_
         self._given = given
         self._escape = escape
-        self._find_stage = find_stage
+        self._find_source = find_source
         self._arguments: dict[str, str | None] = {}
         self._cmd_is_set = False
 
@@ -280,10 +280,7 @@ class Interpreter:
         return paths, remotes
 
     def _source(self, name: str) -> int | str | None:
-        if not name:
-            return None
-        stage = self._find_stage(name)
-        return name if stage is None else stage
+        return self._find_source(name) if name else None
 
     def _document(self, heredoc: Heredoc) -> str:
         if not heredoc.expand:

@@ -12,10 +12,11 @@ from typing import Final
 from airdock.builder.ignore import IgnoreRules
 from airdock.builder.instructions import Dockerfile
 from airdock.builder.lint_rules import RULES, Finding
-from airdock.builder.lint_stages import check_stages
+from airdock.builder.lint_stages import check_platforms, check_stages
 from airdock.builder.lint_text import check_text
 from airdock.builder.parser import Document, Node
 from airdock.errors import DockerfileError
+from airdock.oci.descriptor import Platform
 from airdock.record import record
 
 __all__ = ["CheckOptions", "lint", "parse_check", "refuse"]
@@ -69,16 +70,19 @@ def lint(
     globals_: Mapping[str, str],
     stages: Iterable[int],
     base_env: Callable[[int], Iterable[str] | None],
+    platforms: Iterable[tuple[int, Platform, Platform]] = (),
     ignore: IgnoreRules | None = None,
 ) -> tuple[Finding, ...]:
     """What the rules find, by line. `stages` are those that are looked into, `base_env` gives the names of variables
-    that the image has on which a stage is built. `globals_` are the platform's arguments.
+    that the image has on which a stage is built. `globals_` are the platform's arguments, `platforms` what the image of
+    a stage was to be for and what it is for.
     """
     text = args.get(ARGUMENT) or document.directives.get("check", "")
     options = parse_check(text)
     skipped = {node.line: _skipped(node) for node in document.nodes if node.comments}
     found = [
         *check_text(document, file, globals_=globals_),
+        *check_platforms(file, platforms),
         *check_stages(file, stages=frozenset(stages), base_env=base_env, ignore=ignore),
     ]
     kept = {

@@ -26,12 +26,14 @@ from airdock.builder.instructions import (
     Workdir,
 )
 from airdock.builder.lint_rules import Finding, suggest
+from airdock.builder.platforms import is_same, render_platform
 from airdock.builder.remotes import is_remote
 from airdock.builder.words import expand
 from airdock.errors import DockerfileError
+from airdock.oci.descriptor import Platform
 from airdock.record import record
 
-__all__ = ["check_stages"]
+__all__ = ["check_platforms", "check_stages"]
 
 _ONCE: Final = {Cmd: "CMD", Entrypoint: "ENTRYPOINT", Healthcheck: "HEALTHCHECK"}
 _SECRET: Final = re.compile(
@@ -72,6 +74,18 @@ def check_stages(
         ends[str(index)] = ends[stage.start.alias] = walk.state
         if index in stages:
             yield from found
+
+
+def check_platforms(file: Dockerfile, platforms: Iterable[tuple[int, Platform, Platform]]) -> Iterator[Finding]:
+    """Images that are made for another platform than the one that was asked for."""
+    for index, wanted, found in platforms:
+        start = file.stages[index].start
+        if not is_same(wanted, found):
+            detail = (
+                f'Base image {start.image} was pulled with platform "{render_platform(found)}", expected '
+                f'"{render_platform(wanted)}" for current build'
+            )
+            yield Finding(rule="InvalidBaseImagePlatform", line=start.line, detail=detail)
 
 
 @dataclass(kw_only=True)

@@ -13,20 +13,21 @@ from airdock.builder.interpret import Interpreter
 from airdock.builder.parser import parse
 from airdock.builder.platforms import (
     is_emulated,
+    is_same,
     parse_platform,
     platform_arguments,
     render_platform,
     with_platform,
 )
 from airdock.builder.settings import DEFAULT_PATH, PROXY_ARGUMENTS, env_to_dict
-from airdock.builder.steps import Plan, PlannedStage
+from airdock.builder.steps import Plan, PlannedStage, RunCommand
 from airdock.builder.words import expand_word
 from airdock.errors import DockerfileError
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Platform
 from airdock.record import record
 
-__all__ = ["Selection", "plan", "select"]
+__all__ = ["Selection", "plan", "select", "stage_platform"]
 
 _SCRATCH: Final = "scratch"
 _UNDECLARED: Final = frozenset({"SOURCE_DATE_EPOCH"}) | PROXY_ARGUMENTS
@@ -39,14 +40,22 @@ class Selection:
     """The stages that lead to the target, in order: index and base (image, index, or None for scratch) of each.
 
     `globals` are the arguments before the first FROM, with those of the platform. `images` are all the images that
-    FROM and `COPY --from` name in those stages, each with the first line that does. `triggers` are what the base of a
-    stage asks for with ONBUILD.
+    FROM and `COPY --from` name in those stages, each with the first line that does; those for another platform than
+    `host`, this machine's, are named with it (`platforms.with_platform`). `platforms` says what each stage is for, as
+    far as its FROM does. `triggers` are what the base of a stage asks for with ONBUILD.
     """
 
     bases: Mapping[int, int | str | None]
     globals: Mapping[str, str]
     images: Mapping[str, int]
+    platforms: Mapping[int, Platform]
     triggers: Mapping[int, tuple[Instruction, ...]]
+    host: Platform
+
+    def name(self, index: int, image: str) -> str:
+        """What an image is called that a stage takes something from."""
+        wanted = self.platforms[index]
+        return image if render_platform(wanted) == render_platform(self.host) else with_platform(image, wanted)
 
 
 def select(
@@ -55,18 +64,18 @@ def select(
     args: Mapping[str, str],
     target: str | None,
     platform: Platform,
+    host: Platform,
     on_build: Callable[[str, int], Sequence[str]],
-    emulates: Callable[[Platform], bool] = is_emulated,
 ) -> Selection:
-    """The stages and images that are needed. `on_build` gives the triggers of an image that a line names, `emulates`
-    says whether another platform's programs run here; its images are named with it (`platforms.with_platform`).
-
-    Raises `DockerfileError`.
+    """The stages and images that are needed to build for `platform` on `host`. `on_build` gives the triggers of an
+    image that a line names. Raises `DockerfileError`.
     """
-    globals_ = _global_arguments(file, args, platform, target or "default")
+    globals_ = _global_arguments(file, args, platform_arguments(platform, host=host), target or "default")
     bases: dict[int, int | str | None] = {}
     images: dict[str, int] = {}
+    platforms: dict[int, Platform] = {}
     triggers: dict[int, tuple[Instruction, ...]] = {}
+    found = Selection(bases=bases, globals=globals_, images=images, platforms=platforms, triggers=triggers, host=host)
     open_ = [_target(file, target)]
     while open_:
         index = open_.pop()
@@ -74,18 +83,19 @@ def select(
             continue
         stage = file.stages[index]
         with _at(file, stage.start):
-            bases[index] = base = _base(file, index, globals_, platform, emulates)
+            platforms[index] = stage_platform(file, index, globals_, default=platform)
+            bases[index] = base = _base(file, index, found)
             triggers[index] = _triggers(file, base, stage.start, on_build)
         sources = []
         for instruction in (*triggers[index], *stage.instructions):
             with _at(file, instruction):
-                sources += [(source, instruction.line) for source in _sources(file, index, instruction)]
+                sources += [(source, instruction.line) for source in _sources(file, index, instruction, found)]
         for source, line in [(base, stage.start.line), *sources]:
             if isinstance(source, int):
                 open_.append(source)
             elif source is not None:
                 images.setdefault(source, line)
-    return Selection(bases=dict(sorted(bases.items())), globals=globals_, images=images, triggers=triggers)
+    return replace(found, bases=dict(sorted(bases.items())))
 
 
 def plan(
@@ -93,12 +103,13 @@ def plan(
     selection: Selection,
     *,
     args: Mapping[str, str],
-    platform: Platform,
     configs: Mapping[str, ImageConfig],
+    emulates: Callable[[Platform], bool] = is_emulated,
 ) -> Plan:
-    """What each selected stage will do. `configs` holds the configuration of every image that FROM names.
+    """What each selected stage will do. `configs` holds the configuration of every image that FROM names, `emulates`
+    says whether programs of another platform run here.
 
-    Pure: equal arguments give equal plans. Raises `DockerfileError` for all that can be known to be wrong now.
+    Equal arguments give equal plans. Raises `DockerfileError` for all that can be known to be wrong now.
     """
     done: dict[int, PlannedStage] = {}
     used = set(_UNDECLARED)
@@ -107,11 +118,12 @@ def plan(
         if isinstance(base, int):
             config = done[base].config
         elif base is None:
-            config = _empty_config(platform)
+            config = _empty_config(selection.platforms[index])
         else:
             config = configs[base]
         done[index], used_here = _plan_stage(file, selection, index=index, config=config, args=args)
         used |= used_here
+        _check_commands(file, done[index], selection.host, emulates)
     unused = sorted(name for name in set(args) - used if not name.startswith(_FOR_BUILDERS))
     warnings = (f"the build arguments {', '.join(unused)} are not declared by any ARG",) if unused else ()
     return Plan(stages=tuple(done.values()), escape=file.escape, warnings=warnings)
@@ -130,7 +142,7 @@ def _plan_stage(
         globals_=selection.globals,
         given=args,
         escape=file.escape,
-        find_stage=lambda name: _stage_index(file, name, before=index),
+        find_source=lambda name: _source(file, index, name, selection),
     )
     for instruction in (*selection.triggers[index], *stage.instructions):
         with _at(file, instruction):
@@ -145,6 +157,24 @@ def _plan_stage(
         config=interpreter.config,
     )
     return planned, interpreter.used_arguments
+
+
+def _check_commands(
+    file: Dockerfile, stage: PlannedStage, host: Platform, emulates: Callable[[Platform], bool]
+) -> None:
+    """Say of the first command of a stage that it can't run here, before anything is done."""
+    config = stage.config
+    wanted = Platform(os=config.os, architecture=config.architecture, variant=config.variant)
+    commands = [step for step in stage.steps if isinstance(step.action, RunCommand)]
+    if not commands or is_same(wanted, host) or emulates(wanted):
+        return
+    raise DockerfileError(
+        f"expected RUN in a stage for {render_platform(host)}, which this machine runs, found one for "
+        f"{render_platform(wanted)}",
+        where=f"{file.name}:{commands[0].line}",
+        hint="run it in a stage FROM --platform=$BUILDPLATFORM and COPY --from it, or install an emulator: "
+        "apt-get install qemu-user-static (binfmt_misc with the flag F)",
+    )
 
 
 def _triggers(
@@ -171,8 +201,10 @@ def _empty_config(platform: Platform) -> ImageConfig:
     return ImageConfig(os=platform.os, architecture=platform.architecture, variant=platform.variant)
 
 
-def _global_arguments(file: Dockerfile, args: Mapping[str, str], platform: Platform, target: str) -> dict[str, str]:
-    values = {**platform_arguments(platform), "TARGETSTAGE": target}
+def _global_arguments(
+    file: Dockerfile, args: Mapping[str, str], platforms: Mapping[str, str], target: str
+) -> dict[str, str]:
+    values = {**platforms, "TARGETSTAGE": target}
     values.update({name: args[name] for name in values if name in args})
     for arg in file.arguments:
         for pair in arg.pairs:
@@ -208,26 +240,15 @@ def _stage_index(file: Dockerfile, name: str, *, before: int) -> int | None:
     return None
 
 
-def _base(
-    file: Dockerfile,
-    index: int,
-    globals_: Mapping[str, str],
-    platform: Platform,
-    emulates: Callable[[Platform], bool],
-) -> int | str | None:
+def stage_platform(file: Dockerfile, index: int, globals_: Mapping[str, str], *, default: Platform) -> Platform:
+    """What a stage is for."""
+    text = file.stages[index].start.platform
+    return parse_platform(expand_word(text, globals_, escape=file.escape)) if text else default
+
+
+def _base(file: Dockerfile, index: int, selection: Selection) -> int | str | None:
     start = file.stages[index].start
-    wanted = platform
-    if start.platform:
-        wanted = parse_platform(expand_word(start.platform, globals_, escape=file.escape))
-    is_foreign = render_platform(wanted) != render_platform(platform)
-    if is_foreign and not emulates(wanted):
-        own, other = render_platform(platform), render_platform(wanted)
-        raise DockerfileError(
-            f"expected the platform {own}, which this machine has, found {other}",
-            hint="programs of another processor need an emulator in /proc/sys/fs/binfmt_misc with the flag F: "
-            "apt-get install qemu-user-static",
-        )
-    name = expand_word(start.image, globals_, escape=file.escape).strip()
+    name = expand_word(start.image, selection.globals, escape=file.escape).strip()
     if not name:
         raise DockerfileError(
             f"expected an image, found {start.image!r}, which is empty here",
@@ -239,10 +260,10 @@ def _base(
     # A number means a stage only for COPY --from; FROM takes it for an image.
     if by_name is not None and not name.isdecimal():
         return by_name
-    return with_platform(name, wanted) if is_foreign else name
+    return selection.name(index, name)
 
 
-def _sources(file: Dockerfile, index: int, instruction: Instruction) -> list[int | str]:
+def _sources(file: Dockerfile, index: int, instruction: Instruction, selection: Selection) -> list[int | str]:
     """The stages and images that an instruction takes files from."""
     if isinstance(instruction, Transfer):
         names = [("--from", instruction.from_)] if instruction.from_ else []
@@ -250,20 +271,25 @@ def _sources(file: Dockerfile, index: int, instruction: Instruction) -> list[int
         names = [("--mount from=", keys["from"]) for keys in instruction.mounts if keys.get("from")]
     else:
         return []
-    return [_source(file, index, flag, name) for flag, name in names]
+    for flag, name in names:
+        _check_source(file, index, flag, name)
+    return [_source(file, index, name, selection) for _, name in names]
 
 
-def _source(file: Dockerfile, index: int, flag: str, name: str) -> int | str:
+def _source(file: Dockerfile, index: int, name: str, selection: Selection) -> int | str:
+    stage = _stage_index(file, name, before=index)
+    return selection.name(index, name) if stage is None else stage
+
+
+def _check_source(file: Dockerfile, index: int, flag: str, name: str) -> None:
     if "$" in name:
         raise DockerfileError(
             f"expected {flag} to name a stage or an image, found the variable {name!r}",
             hint="give a stage the name: FROM ${IMAGE} AS source",
         )
-    stage = _stage_index(file, name, before=index)
     own = file.stages[index].start.alias
-    if stage is None and (name.lower() == own or name.isdecimal()):
+    if _stage_index(file, name, before=index) is None and (name.lower() == own or name.isdecimal()):
         raise DockerfileError(f"expected {flag} to name an earlier stage, found {name!r}")
-    return name if stage is None else stage
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from airdock.oci.descriptor import Platform
 
 __all__ = [
     "is_emulated",
+    "is_same",
     "parse_platform",
     "platform_arguments",
     "render_platform",
@@ -45,12 +46,20 @@ def parse_platform(text: str) -> Platform:
     return Platform(os=parts[0], architecture=architecture, variant=variant)
 
 
-def platform_arguments(platform: Platform) -> dict[str, str]:
-    """The ARGs of the platform that every Dockerfile may declare; what is built runs where it's built."""
-    name = render_platform(platform)
-    parts = [*name.split("/"), "", ""]
-    values = {"PLATFORM": name, "OS": parts[0], "ARCH": parts[1], "VARIANT": parts[2]}
-    return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
+def platform_arguments(platform: Platform, *, host: Platform) -> dict[str, str]:
+    """The ARGs of the platforms that every Dockerfile may declare: what is built for, and where it's built."""
+    values = {}
+    for side, each in (("BUILD", host), ("TARGET", platform)):
+        name = render_platform(each)
+        os, architecture, variant, *_ = [*name.split("/"), "", ""]
+        parts = {"PLATFORM": name, "OS": os, "ARCH": architecture, "VARIANT": variant}
+        values.update({f"{side}{part}": value for part, value in parts.items()})
+    return values
+
+
+def is_same(one: Platform, other: Platform) -> bool:
+    """Whether what is made for the one runs on the other, variants aside."""
+    return (one.os, one.architecture) == (other.os, other.architecture)
 
 
 def with_platform(name: str, platform: Platform) -> str:

@@ -105,6 +105,7 @@ class Recall:
             dict(request.annotations),
             sorted(request.allow),
             request.check,
+            None if request.platform is None else request.platform.to_json(),
         ]
         return self._cache / "whole" / hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 

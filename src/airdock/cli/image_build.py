@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Context
     from airdock.builder.outputs import Output
     from airdock.builder.transport import CachePlace
-    from airdock.images.image import Image
+    from airdock.model.progress import Report
+    from airdock.oci.descriptor import Platform
+    from airdock.oci.digest import Digest
 
 __all__ = ["build"]
 
@@ -67,12 +71,18 @@ _FLAGS: Final = [
         "outputs",
         multiple=True,
         metavar="DIR|KEY=VALUE,…",
-        help="Where the result goes: a folder, or type=local|tar|oci|docker|image,dest=PATH.",
+        help="Where the result goes: a folder, type=local|tar|oci|docker,dest=PATH, type=image|registry,name=NAME.",
     ),
     click.option("--load", is_flag=True, help="Put the image into the store, as is done anyway; with --output, too."),
     click.option("--push", is_flag=True, help="Push the image to the registries that its names say."),
     click.option("--pull", is_flag=True, help="Ask registries for newer base images."),
-    click.option("--platform", metavar="OS/ARCH", help="What to build for: this machine's."),
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        metavar="OS/ARCH[,…]",
+        help="What to build for, this machine where not given; several make an image for each, under one name.",
+    ),
     click.option(
         "--cache-from",
         multiple=True,
@@ -159,6 +169,7 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
       airdock image build -t app --secret id=token,env=TOKEN --ssh default .
       airdock image build -t app https://github.com/me/app.git#v1:docker
       airdock image build -o out --target binaries .
+      airdock image build --platform linux/amd64,linux/arm64 -t registry.example/app --push .
       airdock image build --check .
       printf 'FROM host\\nRUN echo hello > /hello' | airdock image build -t hello -
     """
@@ -167,6 +178,8 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
     as_json = options.pop("as_json") or form == "rawjson"
     plain = options.pop("plain") or form == "plain"
     is_quiet = options.pop("quiet") or form == "quiet"
+    platforms = _read_platforms(options.pop("platforms"))
+    push = options.pop("push")
     call = "check" if options.pop("check") else options.pop("call")
     options.pop("call", None)
     if context == "-" and options["dockerfile"] == "-":
@@ -177,10 +190,16 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
         builds, keeps_git = app.engine.builds, _keeps_git(options["args"])
         with builds.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=keeps_git) as opened:
             request = _request(context, opened, ssh=ssh, **_without_reports(options))
+            if len(platforms) == 1:
+                request = replace(request, platform=platforms[0])
+            push = push or any(output.push for output in request.outputs)
+            if push and not request.tags:
+                raise click.UsageError("a push needs a name to push to: give one with -t REGISTRY/NAME.")
             if call != "build":
                 ctx.exit(_look(app, request, call, as_json=as_json))
+            build_it = partial(_build, app, request, platforms)
             if is_quiet:
-                made = app.engine.build(request, _ignore)
+                made = build_it(_ignore)
             else:
                 from airdock.cli.feed import Feed
                 from airdock.cli.views import make_view  # a tenth of a cached build that nobody looks at
@@ -188,7 +207,7 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
                 view = make_view(as_json=as_json, plain=plain, color=ctx.color, err=True, forced=form == "tty")
                 feed = Feed(view, clock=SystemClock())
                 try:
-                    made = app.engine.build(request, feed)
+                    made = build_it(feed)
                 except BuildError as error:
                     feed.close()
                     _show_lines(error, request)
@@ -197,9 +216,20 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
                     feed.close()
                     raise
                 feed.close()
-        if options["push"]:
-            _push(app, request)
-    _tell(made, request, options, as_json=as_json)
+        for tag in request.tags if push else ():
+            app.engine.push(tag)
+    _tell(*made, request, options, as_json=as_json)
+
+
+def _build(
+    app: "App", request: "BuildRequest", platforms: "tuple[Platform, ...]", report: "Report"
+) -> "tuple[Digest, Digest]":
+    """The id and the digest of what was built; of several platforms the index is both."""
+    if len(platforms) > 1:
+        digest = app.engine.builds.build_several(request, platforms, report)
+        return digest, digest
+    image = app.engine.build(request, report)
+    return image.image_id, image.digest
 
 
 def _show_lines(error: BuildError, request: "BuildRequest") -> None:
@@ -224,15 +254,17 @@ def _keeps_git(args: Mapping[str, str]) -> bool:
 
 
 def _without_reports(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in ("iidfile", "metadata_file", "push")}
+    return {name: value for name, value in options.items() if name not in ("iidfile", "metadata_file")}
 
 
-def _tell(made: "Image", request: "BuildRequest", options: Mapping[str, Any], *, as_json: bool) -> None:
+def _tell(
+    image_id: "Digest", digest: "Digest", request: "BuildRequest", options: Mapping[str, Any], *, as_json: bool
+) -> None:
     """The id on stdout, and what is written to files for other programs."""
     if options["iidfile"]:
-        Path(options["iidfile"]).write_text(str(made.image_id))
+        Path(options["iidfile"]).write_text(str(image_id))
     if options["metadata_file"]:
-        facts = {"containerimage.config.digest": str(made.image_id), "containerimage.digest": str(made.digest)}
+        facts = {"containerimage.config.digest": str(image_id), "containerimage.digest": str(digest)}
         if request.tags:
             facts["image.name"] = ",".join(request.tags)
         Path(options["metadata_file"]).write_text(json.dumps(facts, indent=2) + "\n")
@@ -240,22 +272,15 @@ def _tell(made: "Image", request: "BuildRequest", options: Mapping[str, Any], *,
         return
     if as_json:
         tags = list(request.tags)
-        click.echo(json.dumps({"event": "image", "id": made.image_id, "digest": made.digest, "tags": tags}))
+        click.echo(json.dumps({"event": "image", "id": image_id, "digest": digest, "tags": tags}))
     else:
-        click.echo(made.image_id)
+        click.echo(image_id)
 
 
 def _look(app: "App", request: "BuildRequest", call: str, *, as_json: bool) -> int:
     from airdock.cli.build_calls import look  # builds go without it
 
     return look(app.engine, request, call, as_json=as_json)
-
-
-def _push(app: "App", request: "BuildRequest") -> None:
-    if not request.tags:
-        raise click.UsageError("--push needs a name to push to: give one with -t REGISTRY/NAME.")
-    for tag in request.tags:
-        app.engine.push(tag)
 
 
 def _request(
@@ -274,7 +299,11 @@ def _request(
     text, name = _read_dockerfile(source, context, dockerfile)
     if _EPOCH in os.environ and _EPOCH not in args:
         args = {**args, _EPOCH: os.environ[_EPOCH]}
-    _check_platform(more.pop("platform"))
+    made = _read_outputs(outputs, load=more.pop("load"))
+    tags = tuple(dict.fromkeys((*more.pop("tags"), *(name for output in made for name in output.names))))
+    annotations = read_pairs(more.pop("annotations"), "--annotation")
+    for output in made:
+        annotations.update(output.annotations)
     network = more.pop("network")
     stages = [stage.strip().lower() for item in more.pop("no_cache_filter") for stage in item.split(",")]
     return BuildRequest(
@@ -283,18 +312,19 @@ def _request(
         context=context.folder,
         context_time_s=context.time_s,
         args=args,
-        outputs=_read_outputs(outputs, load=more.pop("load")),
+        outputs=made,
+        tags=tags,
         secrets=read_secrets(secrets),
         contexts=read_contexts(contexts),
         cache_from=_read_places(more.pop("cache_from"), is_export=False),
         cache_to=_read_places(more.pop("cache_to"), is_export=True),
         ulimits=read_ulimits(more.pop("ulimits")),
         labels=read_pairs(more.pop("labels"), "--label"),
-        annotations=read_pairs(more.pop("annotations"), "--annotation"),
+        annotations=annotations,
         no_cache_filter=frozenset(stages),
         allow=frozenset(more.pop("allow")),
         network="host" if network == "default" else network,
-        label=(more["tags"] or (name,))[0],
+        label=(tags or (name,))[0],
         **more,
     )
 
@@ -319,18 +349,13 @@ def _read_places(texts: tuple[str, ...], *, is_export: bool) -> tuple["CachePlac
     return tuple(parse_place(text, is_export=is_export) for text in texts)
 
 
-def _check_platform(text: str | None) -> None:
-    if not text:
-        return
-    from airdock.builder.platforms import parse_platform, render_platform
-    from airdock.oci.descriptor import host_platform
+def _read_platforms(texts: tuple[str, ...]) -> "tuple[Platform, ...]":
+    if not texts:
+        return ()
+    from airdock.builder.platforms import parse_platform
 
-    own = render_platform(host_platform())
-    if render_platform(parse_platform(text)) != own:
-        raise BuildError(
-            f"expected the platform {own}, which this machine has, found {text}",
-            hint="build on such a machine; single stages may be another's with FROM --platform, where it's emulated",
-        )
+    parts = dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip())
+    return tuple(parse_platform(part) for part in parts)
 
 
 def _read_dockerfile(source: str, context: "Context", dockerfile: str | None) -> tuple[str, str]:

@@ -284,7 +284,7 @@ def test_heredocs(bench) -> None:
         ("FROM base\nWORKDIR $NOWHERE", 2, "empty"),
         ('FROM base\nENV A="${B:?no b}"', 2, "no b"),
         ("FROM $NAME", 1, "empty"),
-        ("FROM --platform=plan9/mips base", 1, "plan9/mips"),
+        ("FROM --platform=plan9/mips scratch\nRUN x", 2, "plan9/mips"),
     ],
 )
 def test_what_cannot_be_built_is_refused_before_anything_is_done(

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from airdock.builder.contexts import newest_time, open_context
+from airdock.builder.contexts import open_context
 from airdock.builder.outputs import Output, parse_output
+from airdock.builder.times import newest_time
 from airdock.errors import BuildError
 
 
@@ -125,6 +127,13 @@ def test_labels_annotations_and_outputs(bench, tmp_path: Path) -> None:
     assert kept.manifest.annotations == {"note": "yes"}
     with tarfile.open(tmp_path / "oci.tar") as archive:
         assert f"blobs/sha256/{kept.digest.hex}" in archive.getnames()
+    folder = Output(kind="oci", target=str(tmp_path / "layout"), packed=False)
+    assert bench.build("FROM scratch\nCOPY a /\n", outputs=(folder,), annotations={"note": "yes"}) == kept
+    assert json.loads((tmp_path / "layout/index.json").read_text())["manifests"][0]["digest"] == kept.digest
+    assert (tmp_path / "layout/oci-layout").is_file()
+    nowhere = Output(kind="oci", target=str(tmp_path / "no/where.tar"))
+    with pytest.raises(BuildError, match="expected a file for the output"):
+        bench.build("FROM scratch\nCOPY a /\n", outputs=(nowhere,))
 
 
 @pytest.mark.parametrize(
@@ -134,16 +143,26 @@ def test_labels_annotations_and_outputs(bench, tmp_path: Path) -> None:
         ("-", Output(kind="tar", target="/dev/stdout")),
         ("type=local,dest=x", Output(kind="local", target="x")),
         ("type=tar", Output(kind="tar", target="/dev/stdout")),
-        ("type=oci,dest=a.tar,name=b", Output(kind="oci", target="a.tar", options={"name": "b"})),
+        ("type=oci,dest=a.tar,name=b", Output(kind="oci", target="a.tar", names=("b",))),
         ("type=docker", Output(kind="docker")),
-        ("type=image,name=x", Output(kind="image", options={"name": "x"})),
+        ("type=image,name=x", Output(kind="image", names=("x",))),
+        ("type=registry", Output(kind="registry", push=True)),
+        ('type=image,"name=x,y:1",push=true', Output(kind="image", names=("x", "y:1"), push=True)),
+        ("type=oci,dest=d,tar=false", Output(kind="oci", target="d", packed=False)),
+        ("type=image,annotation.a=b,oci-mediatypes=true", Output(kind="image", annotations={"a": "b"})),
     ],
 )
 def test_outputs(text: str, expected: Output) -> None:
     assert parse_output(text) == expected
 
 
-@pytest.mark.parametrize("text", ["type=zip,dest=x", "dest=x", "type=local", "type=oci,dest"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("type=zip,dest=x", "dest=x", "type=local", "type=oci,dest", "type=oci,tar=false", "type=oci,tar=maybe"),
+        *("type=image,compression=zstd", "type=image,push=x", "type=tar,push=true", "type=local,dest=x,name=a"),
+    ],
+)
 def test_outputs_that_are_none(text: str) -> None:
     with pytest.raises(BuildError, match="expected"):
         parse_output(text)

@@ -109,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     handler = type("Own", (Handler,), {"answers": {}, "asked": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as made:
-        thread = threading.Thread(target=made.serve_forever)
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         handler.url = f"http://127.0.0.1:{made.server_port}"
         yield handler

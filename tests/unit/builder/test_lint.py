@@ -1,6 +1,7 @@
 """Build checks, held against BuildKit's own cases."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def check(
         document,
         file,
         args=args or {},
-        globals_=platform_arguments(PLATFORM),
+        globals_=platform_arguments(PLATFORM, host=PLATFORM),
         stages=stages or range(len(file.stages)),
         base_env=lambda index: (),
         ignore=None if ignore is None else IgnoreRules(parse_ignore_file(ignore)),
@@ -111,6 +112,24 @@ def test_each_rule_finds_its_own(rule: str, text: str) -> None:
 )
 def test_what_is_meant_is_not_found(text: str) -> None:
     assert check(text) == ()
+
+
+def test_images_for_another_platform_are_found() -> None:
+    text = "FROM base\n"
+    document = parse(text)
+    file = make_dockerfile(document)
+    for found, expected in ((replace(PLATFORM, architecture="arm64"), 1), (replace(PLATFORM, variant="v2"), 0)):
+        findings = lint(
+            *(document, file),
+            args={},
+            globals_={},
+            stages=[0],
+            base_env=lambda index: (),
+            platforms=[(0, PLATFORM, found)],
+        )
+        assert [finding.detail for finding in findings] == [
+            'Base image base was pulled with platform "linux/arm64", expected "linux/amd64" for current build'
+        ] * expected
 
 
 def test_all_22_rules_are_there() -> None:

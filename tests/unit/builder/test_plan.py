@@ -1,13 +1,15 @@
 """What a build will do, decided without doing anything."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airdock.builder.dockerfile import parse_dockerfile
-from airdock.builder.plan import plan, select
+from airdock.builder.instructions import Dockerfile
+from airdock.builder.plan import Selection, plan, select
 from airdock.builder.platforms import is_emulated, parse_platform, platform_arguments, render_platform, split_platform
 from airdock.builder.settings import check_signal, expand_ports, join_path, put_env
 from airdock.builder.steps import CopyFiles, MakeFolder, Plan, RunCommand
@@ -23,10 +25,16 @@ def no_triggers(name: str, line: int) -> tuple[str, ...]:
     return ()
 
 
+def choose(
+    file: Dockerfile, *, args: dict[str, str] | None = None, target: str | None = None, platform: Platform = AMD64
+) -> Selection:
+    return select(file, args=args or {}, target=target, platform=platform, host=AMD64, on_build=no_triggers)
+
+
 def make_plan(text: str, *, target: str | None = None, **args: str) -> Plan:
     file = parse_dockerfile(text)
-    selection = select(file, args=args, target=target, platform=AMD64, on_build=no_triggers)
-    return plan(file, selection, args=args, platform=AMD64, configs=defaultdict(lambda: BASE))
+    selection = choose(file, args=args, target=target)
+    return plan(file, selection, args=args, configs=defaultdict(lambda: BASE))
 
 
 def test_equal_inputs_give_equal_plans() -> None:
@@ -39,12 +47,12 @@ def test_only_what_leads_to_the_target_is_looked_up() -> None:
         "FROM one AS a\nFROM two AS b\nCOPY --from=a x y\n"
         "FROM three AS c\nCOPY --from=tools:2 x y\nFROM b AS d\nENV A=1\n"
     )
-    needed = select(file, args={}, target=None, platform=AMD64, on_build=no_triggers)
+    needed = choose(file)
     assert dict(needed.bases) == {0: "one", 1: "two", 3: 1}
     assert dict(needed.images) == {"two": 2, "one": 1}
-    other = select(file, args={}, target="c", platform=AMD64, on_build=no_triggers)
+    other = choose(file, target="c")
     assert dict(other.images) == {"three": 4, "tools:2": 5}
-    by_number = select(file, args={}, target="0", platform=AMD64, on_build=no_triggers)
+    by_number = choose(file, target="0")
     assert dict(by_number.bases) == {0: "one"}
 
 
@@ -85,10 +93,9 @@ def test_proxies_are_declared_by_nobody_and_recorded_nowhere() -> None:
 
 
 def test_platforms() -> None:
-    assert (
-        platform_arguments(Platform(os="linux", architecture="arm", variant="v7"))["TARGETPLATFORM"] == "linux/arm/v7"
-    )
-    assert platform_arguments(AMD64)["BUILDVARIANT"] == ""
+    arguments = platform_arguments(Platform(os="linux", architecture="arm", variant="v7"), host=AMD64)
+    assert (arguments["TARGETPLATFORM"], arguments["TARGETVARIANT"]) == ("linux/arm/v7", "v7")
+    assert (arguments["BUILDPLATFORM"], arguments["BUILDVARIANT"]) == ("linux/amd64", "")
     assert render_platform(Platform(os="linux", architecture="arm64", variant="v8")) == "linux/arm64"
     assert render_platform(parse_platform("x86_64")) == "linux/amd64"
     with pytest.raises(DockerfileError):
@@ -117,18 +124,31 @@ def test_any_instructions_are_planned_or_refused_with_their_line(lines: list[str
         assert error.where.startswith("Dockerfile:")
 
 
-def test_another_platform_needs_an_emulator() -> None:
+ARM64 = Platform(os="linux", architecture="arm64", variant="v8")
+
+
+def test_images_are_asked_for_by_the_platform_of_their_stage() -> None:
     file = parse_dockerfile(
-        "FROM --platform=linux/arm64 base AS a\nFROM --platform=$BUILDPLATFORM other\nCOPY --from=a / /\n"
+        "FROM --platform=$BUILDPLATFORM tools AS made\nARG TARGETARCH\nRUN make $TARGETARCH\n"
+        "FROM base\nCOPY --from=made /x /\nCOPY --from=more /y /\n"
     )
-    with pytest.raises(DockerfileError, match=r"expected the platform linux/amd64.*found linux/arm64") as raised:
-        select(file, args={}, target=None, platform=AMD64, on_build=no_triggers, emulates=lambda platform: False)
-    assert (raised.value.where, "qemu-user-static" in raised.value.hint) == ("Dockerfile:1", True)
-    found = select(file, args={}, target=None, platform=AMD64, on_build=no_triggers, emulates=lambda platform: True)
-    base = found.bases[0]
-    assert isinstance(base, str)
-    assert split_platform(base) == ("base", Platform(os="linux", architecture="arm64", variant="v8"))
-    assert found.bases[1] == "other"
+    found = choose(file, platform=ARM64)
+    named = [split_platform(name) for name in found.images]
+    assert named == [("base", ARM64), ("more", ARM64), ("tools", None)]
+    configs = {name: replace(BASE, architecture="amd64" if name == "tools" else "arm64") for name in found.images}
+    made, last = plan(file, found, args={}, configs=configs, emulates=lambda platform: False).stages
+    assert [step.action.env[0] for step in made.steps if isinstance(step.action, RunCommand)] == ["TARGETARCH=arm64"]
+    assert last.config.architecture == "arm64"
+
+
+def test_commands_for_another_platform_need_an_emulator() -> None:
+    file = parse_dockerfile("FROM scratch\nCOPY a b\nRUN x\n")
+    found = choose(file, platform=ARM64)
+    with pytest.raises(DockerfileError, match=r"expected RUN in a stage for linux/amd64.*for linux/arm64") as raised:
+        plan(file, found, args={}, configs={}, emulates=lambda platform: False)
+    assert (raised.value.where, "qemu-user-static" in raised.value.hint) == ("Dockerfile:3", True)
+    [stage] = plan(file, found, args={}, configs={}, emulates=lambda platform: True).stages
+    assert (stage.config.architecture, stage.config.variant) == ("arm64", "v8")
 
 
 @pytest.mark.parametrize(
