@@ -77,7 +77,7 @@ def repository(apt_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         (folder / "Packages").write_text("\n".join(describe(package) for package in sorted(folder.glob("*.deb"))))
     handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

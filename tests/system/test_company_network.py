@@ -85,7 +85,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     made = Company(port=index.server_port, proxy=0, authority=(folder / "ca.pem").read_text())
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), make_proxy(made))
     made.proxy = proxy.server_port
-    threads = [threading.Thread(target=server.serve_forever) for server in (index, proxy)]
+    threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in (index, proxy)]
     for thread in threads:
         thread.start()
     yield made

@@ -109,7 +109,8 @@ def test_modules_do_not_import_each_other_in_circles() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             for child in ast.walk(node)
         }
-        lines = {node.lineno for node in ast.walk(tree) if id(node) in at_import - inner and hasattr(node, "lineno")}
+        outside = at_import - inner
+        lines = {node.lineno for node in ast.walk(tree) if id(node) in outside and hasattr(node, "lineno")}
         found = {target for line, target in runtime_imports(tree) if line in lines}
         graph[name] = {target for target in found if target in names and target != name}
     circle = _circle(graph)

@@ -87,8 +87,8 @@ def test_where_nobody_listens_the_caller_hears_a_reset() -> None:
         running = carry(Port(container_port=1, host_ip="127.0.0.1"), ("127.0.0.1", unused.getsockname()[1]))
         port = next(running)
         with (
+            pytest.raises(ConnectionResetError),  # already while it connects, where the forwarder is quick
             socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
-            pytest.raises(ConnectionResetError),
         ):
             connection.recv(1)
         running.close()

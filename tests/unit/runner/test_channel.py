@@ -13,6 +13,7 @@ from airdock.runner.channel import FRAME_LIMIT, Channel, FrameReader, encode, op
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,  # making larger ones takes longer than everything that is tested with them
 )
 
 
