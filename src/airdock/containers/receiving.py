@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from airdock.errors import CopyError, UnsafeArchiveError
+from airdock.images.contents import skip_data, write_data
 from airdock.images.tar import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -21,7 +22,6 @@ from airdock.images.tar import (
     SYMLINK,
     Entry,
     Source,
-    padding,
     read_entries,
 )
 from airdock.images.unpack import MAX_ENTRIES, open_part, split_path
@@ -29,7 +29,6 @@ from airdock.images.xattrs import is_kept
 
 __all__ = ["Receiver"]
 
-_PIECE: Final = 1 << 18
 _NEW: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _THERE: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
@@ -68,7 +67,7 @@ class Receiver:
 
     def _place(self, path: tuple[bytes, ...], entry: Entry, source: Source) -> None:
         if not path or entry.kind in (CHARACTER_DEVICE, BLOCK_DEVICE):
-            _take(source, entry.size, None)
+            skip_data(source, entry)
             return
         parent = self._enter(path[:-1])
         try:
@@ -166,7 +165,7 @@ class Receiver:
                 raise CopyError(f"expected {os.fsdecode(name)} to be a file, found something else there")
             if flags == _THERE:
                 os.ftruncate(descriptor, 0)
-            _take(source, entry.size, descriptor)
+            write_data(source, entry, descriptor)
             self._own(descriptor, b"", entry)
             os.fchmod(descriptor, self._mode(entry))
             if self.xattrs:
@@ -174,7 +173,7 @@ class Receiver:
             os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(descriptor)
-        self.received += entry.size
+        self.received += entry.whole
 
     def _own(self, folder: int, name: bytes, entry: Entry) -> None:
         if self.owner is None:
@@ -227,22 +226,6 @@ def _make_room(parent: int, path: tuple[bytes, ...]) -> bool:
             raise
         return False
     return True
-
-
-def _take(source: Source, size: int, descriptor: int | None) -> None:
-    """The data of an entry, into a file where there is one."""
-    left = size
-    while left:
-        piece = source.read(min(left, _PIECE))
-        if not piece:
-            raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
-        left -= len(piece)
-        view = memoryview(piece) if descriptor is not None else memoryview(b"")
-        while view:
-            view = view[os.write(descriptor or 0, view) :]
-    fill = len(padding(size))
-    if fill and len(source.read(fill)) < fill:
-        raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
 
 
 def _put_xattrs(descriptor: int, entry: Entry) -> None:

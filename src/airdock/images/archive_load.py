@@ -103,6 +103,8 @@ class _Content:
             base = posixpath.dirname(name) if entry.kind == SYMLINK else ""
             self.links[name] = posixpath.normpath(posixpath.join(base, link)).lstrip("/")
             return
+        if entry.pieces is not None:
+            raise UnsafeArchiveError("expected whole files in an archive of images, found a sparse one", where=name)
         content = _Member(source, entry.size, self._read)
         if entry.kind == REGULAR:
             self._take_file(name, entry, content)

@@ -1,14 +1,15 @@
 """Tar headers, written and read: ustar, with pax records only where ustar has no room (POSIX.1-2017, pax).
 
 Names are bytes as on the disk, without a leading or trailing slash. Reading also understands GNU's long names and
-base-256 numbers, because published layers have them.
+base-256 numbers, because published layers have them, and sparse files (`sparse`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Protocol
 
 from airdock.errors import UnsafeArchiveError
+from airdock.images.sparse import MAP, REAL_NAME, Piece, find_pieces, is_sparse, read_blocks
 from airdock.record import record
 
 __all__ = [
@@ -34,6 +35,7 @@ END = bytes(2 * BLOCK)
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 
+_SPARSE = b"S"
 _XATTR = b"SCHILY.xattr."
 _LONGEST_NAME = 100
 _LONGEST_PREFIX = 155
@@ -46,7 +48,10 @@ _HIGHEST_ID = (1 << 32) - 2  # the last one means "nobody is meant" to chown(2)
 
 @record
 class Entry:
-    """One member of an archive. `size` counts the bytes of data that follow; times are in nanoseconds."""
+    """One member of an archive. `size` counts the bytes of data that follow; times are in nanoseconds.
+
+    `pieces` says where the data belongs in a sparse file of `length` bytes; None for a whole file.
+    """
 
     name: bytes
     kind: bytes
@@ -57,6 +62,13 @@ class Entry:
     mtime_ns: int = 0
     link: bytes = b""
     xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
+    pieces: Sequence[Piece] | None = None
+    length: int = 0
+
+    @property
+    def whole(self) -> int:
+        """How many bytes the file has, holes included."""
+        return self.size if self.pieces is None else self.length
 
 
 class Source(Protocol):
@@ -138,7 +150,7 @@ def _record(key: bytes, value: bytes) -> bytes:
 def read_entries(source: Source) -> Iterator[Entry]:
     """The entries of an archive in order. The caller takes each entry's data, padding included, before the next.
 
-    What isn't a tar, breaks off, or holds sparse files raises `UnsafeArchiveError`.
+    What isn't a tar, or breaks off, raises `UnsafeArchiveError`.
     """
     long_name: dict[bytes, bytes] = {}
     pax: dict[bytes, bytes] = {}
@@ -159,7 +171,10 @@ def read_entries(source: Source) -> Iterator[Entry]:
             elif entry.kind != b"g":
                 long_name[entry.kind] = _text(body)
             continue
-        yield _extend(entry, long_name, pax)
+        entry = _extend(entry, long_name, pax)
+        if entry.kind == _SPARSE or (entry.kind == REGULAR and is_sparse(pax)):
+            entry = _spread(entry, block, pax, source)
+        yield entry
         long_name, pax, in_a_row = {}, {}, 0
 
 
@@ -197,8 +212,6 @@ def _parse_block(block: bytes) -> Entry:
 
 
 def _extend(entry: Entry, long_name: Mapping[bytes, bytes], pax: Mapping[bytes, bytes]) -> Entry:
-    if entry.kind == b"S" or any(key.startswith(b"GNU.sparse") for key in pax):
-        raise UnsafeArchiveError("expected whole files, found a sparse one", hint="pack it without tar's --sparse")
     changes: dict[str, object] = {}
     for key, flag, attribute in ((b"path", b"L", "name"), (b"linkpath", b"K", "link")):
         if key in pax or flag in long_name:
@@ -211,13 +224,23 @@ def _extend(entry: Entry, long_name: Mapping[bytes, bytes], pax: Mapping[bytes, 
     xattrs = {key[len(_XATTR) :]: value for key, value in pax.items() if key.startswith(_XATTR)}
     if xattrs:
         changes["xattrs"] = xattrs
-    if entry.kind != REGULAR:
+    if entry.kind not in (REGULAR, _SPARSE):
         changes["size"] = 0  # links and folders have no data, whatever some writers put there
     return replace(entry, **changes) if changes else entry  # type: ignore[arg-type]  # names and types match above
 
 
+def _spread(entry: Entry, block: bytes, pax: Mapping[bytes, bytes], source: Source) -> Entry:
+    """A sparse file: what says where its data belongs has been read."""
+    if entry.kind == _SPARSE:
+        pieces, length = read_blocks(block, source.read, _number, entry.size)
+        return replace(entry, kind=REGULAR, pieces=pieces, length=length)
+    pieces, length, size = find_pieces(pax, source.read, entry.size)
+    return replace(entry, name=pax.get(REAL_NAME, entry.name), size=size, pieces=pieces, length=length)
+
+
 def _parse_pax(body: bytes) -> dict[bytes, bytes]:
     records: dict[bytes, bytes] = {}
+    listed: list[bytes] = []  # the records of a sparse file, which alone may come several times
     at = 0
     while at < len(body):
         space = body.find(b" ", at, at + 12)
@@ -226,11 +249,14 @@ def _parse_pax(body: bytes) -> dict[bytes, bytes]:
         key, equals, value = record.partition(b"=")
         if length < 5 or at + length > len(body) or not equals or not value.endswith(b"\n"):
             raise _damaged("a pax record is malformed")
-        if b"\0" in key or (b"\0" in value and key in (b"path", b"linkpath")):
+        if b"\0" in key or (b"\0" in value and key in (b"path", b"linkpath", REAL_NAME)):
             raise _damaged("a name holds a zero byte")
-        records[key] = value[:-1]
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            listed.append(value[:-1])
+        else:
+            records[key] = value[:-1]
         at += length
-    return records
+    return records | {MAP: b",".join(listed)} if listed else records
 
 
 def _parse_time(text: bytes) -> int:

@@ -2,8 +2,8 @@
 
 Every path is walked by descriptor, one part at a time, never through a symbolic link. Refused: names that are
 absolute or have `..`, ways through links or files, hard links to what the layer doesn't have, device nodes outside
-`dev/` (below it they're left out: a container has a `/dev` of its own), sparse files, more entries or bytes than the
-limits. Runs with the standard library alone, in a child that has the account's id mapping.
+`dev/` (below it they're left out: a container has a `/dev` of its own), more entries or bytes than the limits, holes
+of sparse files included. Runs with the standard library alone, in a child that has the account's id mapping.
 """
 
 import errno
@@ -12,7 +12,8 @@ import stat
 from pathlib import Path
 
 from airdock.errors import ImageError, UnsafeArchiveError
-from airdock.images.compress import CHUNK, LayerSource
+from airdock.images.compress import LayerSource
+from airdock.images.contents import skip_data, write_data
 from airdock.images.layers import claim_layer, layer_folder, save_size
 from airdock.images.tar import (
     BLOCK_DEVICE,
@@ -24,7 +25,6 @@ from airdock.images.tar import (
     SYMLINK,
     Entry,
     Source,
-    padding,
     read_entries,
 )
 from airdock.images.trees import FOLDER, remove_at
@@ -112,6 +112,7 @@ class Unpacker:
     def __init__(self, target: Path, *, mapping: str, max_entries: int = MAX_ENTRIES) -> None:
         self._mapping = mapping
         self._max_entries = max_entries
+        self._holes = 0
         self._opaque = opaque_name(mapping)
         self._trail: list[tuple[bytes, int]] = []
         self._top = os.open(target, FOLDER)
@@ -139,13 +140,13 @@ class Unpacker:
     def _place(self, entry: Entry, source: Source) -> None:
         path = split_path(entry.name)
         if not path or not self._is_wanted(path, entry):
-            _skip(source, entry.size)
+            skip_data(source, entry)
             return
         folder = self._enter(path[:-1])
         name = path[-1]
         if name.startswith(WHITEOUT):
             self._hide(folder, path)
-            _skip(source, entry.size)
+            skip_data(source, entry)
         elif entry.kind == DIRECTORY:
             self._make_folder(folder, path, entry)
         else:
@@ -218,10 +219,13 @@ class Unpacker:
             create(parent, path[-1], entry, source)
 
     def _write(self, parent: int, name: bytes, entry: Entry, source: Source) -> None:
+        self._holes += entry.whole - entry.size
+        if self._holes > MAX_BYTES:
+            raise UnsafeArchiveError(f"expected at most {MAX_BYTES} bytes, found more in holes alone")
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=parent)
         try:
-            _copy(source, descriptor, entry.size)
+            write_data(source, entry, descriptor)
             self._own(descriptor, entry)
             os.fchmod(descriptor, entry.mode & 0o7777)
             self._put_xattrs(descriptor, entry)
@@ -343,29 +347,6 @@ def open_part(parent: int, name: bytes) -> int:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         raise UnsafeArchiveError(f"expected a folder at {os.fsdecode(name)!r}, found a link or a file") from error
-
-
-def _copy(source: Source, descriptor: int, size: int) -> None:
-    left = size
-    while left:
-        piece = source.read(min(left, CHUNK))
-        if not piece:
-            raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
-        left -= len(piece)
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(descriptor, view) :]
-    if fill := len(padding(size)):
-        source.read(fill)
-
-
-def _skip(source: Source, size: int) -> None:
-    left = size + len(padding(size))
-    while left:
-        piece = source.read(min(left, CHUNK))
-        if not piece:
-            raise UnsafeArchiveError("expected a tar archive: it breaks off inside a file")
-        left -= len(piece)
 
 
 def _explain(error: OSError, diff_id: str) -> ImageError:

@@ -162,19 +162,6 @@ def test_broken_pax_records_are_refused(records: str) -> None:
         read_all(archive)
 
 
-def test_sparse_files_are_refused() -> None:
-    with pytest.raises(UnsafeArchiveError, match="sparse"):
-        read_all(archive_of([(Entry(name=b"f", kind=b"S"), b"")]))
-    with pytest.raises(UnsafeArchiveError, match="sparse"):
-        body = b"22 GNU.sparse.major=1\n"
-        read_all(
-            render_header(Entry(name=b"p", kind=b"x", size=len(body)))
-            + body
-            + padding(len(body))
-            + archive_of([(Entry(name=b"f", kind=REGULAR), b"")])
-        )
-
-
 def test_huge_extensions_are_refused() -> None:
     with pytest.raises(UnsafeArchiveError, match="1 MiB"):
         read_all(render_header(Entry(name=b"p", kind=b"L", size=1 << 22)))

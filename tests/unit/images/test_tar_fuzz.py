@@ -57,9 +57,13 @@ def archives(draw: st.DrawFn) -> bytes:
                 member.pax_headers = draw(
                     st.dictionaries(
                         st.sampled_from(
-                            ["path", "linkpath", "size", "uid", "mtime", "GNU.sparse.major", "SCHILY.xattr.user.a"]
+                            [
+                                *("path", "linkpath", "size", "uid", "mtime", "SCHILY.xattr.user.a"),
+                                *("GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.realsize", "GNU.sparse.name"),
+                            ]
                         ),
-                        st.sampled_from(["1", "-1", "../x", "1e9", "9" * 30, "a/b", "\udcff"]) | st.text(max_size=8),
+                        st.sampled_from(["1", "-1", "../x", "1e9", "9" * 30, "0,1", "2,600,9,1", "a/b", "\udcff"])
+                        | st.text(max_size=8),
                         max_size=2,
                     )
                 )
