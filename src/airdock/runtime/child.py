@@ -47,7 +47,10 @@ from airdock.runtime.syscalls import CLONE_NEWCGROUP, Syscalls
 from airdock.runtime.users import find_config_user
 from airdock.runtime.wire import FrameReader, send_with_descriptors
 
-__all__ = ["Job", "Lines", "run_child"]
+__all__ = ["READY", "Lines", "run_child"]
+
+READY: Final = b"R"
+"""Comes behind the configuration, with the descriptors."""
 
 _CAP_KILL: Final = 1 << 5
 _SIGNALFD_INFO_BYTES: Final = 128
@@ -57,10 +60,11 @@ _SIGNALFD_INFO_BYTES: Final = 128
 class Lines:
     """What connects a container's first process with the launcher.
 
-    `orders` gives a byte when the ids are there, and the configuration with its descriptors when it is known: stdio,
-    root, binds. `failed` takes an error and closes when the command runs; `control` carries signals in and news out;
-    `doors` are the files by which to move into the cgroup, `sysfs` the tree for /sys in a network namespace that was
-    joined. `rehearsal` is a configuration like the one to come, where the orders will be a while.
+    `orders` gives a byte when the ids are there, the configuration when it is known, and when all is prepared READY
+    with the descriptors of stdio, root and binds. `failed` takes an error and closes when the command runs; `control`
+    carries signals in and news out; `doors` are the files by which to move into the cgroup, `sysfs` the tree for /sys
+    in a network namespace that was joined. `rehearsal` is a configuration like the one to come, where the orders will
+    be a while.
     """
 
     orders: socket.socket
@@ -73,16 +77,6 @@ class Lines:
     def descriptors(self) -> list[int]:
         known = [self.orders.fileno(), self.failed, self.control.fileno(), *self.doors]
         return known if self.sysfs < 0 else [*known, self.sysfs]
-
-
-@record
-class Job:
-    """The orders, once they are there."""
-
-    config: Mapping[str, Any]
-    stdio: tuple[int, int, int]
-    root: int
-    trees: tuple[int, ...]
 
 
 def run_child(machine: Machine, lines: Lines) -> NoReturn:
@@ -111,34 +105,37 @@ def _become_command(machine: Machine, lines: Lines) -> NoReturn:
     try:
         if lines.rehearsal is not None:
             _rehearse(machine, lines.rehearsal)
-        job = _receive_job(lines.orders)
-        if job is None:
-            os._exit(NOT_STARTED)
+        reader = FrameReader(lines.orders)
+        config = _receive_config(reader)
+        is_others = bool(config.get("annotations", {}).get(RUNTIME_ANNOTATION))
+        steps = () if is_others else plan(config, machine.facts).setup
+        *stdio, root = (descriptors := _receive_descriptors(reader))[:4]
+        trees = tuple(descriptors[4:])
         calls = machine.syscalls
-        if job.config.get("annotations", {}).get(RUNTIME_ANNOTATION):
+        if is_others:
             # Loaded by the launcher before it forked: here nothing may be imported any more.
             from airdock.runtime.oci_runtime import become_runtime
 
             become_runtime(
                 calls,
-                job.config,
-                root=job.root,
-                trees=job.trees,
-                stdio=job.stdio,
+                config,
+                root=root,
+                trees=trees,
+                stdio=stdio,
                 control=lines.control,
                 failed=lines.failed,
                 mapping=machine.mapping,
                 open_files=machine.open_files,
             )
-        inside = Inside(syscalls=calls, root=job.root, trees=job.trees, sysfs=lines.sysfs)
-        _set_up(plan(job.config, machine.facts).setup, inside)
-        user = find_config_user(job.config)
-        terminal = calls.open_terminal("/dev/pts") if job.config["process"].get("terminal") else None
+        inside = Inside(syscalls=calls, root=root, trees=trees, sysfs=lines.sysfs)
+        _set_up(steps, inside)
+        user = find_config_user(config)
+        terminal = calls.open_terminal("/dev/pts") if config["process"].get("terminal") else None
         _tell(lines.control, inside.mount_points, terminal)
-        take_stdio(job.stdio, user, terminal[1] if terminal else -1)
-        process = job.config["process"]
+        take_stdio(stdio, user, terminal[1] if terminal else -1)
+        process = config["process"]
         enter_folder(process["cwd"])
-        drop_privileges(calls, user, machine.privileges(job.config), lambda: _announce(lines.control))
+        drop_privileges(calls, user, machine.privileges(config), lambda: _announce(lines.control))
         restore_signals()
         execute(calls, process["args"], make_environment(process.get("env", ()), user.home))
     except BaseException as error:
@@ -160,15 +157,23 @@ def _rehearse(machine: Machine, config: Mapping[str, Any]) -> None:
         make_environment(config["process"].get("env", ()), "/")
 
 
-def _receive_job(orders: socket.socket) -> Job | None:
-    reader = FrameReader(orders)
+def _receive_config(reader: FrameReader) -> Mapping[str, Any]:
     while (config := reader.next()) is None:
-        reader.receive()
-        if reader.closed:
-            return None
-    orders.close()
-    first, second, third, root, *trees = reader.descriptors
-    return Job(config=config, stdio=(first, second, third), root=root, trees=tuple(trees))
+        _receive(reader)
+    return config
+
+
+def _receive(reader: FrameReader) -> None:
+    reader.receive()
+    if reader.closed:
+        os._exit(NOT_STARTED)  # discarded
+
+
+def _receive_descriptors(reader: FrameReader) -> list[int]:
+    while not reader.descriptors:
+        _receive(reader)
+    reader.close()
+    return reader.descriptors
 
 
 def _isolate(machine: Machine, lines: Lines) -> None:

@@ -8,21 +8,19 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["add_name_files"]
+__all__ = ["choose_name_files", "write_name_files"]
 
 _LOOPBACK: Final = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
 
-def add_name_files(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
-    """The configuration with binds for those files, which are written below `folder`."""
+def choose_name_files(config: Mapping[str, Any], folder: str) -> tuple[Mapping[str, Any], dict[str, bytes]]:
+    """The configuration with binds for those files, and what `write_name_files` is to write below `folder`."""
     bound = {mount["destination"].rstrip("/") for mount in config["mounts"]}
     if "/etc" in bound or "/" in bound:
-        return config
+        return config, {}
     contents = {
         name: text for name, text in _contents(config).items() if f"/etc/{name}" not in bound and text is not None
     }
-    for name, text in contents.items():
-        _write(os.path.join(folder, name), text)
     binds = [
         {
             "destination": f"/etc/{name}",
@@ -32,7 +30,14 @@ def add_name_files(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
         }
         for name in contents
     ]
-    return {**config, "mounts": [*config["mounts"], *binds]} if binds else config
+    return ({**config, "mounts": [*config["mounts"], *binds]} if binds else config), contents
+
+
+def write_name_files(contents: Mapping[str, bytes], folder: str) -> None:
+    """Put them where the binds take them from."""
+    for name, content in contents.items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
 
 
 def _contents(config: Mapping[str, Any]) -> dict[str, bytes | None]:
@@ -54,8 +59,3 @@ def _read(path: str) -> bytes | None:
             return file.read()
     except OSError:
         return None
-
-
-def _write(path: str, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)

@@ -20,12 +20,12 @@ from airdock.model.usage import Resources
 from airdock.record import record
 from airdock.runtime import removal
 from airdock.runtime.cgroups import Cgroup
-from airdock.runtime.child import Lines, run_child
+from airdock.runtime.child import READY, Lines, run_child
 from airdock.runtime.command import privileges_key
 from airdock.runtime.idmaps import write_container_maps
 from airdock.runtime.join import clone_joined, joined_namespaces
 from airdock.runtime.machine import Machine
-from airdock.runtime.names import add_name_files
+from airdock.runtime.names import choose_name_files, write_name_files
 from airdock.runtime.plan import bind_trees, has_own, own_namespaces
 from airdock.runtime.refusal import RefusedError
 from airdock.runtime.shed import NEWS_EXIT
@@ -171,9 +171,11 @@ class ContainerProcess:
         if not config.get("hostname") and has_own(config, "uts"):
             config = {**config, "hostname": bundle["id"][:12]}
         os.makedirs(bundle["folder"], exist_ok=True)
-        config = add_name_files(config, bundle["folder"])
+        config, files = choose_name_files(config, bundle["folder"])
         lent: list[int] = []  # the child's: closed here once it has them
         try:
+            self._order(pack(config), [])  # it plans while we prepare
+            write_name_files(files, bundle["folder"])
             trees = bind_trees(config)
             prepare_folder(bundle["folder"], machine.shift)
             lent.append(machine.mounts.open_root(bundle["layers"], bundle["folder"]))
@@ -186,7 +188,7 @@ class ContainerProcess:
                 lent.append(opened)
             first.cgroup.limit(self.resources)
             _lend_stdio(stdio, machine.shift)
-            self._order(pack(config), [*stdio, *lent])
+            self._order(READY, [*stdio, *lent])
         except BaseException:
             first.discard()
             raise

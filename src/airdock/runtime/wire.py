@@ -56,6 +56,10 @@ class FrameReader:
         self._buffer += data
         self.closed = self.closed or not data
 
+    def close(self) -> None:
+        """Close the socket; what was received stays."""
+        self._sock.close()
+
     def next(self) -> dict[str, Any] | None:
         """The next whole frame, or None."""
         if len(self._buffer) < _LENGTH.size:

@@ -1,15 +1,23 @@
 """resolv.conf, hosts and hostname of a container."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from airdock.model.mount import Mount
-from airdock.runtime.names import add_name_files
+from airdock.runtime.names import choose_name_files, write_name_files
 from airdock.runtime.spec import make_config
 
 
 def targets(config: object) -> list[str]:
     assert isinstance(config, dict)
     return [mount["destination"] for mount in config["mounts"] if mount["destination"].startswith("/etc")]
+
+
+def add_name_files(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    chosen, files = choose_name_files(config, folder)
+    write_name_files(files, folder)
+    return chosen
 
 
 def test_a_container_has_its_own(tmp_path: Path) -> None:
