@@ -31,6 +31,17 @@ def test_what_is_asked_for_holds(account: Account, unchanged_machine: Callable[[
     ]
 
 
+@pytest.mark.parametrize("kept", [["--rm"], ["--rm", "-l", "watched"]])
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_names_are_looked_up_as_asked(
+    root_account: Account, kept: list[str], network: str, unchanged_machine: Callable[[], None]
+) -> None:
+    flags = [*kept, "--network", network, "--dns", "192.0.2.53", "--dns-search", "a.test", "--dns-option", "ndots:1"]
+    said = run(root_account, *flags, "--add-host", "db:192.0.2.7", "host", "cat", "/etc/resolv.conf", "/etc/hosts")
+    assert said.startswith("nameserver 192.0.2.53\n")
+    assert {"search a.test", "options ndots:1", "192.0.2.7\tdb"} <= set(said.splitlines())
+
+
 def test_profiles_of_ones_own(account: Account, unchanged_machine: Callable[[], None]) -> None:
     profile = account.home / "profile.json"
     account.run("sh", "-c", f"""echo '{PROFILE}' > {profile}""")

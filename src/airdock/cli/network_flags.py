@@ -55,6 +55,22 @@ _OPTIONS = (
         help="One more line of /etc/hosts; host-gateway is this machine.",
     ),
     click.option("--dns", multiple=True, metavar="ADDRESS", help="A name server instead of this machine's."),
+    click.option("--dns-search", multiple=True, metavar="DOMAIN", help="Where short names are looked for; . for none."),
+    click.option("--dns-option", "--dns-opt", "dns_options", multiple=True, metavar="OPTION", help="Such as ndots:1."),
+)
+
+
+_NAMES = (
+    "network",
+    "ports",
+    "publish_all",
+    "expose",
+    "network_aliases",
+    "ip",
+    "extra_hosts",
+    "dns",
+    "dns_search",
+    "dns_options",
 )
 
 
@@ -67,5 +83,4 @@ def network_options(command: _Command) -> _Command:
 
 def take_network(options: dict[str, Any]) -> Mapping[str, Any]:
     """The fields of a `RunRequest` that these flags are, taken out of a command's options."""
-    names = ("network", "ports", "publish_all", "expose", "network_aliases", "ip", "extra_hosts", "dns")
-    return {name: options.pop(name) for name in names}
+    return {name: options.pop(name) for name in _NAMES}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
@@ -23,6 +23,8 @@ __all__ = [
     "RunRequest",
     "command_of",
     "environment_of",
+    "is_plain",
+    "network_of",
     "publish_all",
 ]
 
@@ -46,8 +48,8 @@ class RunRequest:
 
     `argv` replaces the image's CMD, `entrypoint` its ENTRYPOINT (and drops its CMD, as Docker does); None keeps them.
     `env` is laid over the image's. `user` and `workdir` are the image's where empty. `network` is a mode of
-    `networks.base`; `ports`, `network_aliases`, `extra_hosts` (NAME:ADDRESS), `dns` and `ip` go with it, and
-    `publish_all` for the ports that the image and `expose` name.
+    `networks.base`; `ports`, `network_aliases`, `extra_hosts` (NAME:ADDRESS), `dns`, `dns_search`, `dns_options` and
+    `ip` go with it, and `publish_all` for the ports that the image and `expose` name.
     """
 
     argv: Sequence[str] | None = None
@@ -69,6 +71,8 @@ class RunRequest:
     expose: Sequence[str] = ()
     extra_hosts: Sequence[str] = ()
     dns: Sequence[str] = ()
+    dns_search: Sequence[str] = ()
+    dns_options: Sequence[str] = ()
     ip: str = ""
     resources: Resources = Resources()
     name: str = ""
@@ -106,6 +110,27 @@ def publish_all(config: "ImageConfig", request: RunRequest) -> RunRequest:
 
     more = publish_exposed([*config.exposed_ports, *request.expose], request.ports)
     return replace(request, ports=[*request.ports, *more], publish_all=False)
+
+
+def network_of(request: RunRequest, hostname: str) -> dict[str, Any]:
+    """What is asked of `Networks.attach`, but for who asks."""
+    return {
+        "mode": request.network,
+        "hostname": hostname,
+        "aliases": request.network_aliases,
+        "ports": request.ports,
+        "dns": request.dns,
+        "dns_search": request.dns_search,
+        "dns_options": request.dns_options,
+        "extra_hosts": request.extra_hosts,
+        "ip": request.ip,
+    }
+
+
+def is_plain(network: Mapping[str, object]) -> bool:
+    """Whether a container with these arguments of `Networks.attach` needs nothing of them."""
+    named = any(network.get(name) for name in ("ports", "extra_hosts", "dns", "dns_search", "dns_options"))
+    return network.get("mode", "host") in ("host", "none") and not named
 
 
 @record

@@ -48,7 +48,7 @@ class Containers:
         launcher: Launcher,
         images: "ImageStore",
         configure: "Callable[[Image, RunRequest, str], dict[str, Any]]",
-        settings: Callable[[str], Mapping[str, Any]],
+        settings: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> None:
         self._root = root
         self._launcher = launcher
@@ -145,10 +145,8 @@ class Containers:
             self.tidy([known])
             assert known.record is not None
             layers = self._images.layer_paths(list(map(_digest, known.record.layers)))
-            mode = known.record.network.get("mode", "host")
-            if known.record.network.get("extra_hosts") and mode == "host":
-                mode = ""
-            return start_monitor(known.folder, settings=self._settings(mode), layers=layers, attach=attach)
+            settings = self._settings(known.record.network)
+            return start_monitor(known.folder, settings=settings, layers=layers, attach=attach)
 
     def attach(self, name: str, *, stdin: bool) -> Line:
         """A line that carries the streams of a running container. Raises ContainerError."""

@@ -89,6 +89,8 @@ def _host_config(known: Known, config: Mapping[str, Any]) -> dict[str, Any]:
         "PidsLimit": resources.get("pids", {}).get("limit"),
         "ReadonlyRootfs": bool(config.get("root", {}).get("readonly")),
         "Dns": record.network.get("dns", []) if record else [],
+        "DnsSearch": record.network.get("dns_search", []) if record else [],
+        "DnsOptions": record.network.get("dns_options", []) if record else [],
         "ExtraHosts": record.network.get("extra_hosts", []) if record else [],
         "Capabilities": sorted(capabilities.get("bounding", ())),
         "Annotations": dict(config.get("annotations", {})),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airdock.containers.base import RunRequest
+from airdock.containers.base import RunRequest, network_of
 from airdock.containers.options import LifeOptions
 from airdock.containers.record import ContainerRecord
 from airdock.images.image import Image
@@ -35,13 +35,8 @@ def make_record(
         config=config,
         created=datetime.now(UTC).isoformat(),
         network={
-            "mode": request.network,
-            "hostname": config.get("hostname", ""),
-            "aliases": list(request.network_aliases),
+            **network_of(request, config.get("hostname", "")),
             "ports": [port.to_dict() for port in request.ports],
-            "dns": list(request.dns),
-            "extra_hosts": list(request.extra_hosts),
-            "ip": request.ip,
         },
         entrypoint=None if entrypoint is None else tuple(entrypoint),
         cmd=tuple(cmd),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airdock.containers.base import MOUNTS_ANNOTATION
+from airdock.containers.base import MOUNTS_ANNOTATION, is_plain
 from airdock.containers.record import ContainerRecord
 from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
@@ -35,8 +35,7 @@ class Place:
     def attach(self, record: ContainerRecord) -> "tuple[Joined | None, Launcher]":
         """The container's place on its network (None where it needs none) and the launcher that can start it there."""
         network = dict(record.network)
-        mode = network.get("mode", "host")
-        if (mode == "host" and not network.get("extra_hosts")) or mode == "none":
+        if is_plain(network):
             return None, self._launcher
         joined = self._open_networks().attach(container_id=record.id, name=record.name, **_with_ports(network))
         self.notes = list(joined.notes)

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final, Self
@@ -105,16 +105,16 @@ class Gateway:
         notes, self._notes = self._notes, []
         return notes
 
-    def render_resolv(self, dns: Sequence[str], *, has_way_out: bool) -> str:
+    def render_resolv(self, *, servers: Sequence[str], settings: Mapping[str, Sequence[str]], has_way_out: bool) -> str:
         """A container's /etc/resolv.conf: the servers asked for, else those of the machine that can be reached."""
         if not has_way_out:
             return ""
         texts = [text for path in _RESOLV if (text := read_text(path))]
         own = self._uplink.nameserver if self._uplink else ""
-        servers = list(dns) or ([own] if own else []) or _reachable(texts)
+        servers = servers or ([own] if own else []) or _reachable(texts)
         if not servers:
             self._notes.append("names can't be looked up: this machine's name servers are on its loopback; give --dns")
-        return render_resolv(texts[0] if texts else "", servers=servers)
+        return render_resolv(texts[0] if texts else "", servers=servers, settings=settings)
 
 
 def _choose(

@@ -58,12 +58,16 @@ def nameservers_of(text: str) -> list[str]:
 
 
 def render_resolv(text: str, *, servers: Sequence[str], settings: Mapping[str, Sequence[str]] | None = None) -> str:
-    """A resolv.conf with these servers and all else as in `text`; `settings` replace its `search` and `options`."""
+    """A resolv.conf with these servers and all else as in `text`; `settings` replace its `search` and `options`.
+
+    Docker's "." for `search` leaves it empty.
+    """
     given = {key: values for key, values in (settings or {}).items() if values}
+    replaced = {"nameserver", *given, *(("domain",) if "search" in given else ())}  # the last of domain and search wins
     kept = [
         line
         for line in text.splitlines()
-        if (fields := line.split()) and fields[0] not in {"nameserver", *given} and line[:1] not in "#;"
+        if (fields := line.split()) and fields[0] not in replaced and line[:1] not in "#;"
     ]
-    added = [f"{key} {' '.join(values)}" for key, values in given.items()]
+    added = [f"{key} {' '.join(values)}" for key, values in given.items() if list(values) != ["."]]
     return "".join(f"{line}\n" for line in [*(f"nameserver {server}" for server in servers), *kept, *added])

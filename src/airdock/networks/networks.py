@@ -19,7 +19,14 @@ from airdock.networks.attachments import HOSTS, RESOLV, write_in_place
 from airdock.networks.base import PRIVATE, Joined, Port, names_of, parse_mode
 from airdock.networks.client import Line, RouterClient
 from airdock.networks.definitions import Definitions, Network
-from airdock.networks.hosts import HOST_GATEWAY, parse_extra_host, read_text, render_hosts, render_resolv
+from airdock.networks.hosts import (
+    HOST_GATEWAY,
+    nameservers_of,
+    parse_extra_host,
+    read_text,
+    render_hosts,
+    render_resolv,
+)
 from airdock.networks.links import Links
 from airdock.networks.listeners import open_listeners
 from airdock.networks.neighbour import join_container
@@ -63,21 +70,24 @@ class Networks:
         aliases: Sequence[str] = (),
         ports: Sequence[Port] = (),
         dns: Sequence[str] = (),
+        dns_search: Sequence[str] = (),
+        dns_options: Sequence[str] = (),
         extra_hosts: Sequence[str] = (),
         ip: str = "",
     ) -> Joined:
         """Give a container its place before it starts; the same again when it has one.
 
-        `extra_hosts` are NAME:ADDRESS. Raises NetworkError, UnknownNetworkError, UnknownContainerError,
-        IsolationError; then nothing is left of it.
+        `extra_hosts` are NAME:ADDRESS; `dns_search` and `dns_options` are lines of resolv.conf.
+        Raises NetworkError, UnknownNetworkError, UnknownContainerError, IsolationError; then nothing is left of it.
         """
         mode = parse_mode(mode)
         extra = [parse_extra_host(text) for text in extra_hosts]
+        lookup = {"servers": list(dns), "settings": {"search": list(dns_search), "options": list(dns_options)}}
         if mode in ("host", "none") or mode.startswith("container:"):
             notes = ("published ports are left out: the container has no network of its own",) if ports else ()
             if mode.startswith("container:"):
                 return join_container(self._containers, mode, notes=notes)
-            return self._attach_plainly(container_id, mode, hostname=hostname, extra=extra, dns=dns, notes=notes)
+            return self._attach_plainly(container_id, mode, hostname=hostname, extra=extra, lookup=lookup, notes=notes)
         with self._lock:
             if container_id in self._held:
                 return self._held[container_id][1]
@@ -92,7 +102,7 @@ class Networks:
             "name": name or container_id[:12],
             "own": names_of(hostname, "", (), container_id),
             "extra": extra,
-            "dns": list(dns),
+            "lookup": lookup,
             "folder": str(self._folder(container_id).absolute()),
             "networks": [wanted],
         }
@@ -237,7 +247,7 @@ class Networks:
         *,
         hostname: str,
         extra: Sequence[tuple[str, str]],
-        dns: Sequence[str],
+        lookup: Mapping[str, Any],
         notes: tuple[str, ...],
     ) -> Joined:
         """The modes that need no router; files of names of their own only where something was asked for."""
@@ -248,8 +258,10 @@ class Networks:
             own = [] if is_host else [("127.0.0.1", names_of(hostname, "", (), container_id))]
             pairs = [(name, "127.0.0.1" if address == HOST_GATEWAY else address) for name, address in extra]
             contents[HOSTS] = render_hosts(own, base=base or None, extra=pairs)
-        if dns:
-            contents[RESOLV] = render_resolv(read_text("/etc/resolv.conf"), servers=dns)
+        if lookup["servers"] or any(lookup["settings"].values()):
+            own_text = read_text("/etc/resolv.conf")
+            servers = lookup["servers"] or nameservers_of(own_text)
+            contents[RESOLV] = render_resolv(own_text, servers=servers, settings=lookup["settings"])
         for name, content in contents.items():
             self._folder(container_id).mkdir(parents=True, exist_ok=True)
             write_in_place(self._folder(container_id) / name, content)

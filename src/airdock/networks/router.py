@@ -288,7 +288,7 @@ class _Router:
 
     def _write_resolv(self, attachment: Attachment, message: Mapping[str, Any]) -> None:
         has_way_out = any(not endpoint.network.internal for endpoint in attachment.endpoints.values())
-        content = self._gateway.render_resolv(message["dns"], has_way_out=has_way_out)
+        content = self._gateway.render_resolv(**message["lookup"], has_way_out=has_way_out)
         write_in_place(Path(attachment.folder, RESOLV), content)
 
 

@@ -27,6 +27,13 @@ def test_resolv_keeps_search_and_options_but_not_servers() -> None:
     assert "search lan" in render_resolv(text, servers=[], settings={"search": ["lan"]})
 
 
+def test_search_and_options_that_are_asked_for_replace_the_machines() -> None:
+    text = "domain corp\nsearch example.com\noptions ndots:2\n"
+    asked = {"search": ["a.test", "b.test"], "options": ["ndots:1"]}
+    assert render_resolv(text, servers=[], settings=asked) == "search a.test b.test\noptions ndots:1\n"
+    assert render_resolv(text, servers=[], settings={"search": ["."]}) == "options ndots:2\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
