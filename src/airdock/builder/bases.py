@@ -74,7 +74,9 @@ class Bases:
             if value.startswith(LAYOUT):
                 return load_layout(self.performer.store, value, folder / "layout.tar")
             if is_folder(value):
-                opened = open_context(value, place=folder / f"named-{len(self.images)}", ssh=request.ssh)
+                opened = open_context(
+                    value, place=folder / f"named-{len(self.images)}", ssh=request.ssh, secrets=request.secrets
+                )
                 if opened.folder is None:
                     raise BuildError("expected a folder, an archive or a repository, found a text", where=value)
                 return folder_image(self.performer.import_folder(opened.folder), platform or host_platform())

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from airdock.builder.access import git_header, http_header
 from airdock.builder.archives import is_archive, open_archive
 from airdock.builder.base import Context
-from airdock.builder.remotes import is_remote, parse_remote
+from airdock.builder.remotes import is_remote, parse_remote, remote_host
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
 from airdock.images.unpack import Unpacker
@@ -33,15 +34,18 @@ def open_context(
     place: Path,
     stdin: BinaryIO | None = None,
     ssh: Mapping[str, str] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
     keep_git_dir: bool = False,
 ) -> Context:
-    """Open what `source` says; `place` is a folder to be made for what has to be fetched. Raises `BuildError`."""
+    """Open what `source` says; `place` is a folder to be made for what has to be fetched. `ssh` and `secrets`
+    (`access.py`) are as in the request. Raises `BuildError`.
+    """
     if source == "-":
         if stdin is None:
             raise BuildError("expected a context that isn't standard input, found '-'")
         return _from_stdin(stdin, place)
     if is_remote(source):
-        return _from_address(source, place, ssh or {}, keep_git_dir=keep_git_dir)
+        return _from_address(source, place, ssh or {}, secrets or {}, keep_git_dir=keep_git_dir)
     folder = Path(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
@@ -58,13 +62,16 @@ def _from_stdin(stdin: BinaryIO, place: Path) -> Context:
     return _from_file(spooled, place, "standard input")
 
 
-def _from_address(source: str, place: Path, ssh: Mapping[str, str], *, keep_git_dir: bool) -> Context:
+def _from_address(
+    source: str, place: Path, ssh: Mapping[str, str], secrets: Mapping[str, bytes], *, keep_git_dir: bool
+) -> Context:
     remote = parse_remote(source)
+    host = remote_host(remote.url)
     place.mkdir(parents=True)
     if remote.kind == "git":
         from airdock.builder.git import Git, fetch_git  # most builds fetch nothing
 
-        git = Git(agent=ssh.get("default", ""))
+        git = Git(header=git_header(secrets, host), agent=ssh.get("default", ""))
         kept = parse_remote(source, keep_git_dir=True)
         folder = fetch_git(kept, place / "repository", git=git)
         top = place / "repository"
@@ -74,7 +81,9 @@ def _from_address(source: str, place: Path, ssh: Mapping[str, str], *, keep_git_
         return Context(folder=folder, time_s=time_s, is_own=True)
     from airdock.builder.download import download  # HTTP and TLS take longer to import than a cached build takes
 
-    found = download(remote.url, place / "fetched", headers={}, checksum=remote.checksum)
+    header = http_header(secrets, host)
+    headers = {"Authorization": header} if header else {}
+    found = download(remote.url, place / "fetched", headers=headers, checksum=remote.checksum)
     context = _from_file(place / "fetched", place, source)
     return Context(folder=context.folder, dockerfile=context.dockerfile, time_s=found.mtime_s, is_own=True)
 

@@ -19,6 +19,8 @@ from urllib.request import (
     Request,
 )
 
+from airdock.builder.access import http_hint
+from airdock.builder.remotes import remote_host
 from airdock.errors import BuildError
 from airdock.images.unpack import MAX_BYTES
 from airdock.record import record
@@ -29,6 +31,7 @@ _CHUNK: Final = 1 << 20
 _TIMEOUT_S: Final = 60
 _PAUSES_S: Final = (0.5, 2.0)
 """Between one try and the next."""
+_REFUSED: Final = frozenset({401, 403})
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -56,7 +59,8 @@ def download(
             error.close()
             reason = f"{error.code} {error.reason}"
             if error.code not in _PASSING or pause is None:
-                raise BuildError(f"expected the file {url}, found: {reason}") from error
+                hint = http_hint(remote_host(url)) if error.code in _REFUSED else ""
+                raise BuildError(f"expected the file {url}, found: {reason}", hint=hint) from error
         except (URLError, HTTPException, OSError) as error:
             if pause is None:
                 raise BuildError(f"expected to fetch {url}, found: {_reason(error)}") from error

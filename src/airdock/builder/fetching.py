@@ -1,21 +1,14 @@
-"""ADD of addresses: what is fetched for one step, and with whose rights.
+"""ADD of addresses: what is fetched for one step, and with whose rights."""
 
-Secrets that give access, by the names that BuildKit knows; each may end with the host it is for:
-
-    HTTP_AUTH_TOKEN_<host>   a bearer token            GIT_AUTH_TOKEN[.host]   a token of a code host
-    HTTP_AUTH_HEADER_<host>  a whole Authorization     GIT_AUTH_HEADER[.host]  a whole Authorization
-"""
-
-import base64
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airdock.builder.access import git_header, http_header
 from airdock.builder.remotes import remote_host
 from airdock.builder.steps import RemoteSource
-from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
 from airdock.record import record
 
@@ -63,7 +56,7 @@ class Fetcher:
     def _git(self, source: RemoteSource) -> "Git":
         from airdock.builder.git import Git
 
-        return Git(header=self._git_header(remote_host(source.url)), agent=self.ssh.get("default", ""))
+        return Git(header=git_header(self.secrets, remote_host(source.url)), agent=self.ssh.get("default", ""))
 
     def _fetch(self, source: RemoteSource, place: Path) -> dict[str, Any]:
         if source.kind == "git":
@@ -72,24 +65,8 @@ class Fetcher:
             return {"folder": str(fetch_git(source, place, git=self._git(source)))}
         from airdock.builder.download import download  # HTTP and TLS take longer to import than a cached build takes
 
-        header = self._http_header(remote_host(source.url))
+        header = http_header(self.secrets, remote_host(source.url))
         headers = {"Authorization": header} if header else {}
         found = download(source.url, place, headers=headers, checksum=source.checksum)
         mtime_s = self.time_s if found.mtime_s is None else found.mtime_s
         return {"file": str(place), "name": source.name, "mtime_s": mtime_s}
-
-    def _http_header(self, host: str) -> str:
-        if token := self._secret(f"HTTP_AUTH_TOKEN_{host}"):
-            return f"Bearer {token}"
-        return self._secret(f"HTTP_AUTH_HEADER_{host}")
-
-    def _git_header(self, host: str) -> str:
-        if token := self._secret(f"GIT_AUTH_TOKEN.{host}") or self._secret("GIT_AUTH_TOKEN"):
-            return "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        return self._secret(f"GIT_AUTH_HEADER.{host}") or self._secret("GIT_AUTH_HEADER")
-
-    def _secret(self, name: str) -> str:
-        text = self.secrets.get(name, b"").decode(errors="replace").strip()
-        if "\n" in text or "\r" in text:
-            raise BuildError(f"expected the secret {name} to be one line, found several")
-        return text

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from airdock.builder.access import git_hint
 from airdock.builder.steps import RemoteSource
 from airdock.errors import BuildError
 from airdock.images.trees import remove_tree
@@ -15,6 +16,8 @@ from airdock.record import record
 __all__ = ["Git", "fetch_git", "find_commit"]
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_REFUSED: Final = re.compile(r"could not read Username|Authentication failed|Permission denied|\b40[13]\b")
+"""What git says of servers that want to know who asks."""
 _TIMEOUT_S: Final = 1800
 _SETTINGS: Final = {
     "advice.detachedHead": "false",
@@ -83,7 +86,8 @@ class Git:
             raise BuildError(f"expected git {arguments[0]} to end within {_TIMEOUT_S // 60} minutes") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip()
-            raise BuildError(f"git {arguments[0]} failed: {said[-2000:] or f'exit code {done.returncode}'}")
+            hint = git_hint() if _REFUSED.search(said) else ""
+            raise BuildError(f"git {arguments[0]} failed: {said[-2000:] or f'exit code {done.returncode}'}", hint=hint)
         return done.stdout.decode(errors="replace")
 
 

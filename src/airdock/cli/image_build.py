@@ -185,11 +185,11 @@ def build(ctx: click.Context, /, context: str, **options: Any) -> None:
     if context == "-" and options["dockerfile"] == "-":
         raise click.UsageError("the context and the Dockerfile can't both come from standard input.")
     with session.app() as app:
-        ssh = read_sockets(options.pop("ssh"))
+        ssh, secrets = read_sockets(options.pop("ssh")), read_secrets(options.pop("secrets"))
         stdin = sys.stdin.buffer if context == "-" else None
         builds, keeps_git = app.engine.builds, _keeps_git(options["args"])
-        with builds.open_context(context, stdin=stdin, ssh=ssh, keep_git_dir=keeps_git) as opened:
-            request = _request(context, opened, ssh=ssh, **_without_reports(options))
+        with builds.open_context(context, stdin=stdin, ssh=ssh, secrets=secrets, keep_git_dir=keeps_git) as opened:
+            request = _request(context, opened, ssh=ssh, secrets=secrets, **_without_reports(options))
             if len(platforms) == 1:
                 request = replace(request, platform=platforms[0])
             push = push or any(output.push for output in request.outputs)
@@ -290,7 +290,6 @@ def _request(
     dockerfile: str | None,
     args: Mapping[str, str],
     outputs: tuple[str, ...],
-    secrets: tuple[str, ...],
     contexts: tuple[str, ...],
     **more: Any,
 ) -> "BuildRequest":
@@ -314,7 +313,6 @@ def _request(
         args=args,
         outputs=made,
         tags=tags,
-        secrets=read_secrets(secrets),
         contexts=read_contexts(contexts),
         cache_from=_read_places(more.pop("cache_from"), is_export=False),
         cache_to=_read_places(more.pop("cache_to"), is_export=True),
