@@ -25,7 +25,7 @@ from airdock.containers.base import (
     network_of,
     publish_all,
 )
-from airdock.containers.names import claim_name, find_name, make_name
+from airdock.containers.names import claim_name, find_name, make_name, release_name
 from airdock.errors import (
     AirdockError,
     ContainerError,
@@ -36,7 +36,6 @@ from airdock.errors import (
     UnreachableError,
 )
 from airdock.model.mount import Mount
-from airdock.runtime.launcher import Bundle, Container, Launcher
 from airdock.runtime.state import (
     ContainerState,
     find_container,
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from airdock.oci.digest import Digest
     from airdock.remote.base import Tell
     from airdock.runtime.exec import Execution
+    from airdock.runtime.launcher import Bundle, Container, Launcher
     from airdock.transfer import Transfers
 
 __all__ = ["DEFAULT_PATH", "HOST", "HOST_LABEL", "Engine", "RunRequest", "command_of", "environment_of"]
@@ -77,7 +77,7 @@ class Engine:
         self,
         *,
         images: "Callable[[], ImageStore]",
-        launcher: Launcher,
+        launcher: "Callable[[], Launcher]",
         containers: Path,
         cache: Path,
         clock: Clock,
@@ -89,7 +89,7 @@ class Engine:
         runtime: str = "",
     ) -> None:
         self._images = images
-        self.launcher = launcher
+        self._make_launcher = launcher
         self._containers = containers
         self._cache = cache
         self._clock = clock
@@ -109,6 +109,11 @@ class Engine:
     def images(self) -> "ImageStore":
         """The images of this home; `exec` goes without them."""
         return self._images()
+
+    @property
+    def launcher(self) -> "Launcher":
+        """What starts the containers of this home; an equal build and `exec` go without it."""
+        return self._make_launcher()
 
     @cached_property
     def _configurator(self) -> "Configurator":
@@ -191,12 +196,14 @@ class Engine:
             raise ContainerError("expected a registry client, found none here")
         return self._transfers()
 
-    def run(self, image: "Image", request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
+    def run(self, image: "Image", request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Container":
         """Start a container; comes back once its command was executed. The descriptors stay the caller's.
 
         The caller waits for it and removes it. Raises CommandNotFoundError, NotExecutableError, IsolationError,
         ContainerError.
         """
+        from airdock.runtime.launcher import Bundle  # an equal build and exec go without it
+
         container_id = os.urandom(32).hex()
         config = self._configurator.configure(image, request, container_id)
         request = publish_all(image.config, request)
@@ -327,7 +334,7 @@ class Engine:
         for launcher in self._launchers.values():
             launcher.join()
 
-    def start(self, bundle: Bundle, request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> Container:
+    def start(self, bundle: "Bundle", request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Container":
         from airdock.containers.abandoned import save_owner  # exec goes without it
 
         self._sweep_once()
@@ -338,20 +345,27 @@ class Engine:
             save_owner(bundle.folder)
             if request.name:
                 claim_name(self._containers.parent, request.name, bundle.id)
-            if not needs_place:
-                return self.launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
-            joined = self.networks.attach(container_id=bundle.id, name=bundle.name, **network)
-            bundle = replace(bundle, config=joined.apply(bundle.config))
-            launcher = self._launcher_in(joined.user_namespace)
-            container = launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
-            container.notes = joined.notes
-            container.release = lambda: self.networks.detach(bundle.id)
-            return container
-        except BaseException:
             if needs_place:
-                self.networks.detach(bundle.id)
+                joined = self.networks.attach(container_id=bundle.id, name=bundle.name, **network)
+                bundle = replace(bundle, config=joined.apply(bundle.config))
+                launcher = self._launcher_in(joined.user_namespace)
+            else:
+                joined, launcher = None, self.launcher
+            container = launcher.run(bundle, stdin=stdin, stdout=stdout, stderr=stderr)
+        except BaseException:
+            self._release(bundle.id, request.name, attached=needs_place)
             self.launcher.remove(bundle.folder)
             raise
+        container.notes = joined.notes if joined else ()
+        if needs_place or request.name:
+            container.release = lambda: self._release(bundle.id, request.name, attached=needs_place)
+        return container
+
+    def _release(self, container_id: str, name: str, *, attached: bool) -> None:
+        if attached:
+            self.networks.detach(container_id)
+        if name:
+            release_name(self._containers.parent, name, container_id)
 
     def _sweep_once(self) -> None:
         with self._lock:
@@ -361,7 +375,7 @@ class Engine:
 
             remove_abandoned(self._containers, self.launcher)
 
-    def _launcher_in(self, user_namespace: str) -> Launcher:
+    def _launcher_in(self, user_namespace: str) -> "Launcher":
         """A launcher that may join what belongs to a user namespace."""
         if not user_namespace:
             return self.launcher

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from airdock.containers.base import TRANSIENT
+from airdock.containers.names import release_names
 from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
 from airdock.runtime.state import is_alive, load_state, process_start
@@ -43,6 +44,7 @@ def remove_abandoned(containers: Path, launcher: Launcher) -> None:
 def _remove(folder: Path, launcher: Launcher) -> None:
     try:
         launcher.remove(folder)
+        release_names(folder.parents[1], folder.name)
     except AirdockError as error:  # it must not keep everything else from running
         import logging  # costs every command more than a millisecond
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from airdock.errors import ContainerError
 
-__all__ = ["claim_name", "find_name", "make_name", "release_name"]
+__all__ = ["claim_name", "find_name", "make_name", "release_name", "release_names"]
 
 _FOLDER: Final = "names"
 
@@ -82,6 +82,14 @@ def release_name(run: Path, name: str, container_id: str) -> None:
     with contextlib.suppress(OSError), _locked(folder):  # there may be none
         if find_name(run, name) in (container_id, None):
             folder.joinpath(name).unlink()
+
+
+def release_names(run: Path, container_id: str) -> None:
+    """Give back every name of a container that is gone, whatever it was called."""
+    with contextlib.suppress(OSError):  # there may be none
+        for link in run.joinpath(_FOLDER).iterdir():
+            if str(link.readlink()) == container_id:
+                release_name(run, link.name, container_id)
 
 
 def find_name(run: Path, name: str) -> str | None:

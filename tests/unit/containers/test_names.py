@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from airdock.containers.names import claim_name, find_name, make_name, release_name
+from airdock.containers.names import claim_name, find_name, make_name, release_name, release_names
 from airdock.errors import ContainerError
 
 
@@ -57,3 +57,13 @@ def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
 def test_names_can_be_said() -> None:
     assert all(part.isalnum() for part in make_name().split("_"))
     assert find_name(Path("/nowhere"), "../x") is None
+
+
+def test_a_container_that_is_gone_leaves_no_name(tmp_path: Path) -> None:
+    ids = folder(tmp_path, "one"), folder(tmp_path, "two")
+    for container_id, name in zip((*ids, ids[1]), ("a", "b", "c"), strict=True):
+        claim_name(tmp_path, name, container_id)
+    (tmp_path / "containers/two").rmdir()
+    release_names(tmp_path, "two")
+    assert [link.name for link in (tmp_path / "names").iterdir()] == ["a"]
+    release_names(tmp_path / "nowhere", "two")
