@@ -117,10 +117,13 @@ class App:
 
     @cached_property
     def images(self) -> "ImageStore":
+        from airdock.images.calls import LateCalls
         from airdock.images.store import ImageStore
 
         return ImageStore(
-            root=self.config.home / "images", calls=self.launcher, compression=self.config.images.compression
+            root=self.config.home / "images",
+            calls=LateCalls(lambda: self.launcher),
+            compression=self.config.images.compression,
         )
 
     @cached_property
@@ -129,7 +132,7 @@ class App:
 
         return Engine(
             images=lambda: self.images,
-            launcher=self.launcher,
+            launcher=lambda: self.launcher,
             containers=self.config.home / "run" / "containers",
             cache=self.config.home / "cache" / "build",
             clock=self.clock,

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airdock.builder.recall import Recall
 from airdock.clock import Clock
-from airdock.containers.base import TRANSIENT, RunRequest
 from airdock.errors import BuildCancelledError, StepFailedError
 from airdock.images.image import Image, Layer
-from airdock.runtime.confinement import SHM_BYTES, Confinement, parse_ulimit
-from airdock.runtime.launcher import Bundle, Ended
-from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 
 if TYPE_CHECKING:
     from airdock.builder.base import BuildRequest, Command, Context
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
     from airdock.model.progress import Report
     from airdock.oci.descriptor import Platform
     from airdock.oci.digest import Digest
+    from airdock.runtime.launcher import Ended
 
 __all__ = ["Builds"]
 
@@ -96,8 +93,12 @@ class Builds:
     def run_step(self, command: "Command", output: Callable[[bytes], None]) -> Layer:
         """One RUN of a build: `builder.base.RunStep`."""
         from airdock.builder.times import clamp_of  # a build that was done before goes without these
+        from airdock.containers.base import TRANSIENT, RunRequest
         from airdock.runtime.capabilities import CAPABILITIES
+        from airdock.runtime.confinement import SHM_BYTES, Confinement, parse_ulimit
+        from airdock.runtime.launcher import Bundle
         from airdock.runtime.pipe import OutputPipe
+        from airdock.runtime.spec import DEFAULT_CAPABILITIES, make_config
 
         container_id = os.urandom(32).hex()
         config = make_config(
@@ -147,7 +148,7 @@ class Builds:
                 container.remove()
 
 
-def _failure(ended: Ended) -> str:
+def _failure(ended: "Ended") -> str:
     if ended.oom:
         return f"the command ran out of memory at {ended.usage.memory_peak_bytes >> 20} MiB"
     if ended.signal:

@@ -32,7 +32,7 @@ images = ImageStore(root=home / "images", calls=launcher)
 pythons = Pythons(memory=home / "cache/pythons.json", home=Path.home(), path=os.environ["PATH"],
                   search=tuple(filter(None, [os.environ.get("SEARCH")])))
 host = HostImage(images=images, pythons=pythons, memory=home / "cache")
-engine = Engine(images=lambda: images, launcher=launcher, containers=home / "run/containers",
+engine = Engine(images=lambda: images, launcher=lambda: launcher, containers=home / "run/containers",
                 cache=home / "cache/build", clock=SystemClock(), builtin=host.find, trusts=host.made)
 lines, steps = [], []
 

@@ -39,7 +39,7 @@ launcher.start()
 images = ImageStore(root=home / "images", calls=launcher)
 pythons = Pythons(memory=home / "pythons.json", home=Path.home(), path=os.environ["PATH"])
 host = HostImage(images=images, pythons=pythons, memory=home / "cache")
-engine = Engine(images=lambda: images, launcher=launcher, containers=home / "run/containers",
+engine = Engine(images=lambda: images, launcher=lambda: launcher, containers=home / "run/containers",
                 cache=home / "cache/build", clock=SystemClock(), builtin=host.find, trusts=host.made)
 digest = str(host.ensure().digest)
 

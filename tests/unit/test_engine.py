@@ -52,9 +52,10 @@ def test_a_requests_variables_lie_over_the_images_and_a_path_is_always_there() -
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     images = ImageStore(root=tmp_path / "images", calls=DirectCalls())
+    launcher = Launcher(folder=tmp_path / "run")
     return Engine(
         images=lambda: images,
-        launcher=Launcher(folder=tmp_path / "run"),
+        launcher=lambda: launcher,
         containers=tmp_path / "run" / "containers",
         cache=tmp_path / "cache",
         clock=SystemClock(),

@@ -2,10 +2,10 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-__all__ = ["Calls", "DirectCalls"]
+__all__ = ["Calls", "DirectCalls", "LateCalls"]
 
 
 class Calls(Protocol):
@@ -26,6 +26,24 @@ class Calls(Protocol):
     def mapping(self) -> str: ...
 
     def call(self, function: str, arguments: Mapping[str, Any]) -> Any: ...
+
+
+class LateCalls:
+    """Calls by what `make` gives, asked for when there is something to call: looking at images needs nobody."""
+
+    def __init__(self, make: Callable[[], Calls]) -> None:
+        self._make = make
+
+    @property
+    def id_shift(self) -> int:
+        return self._make().id_shift
+
+    @property
+    def mapping(self) -> str:
+        return self._make().mapping
+
+    def call(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        return self._make().call(function, arguments)
 
 
 class DirectCalls:
