@@ -151,7 +151,9 @@ def start_outer(*argv: str) -> tuple[subprocess.Popen[bytes], int, int]:
 
 def test_a_terminal_is_carried_both_ways_and_given_back() -> None:
     sized = 'while [ "$(stty size)" = "0 0" ]; do sleep 0.01; done'  # the program may be quicker than who attends it
-    process, ours, theirs = start_outer("sh", "-c", f"{sized}; stty size; echo ready; read line; echo got=$line; exit 3")
+    process, ours, theirs = start_outer(
+        "sh", "-c", f"{sized}; stty size; echo ready; read line; echo got=$line; exit 3"
+    )
     modes = termios.tcgetattr(theirs)
     assert b"33 77" in read_until(ours, b"ready")
     assert not termios.tcgetattr(theirs)[3] & termios.ICANON, "ours should be raw while the program has it"
