@@ -32,7 +32,8 @@ class RemoteSettings:
     speak plain HTTP or have a certificate that nobody vouches for; loopback may always. A request that fails for a
     passing reason is made `retries` times more; `timeout_s` bounds each wait for the other side. `at_once` blobs are
     moved at one time. `certificates` are folders with a folder per `HOST[:PORT]`, as Docker's `certs.d`. `proxies` are
-    the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY in lower case.
+    the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY in lower case. `chunk_bytes` is the largest piece that a blob is
+    sent in once a registry, or a proxy before it, wouldn't take it whole.
     """
 
     mirrors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class RemoteSettings:
     at_once: int = 4
     certificates: Sequence[Path] = ()
     proxies: Mapping[str, str] = field(default_factory=dict)
+    chunk_bytes: int = 64 << 20
 
 
 @record

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -204,7 +205,8 @@ class Http:
         if isinstance(body, Body):
             connection.putheader("Content-Length", str(body.size))
             connection.endheaders()
-            _send_file(connection, body)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it hung up: too large
+                _send_file(connection, body)
         else:
             if body is not None or method in ("POST", "PUT", "PATCH"):
                 connection.putheader("Content-Length", str(len(body or b"")))

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import BinaryIO, Final, TypeVar
-from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from airdock.errors import DigestError, RegistryError, UnreachableError
 from airdock.oci.descriptor import Descriptor
@@ -23,6 +23,7 @@ from airdock.remote.endpoints import Endpoint
 from airdock.remote.failures import failure_of, read_warnings
 from airdock.remote.http import Body, Http, Response
 from airdock.remote.retry import TRANSIENT, pause_before, retry_after
+from airdock.remote.upload import Upload, upload_location
 
 __all__ = ["Document", "Repository"]
 
@@ -36,8 +37,6 @@ _TAGS_AT_ONCE: Final = 1000
 _MOST_TAGS: Final = 1_000_000
 _OK: Final = frozenset({200})
 _NO_MOUNT: Final = frozenset({400, 401, 403, 404, 405})
-_LOST: Final = frozenset({400, 404, 416})
-"""What a registry answers that can't go on with an upload."""
 
 
 @record
@@ -192,28 +191,13 @@ class Repository:
             raise
 
     def upload(self, descriptor: Descriptor, open_blob: Callable[[], BinaryIO], moved: Callable[[int], None]) -> None:
-        """Send a blob in one piece; what a broken connection cut off goes on where the registry says it is.
+        """Send a blob; what a broken connection cut off goes on where the registry says it is.
 
         `moved` hears how many bytes are there.
         """
-        location, attempt, is_resumed = "", 0, False
-        while True:
-            try:
-                with open_blob() as file:
-                    is_resumed = bool(location)
-                    if not location:
-                        location = self._begin_upload(descriptor)
-                        self._finish_upload(location, descriptor, file, moved)
-                    else:
-                        self._resume_upload(location, descriptor, file, moved)
-                return
-            except RegistryError as error:
-                attempt += 1
-                is_lost = is_resumed and error.status in _LOST
-                if not is_lost or attempt > self._settings.retries:
-                    self._pause(error, attempt)
-                if error.status:  # it answered: what it has may be anything
-                    location = ""
+        Upload(
+            descriptor, open_blob, moved, ask=self._ask, pause=self._pause, settings=self._settings, tell=self._tell
+        ).send()
 
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> Digest:
         """Store a manifest under a tag or its digest, once all that it names is there."""
@@ -262,50 +246,10 @@ class Repository:
                 yield piece[skip:] if skip else piece
                 skip = 0
 
-    def _begin_upload(self, descriptor: Descriptor) -> str:
-        asked = f"blob {descriptor.digest}"
-        with self._ask("POST", "blobs/uploads/", asked=asked, ok={202}, writes=True) as response:
-            return _location(response)
-
-    def _finish_upload(
-        self, location: str, descriptor: Descriptor, file: BinaryIO, moved: Callable[[int], None], start: int = 0
-    ) -> None:
-        file.seek(start)
-        parts = urlsplit(location)
-        query = "&".join(filter(None, [parts.query, urlencode({"digest": str(descriptor.digest)})]))
-        headers = {"Content-Type": "application/octet-stream"}
-        asked = f"blob {descriptor.digest}"
-        url = urlunsplit(parts._replace(query=query))
-        body = Body(file, descriptor.size - start) if start < descriptor.size else b""
-        with self._ask("PUT", url, asked=asked, ok={201, 204}, headers=headers, body=body, writes=True):
-            moved(descriptor.size)
-
-    def _resume_upload(
-        self, location: str, descriptor: Descriptor, file: BinaryIO, moved: Callable[[int], None]
-    ) -> None:
-        asked = f"blob {descriptor.digest}"
-        with self._ask("GET", location, asked=asked, ok={204, 202}, writes=True) as response:
-            said = response.headers.get("Range", "")
-            location = _location(response) if response.headers.get("Location") else location
-        _, dash, last = said.removeprefix("bytes=").partition("-")
-        start = int(last) + 1 if dash and last.isdigit() and said != "0-0" else 0
-        if not 0 < start < descriptor.size:
-            raise RegistryError(f"expected to go on with blob {descriptor.digest}, found it at {said!r}", status=416)
-        moved(start)
-        file.seek(start)
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"{start}-{descriptor.size - 1}",
-        }
-        body = Body(file, descriptor.size - start)
-        with self._ask("PATCH", location, asked=asked, ok={202}, headers=headers, body=body, writes=True) as response:
-            location = _location(response)
-        self._finish_upload(location, descriptor, file, moved, start=descriptor.size)
-
     def _cancel(self, response: Response) -> None:
         """Give up an upload that was begun instead of a mount; that it fails is the registry's to clear up."""
         try:
-            location = _location(response)
+            location = upload_location(response)
             with self._ask("DELETE", location, asked="an upload", ok={200, 202, 204, 404, 405}, writes=True):
                 pass
         except RegistryError:
@@ -419,10 +363,3 @@ def _document(content: bytes, media_type: str, expected: Digest | None, url: str
     if to_oci(found) not in (MANIFEST, INDEX):
         raise RegistryError(f"expected the manifest of an image, found {found or 'no media type'}", where=url)
     return Document(content=content, media_type=found, digest=digest)
-
-
-def _location(response: Response) -> str:
-    location = response.headers.get("Location")
-    if not location:
-        raise RegistryError("expected to hear where to send it, found no Location", where=response.url)
-    return urljoin(response.url, location)

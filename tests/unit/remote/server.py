@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -55,6 +56,8 @@ class Server:
     username: str = "somebody"
     password: str = "a secret"
     identity_token: str = ""
+    early: int = 0
+    """A status with which uploads end after 1 MiB of their body, without the rest being read."""
     takes_get: bool = True
     """Whether the token server answers GET, or takes forms only."""
     mounts: bool = True
@@ -115,6 +118,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do(self) -> None:
         parts = urlsplit(self.path)
+        if self.state.early and self.command in ("PUT", "PATCH"):
+            left = int(self.headers["Content-Length"])
+            left -= len(self.rfile.read(min(left, 1 << 20)))
+            self.refuse(self.state.early, "", "too large", Connection="close")
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.rfile.read(min(left, 1 << 20))  # closed at once, the kernel would take the answer back
+            self.close_connection = True
+            return
         body = b"" if self.headers.get("Expect-No-Body") else self._read_body()
         request = Request(self.command, parts.path, parse_qs(parts.query), dict(self.headers.items()), body)
         with self.state.lock:

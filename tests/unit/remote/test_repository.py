@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -242,9 +244,9 @@ def test_redirects_lead_to_the_web_only(target: str, server: Server, open_reposi
 class Source:
     """A blob's file, and how often it was opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes = CONTENT) -> None:
         self.path = path
-        self.path.write_bytes(CONTENT)
+        self.path.write_bytes(content)
         self.opened = 0
 
     def __call__(self) -> BinaryIO:
@@ -309,6 +311,56 @@ def test_an_upload_that_the_registry_forgot_starts_again(
     server.fault("/uploads/", lose, method="PUT")
     open_repository().upload(describe(CONTENT), source, lambda done: None)
     assert server.blobs[describe(CONTENT).digest] == CONTENT
+
+
+def _refuse_above(most: int) -> Callable[[Any], None]:
+    """As a proxy does it: by the head alone, and without waiting for the body."""
+
+    def act(handler: Any) -> None:
+        if int(handler.headers["Content-Length"]) > most:
+            handler.refuse(413, "", "Request Entity Too Large", Connection="close")
+            handler.close_connection = True
+        else:
+            handler._serve(handler.state.requests[-1])
+
+    return act
+
+
+@pytest.mark.parametrize("most", [300_000, 1 << 20])
+def test_a_blob_that_is_too_large_for_somebody_on_the_way_goes_in_pieces(
+    most: int, server: Server, open_repository: OpenRepository, tmp_path: Path, told: list[Transfer]
+) -> None:
+    content = os.urandom(3_000_000)
+    source, moved = Source(tmp_path / "blob", content), list[int]()
+    for method in ("PUT", "PATCH"):
+        server.fault("/uploads/", _refuse_above(most), method=method, times=99)
+    open_repository(chunk_bytes=1 << 20).upload(describe(content), source, moved.append)
+    assert server.blobs[describe(content).digest] == content
+    sent = [len(request.body) for request in server.asked("PATCH") if len(request.body) <= most]
+    assert sum(sent) == 3_000_000 and moved[-1] == 3_000_000
+    assert any("pieces of" in one.text for one in told)
+
+
+def test_a_registry_that_takes_nothing_however_small_is_told(
+    server: Server, open_repository: OpenRepository, tmp_path: Path
+) -> None:
+    content = bytes(3_000_000)
+    for method in ("PUT", "PATCH"):
+        server.fault("/uploads/", _refuse_above(0), method=method, times=99)
+    with pytest.raises(RegistryError, match="413"):
+        open_repository().upload(describe(content), Source(tmp_path / "blob", content), lambda done: None)
+    assert len(server.asked("POST")) < 6
+
+
+def test_a_proxy_that_hangs_up_on_a_large_body_is_heard(
+    server: Server, open_repository: OpenRepository, tmp_path: Path
+) -> None:
+    content = bytes(40_000_000)
+    server.early = 413  # the rest is more than sockets hold: sending it fails
+    with pytest.raises(RegistryError, match="413"):
+        open_repository(chunk_bytes=20_000_000, retries=0).upload(
+            describe(content), Source(tmp_path / "blob", content), lambda done: None
+        )
 
 
 def test_a_registry_that_finds_another_digest_is_believed(
