@@ -1,6 +1,5 @@
 """Values of the flags of `airdock image build`, read as Docker's builder reads them."""
 
-import csv
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -105,6 +104,8 @@ def read_ulimits(items: Iterable[str]) -> tuple[str, ...]:
 
 
 def _keys(item: str, flag: str) -> dict[str, str]:
+    import csv  # few builds have such flags
+
     found = {}
     for part in next(csv.reader([item]), []):
         key, equals, value = part.partition("=")

@@ -5,16 +5,18 @@ The encoders are fixed, so that equal tars become equal blobs: this interpreter'
 """
 
 import hashlib
-import queue
 import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Final, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from airdock.errors import DigestError, ImageError
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_GZIP, LAYER_ZSTD
+
+if TYPE_CHECKING:
+    from queue import Queue
 
 __all__ = ["CHUNK", "MEDIA_TYPES", "Compressor", "LayerSource", "Packed", "decompress"]
 
@@ -26,6 +28,12 @@ _LEVEL = 1
 _ZSTD_LEVEL = 3
 _GZIP = 31  # zlib's window bits: 15, plus 16 for a gzip header
 _QUEUED = 8
+
+
+def _make_queue() -> "Queue[Any]":
+    from queue import Queue  # most commands pack nothing
+
+    return Queue(_QUEUED)
 
 
 class Packed(NamedTuple):
@@ -51,7 +59,7 @@ class Compressor:
         self._plain_size = 0
         self._blob = hashlib.sha256()
         self._blob_size = 0
-        self._pieces: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
+        self._pieces: Queue[bytes | None] = _make_queue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._compress, name="compress")
         self._thread.start()
@@ -120,7 +128,7 @@ class LayerSource:
         self._ended = False
         self.plain_size = 0
         self._stopped = False
-        self._pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUED)
+        self._pieces: Queue[bytes | BaseException | None] = _make_queue()
         self._decode = _make_decoder(compression)
         self._thread = threading.Thread(target=self._read_ahead, name="decompress")
         self._thread.start()
