@@ -86,3 +86,20 @@ def test_what_can_not_be_is_refused_with_a_reason(root_account: Account, flags: 
     ended = root_account.airdock("container", "run", "--rm", *flags, "host", "true")
     assert ended.returncode == 125
     assert said in ended.stderr
+
+
+def test_limits_of_a_running_container_change_and_stay_changed(
+    root_account: Account, unchanged_machine: Callable[[], None]
+) -> None:
+    verbs = [
+        ["run", "-d", "--name", "c", "-m", "64m", "--pids-limit", "9", "host", "sleep", "100"],
+        ["update", "-m", "32m", "--memory-swap", "40m", "--pids-limit", "-1", "--restart", "on-failure:3", "c"],
+        ["stats", "--no-stream", "--format", "{{.MemUsage}}", "c"],
+        ["restart", "-t", "0", "c"],
+        ["stats", "--no-stream", "--format", "{{.MemUsage}}", "c"],
+        ["inspect", "-f", "{{.HostConfig.MemorySwap}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}", "c"],
+        ["rm", "-f", "c"],
+    ]
+    said = [root_account.airdock("container", *verb) for verb in verbs]
+    assert [ended.stderr for ended in said] == [""] * len(verbs)
+    assert [said[i].stdout.split("/ ")[-1].strip() for i in (2, 4, 5)] == ["32MiB", "32MiB", f"{40 << 20} 3"]

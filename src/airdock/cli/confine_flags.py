@@ -21,7 +21,7 @@ from airdock.runtime.confinement import (
 )
 from airdock.runtime.spec import RUNTIME_ANNOTATION
 
-__all__ = ["confine_options", "read_confinement", "read_resources"]
+__all__ = ["confine_options", "limit_options", "read_confinement", "read_resources"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
@@ -51,7 +51,7 @@ def _to_pids(text: str) -> int | None:
     return int(text) if int(text) > 0 else None
 
 
-_OPTIONS: Final = (
+_LIMITS: Final = (
     click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m."),
     click.option("--memory-swap", type=_to_swap, metavar="SIZE", help="Most memory and swap together; -1 is no end."),
     click.option(
@@ -61,6 +61,9 @@ _OPTIONS: Final = (
         "-c", "--cpu-shares", type=click.IntRange(min=2), metavar="N", help="Weight against others; 1024 is the usual."
     ),
     click.option("--cpuset-cpus", metavar="LIST", help="Which processors, such as 0-2,4."),
+)
+_OPTIONS: Final = (
+    *_LIMITS,
     click.option("--pids-limit", type=_to_pids, metavar="N", help="Most processes; -1 is no limit."),
     click.option("--shm-size", type=to_size, metavar="SIZE", help="Size of /dev/shm. [default: 64m]"),
     click.option(
@@ -114,6 +117,13 @@ _OPTIONS: Final = (
 )
 
 _NAMES: Final = ("security", "privileged", "devices", "gpus", "groups", "sysctls", "ipc", "uts", "pid", "userns")
+
+
+def limit_options(command: _Command) -> _Command:
+    """Give a command the flags for memory and processors."""
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
 
 
 def confine_options(command: _Command) -> _Command:

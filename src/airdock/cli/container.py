@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "stop": ("airdock.cli.container_life:stop", "Ask containers to end, and kill those that don't."),
     "kill": ("airdock.cli.container_life:kill", "Send a signal to running containers."),
     "restart": ("airdock.cli.container_life:restart", "Stop containers, and start them again."),
+    "update": ("airdock.cli.container_update:update", "Change the limits and the restart policy of containers."),
     "pause": ("airdock.cli.container_life:pause", "Stop every process of containers where it is."),
     "unpause": ("airdock.cli.container_life:unpause", "Let paused containers go on."),
     "wait": ("airdock.cli.container_life:wait", "Wait until containers have ended, and print their exit codes."),

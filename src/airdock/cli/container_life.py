@@ -16,7 +16,20 @@ from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.units import render_size
 from airdock.errors import AirdockError, ContainerError
 
-__all__ = ["attach", "kill", "pause", "prune", "rename", "restart", "rm", "start", "stop", "unpause", "wait"]
+__all__ = [
+    "attach",
+    "for_each",
+    "kill",
+    "pause",
+    "prune",
+    "rename",
+    "restart",
+    "rm",
+    "start",
+    "stop",
+    "unpause",
+    "wait",
+]
 
 _NAMES = click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=complete_containers)
 _NAME = click.argument("name", metavar="CONTAINER", shell_complete=complete_containers)
@@ -41,7 +54,7 @@ def start(session: Session, /, names: tuple[str, ...], *, attached: bool, intera
       airdock container start -ai shell
     """
     if not (attached or interactive):
-        _for_each(session, names, lambda app, name: _start_one(app, name))
+        for_each(session, names, lambda app, name: _start_one(app, name))
         return
     if len(names) > 1:
         raise click.UsageError("expected one container with --attach or --interactive, got several.")
@@ -85,7 +98,7 @@ def stop(session: Session, /, names: tuple[str, ...], *, number: int | None, gra
       airdock container stop web
       airdock container stop -t 60 database
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.stop(name, number=number, grace_s=grace_s))
+    for_each(session, names, lambda app, name: app.engine.containers.stop(name, number=number, grace_s=grace_s))
 
 
 @click.command()
@@ -102,7 +115,7 @@ def kill(session: Session, /, names: tuple[str, ...], *, number: int) -> None:
       airdock container kill web
       airdock container kill -s HUP web
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.kill(name, number=number or signal.SIGKILL))
+    for_each(session, names, lambda app, name: app.engine.containers.kill(name, number=number or signal.SIGKILL))
 
 
 @click.command()
@@ -117,7 +130,7 @@ def restart(session: Session, /, names: tuple[str, ...], *, number: int | None, 
     Example:
       airdock container restart web
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.restart(name, number=number, grace_s=grace_s))
+    for_each(session, names, lambda app, name: app.engine.containers.restart(name, number=number, grace_s=grace_s))
 
 
 @click.command()
@@ -130,7 +143,7 @@ def pause(session: Session, /, names: tuple[str, ...]) -> None:
     Example:
       airdock container pause web
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.pause(name))
+    for_each(session, names, lambda app, name: app.engine.containers.pause(name))
 
 
 @click.command()
@@ -143,7 +156,7 @@ def unpause(session: Session, /, names: tuple[str, ...]) -> None:
     Example:
       airdock container unpause web
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.unpause(name))
+    for_each(session, names, lambda app, name: app.engine.containers.unpause(name))
 
 
 @click.command()
@@ -156,7 +169,7 @@ def wait(session: Session, /, names: tuple[str, ...]) -> None:
     Example:
       airdock container wait job
     """
-    _for_each(session, names, lambda app, name: app.engine.containers.wait(name))
+    for_each(session, names, lambda app, name: app.engine.containers.wait(name))
 
 
 @click.command()
@@ -217,7 +230,7 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool, volumes: boo
       airdock container rm web
       airdock container rm -f $(airdock container ps -aq)
     """
-    _for_each(session, names, lambda app, name: app.engine.remove(name, force=force, volumes=volumes))
+    for_each(session, names, lambda app, name: app.engine.remove(name, force=force, volumes=volumes))
 
 
 @click.command()
@@ -256,7 +269,7 @@ def prune(session: Session, /, *, force: bool, filters: tuple[str, ...]) -> None
     click.echo(f"Total reclaimed space: {render_size(freed)}")
 
 
-def _for_each(session: Session, names: tuple[str, ...], act: Callable[[Any, str], object]) -> None:
+def for_each(session: Session, names: tuple[str, ...], act: Callable[[Any, str], object]) -> None:
     """Do it to each and print its name, or what comes back; failures are told and don't keep the others from it."""
     failed: AirdockError | None = None
     with session.app() as app:

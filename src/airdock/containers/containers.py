@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airdock.containers.base import RunRequest, publish_all
 from airdock.containers.known import Known
+from airdock.containers.limits import apply_limits, change_limits, with_limits
 from airdock.containers.line import Line, connect, start_monitor
 from airdock.containers.making import make_record
 from airdock.containers.names import claim_name, find_name, make_name, release_name
 from airdock.containers.options import LifeOptions
 from airdock.containers.record import LOCK_FILE, ContainerRecord, Life
+from airdock.containers.restart import RestartPolicy
 from airdock.containers.unwatched import send_signal, stop_process, wait_gone
 from airdock.errors import AirdockError, ContainerError, UnknownContainerError
 from airdock.runtime.cgroups import open_cgroup
@@ -25,6 +27,7 @@ from airdock.runtime.freeze import freeze, thaw
 from airdock.runtime.kill import kill_container
 from airdock.runtime.launcher import Launcher
 from airdock.runtime.processes import processes_of
+from airdock.runtime.spec import resources_of
 from airdock.runtime.state import ContainerState, find_container, list_containers, save_state
 
 if TYPE_CHECKING:
@@ -251,6 +254,27 @@ class Containers:
             with line:
                 line.request("changed")
                 line.answer()
+
+    def update(self, name: str, *, limits: Mapping[str, Any], restart: RestartPolicy | None = None) -> str:
+        """Change the limits of a container, running or not, and its restart policy; the rest stays as it is.
+
+        `limits` are fields of `Resources`, and "memory_and_swap_bytes". Says why they don't hold before its next
+        start, or "". Raises ContainerError.
+        """
+        known = self.find(name)
+        if known.record is None:
+            raise ContainerError(f"expected a container that stays, found {known.name} run with --rm")
+        with _locked(known.folder):
+            record = ContainerRecord.load(known.folder) or known.record
+            resources = change_limits(resources_of(record.config), limits)
+            config = with_limits(record.config, resources)
+            lacking = apply_limits(known.state, resources) if limits and known.state.alive else ""
+            replace(record, config=config, restart=restart or record.restart).save(known.folder)
+        if line := connect(known.folder):
+            with line:
+                line.request("changed")
+                line.answer()
+        return lacking
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container with all it wrote; with `force` a running one is killed first. Raises ContainerError."""

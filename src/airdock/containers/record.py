@@ -2,7 +2,7 @@
 
 AIRDOCK_HOME/run/containers/
   <id>/
-    container.json        what was asked for: ContainerRecord; changed by rename only
+    container.json        what was asked for: ContainerRecord; changed by rename and update only
     life.json             how it goes: Life; written by its monitor
     state.json            the run-time half: runtime.state
     <id>-json.log[.N]     what it printed, the older files by number

@@ -65,13 +65,14 @@ class CgroupV1(Cgroup):
     def limit(self, resources: Resources) -> None:
         memory, cpus, pids = resources.memory_bytes, resources.cpus, resources.pids
         shares, cpuset, swap = resources.cpu_shares, resources.cpuset, resources.swap_bytes
+        word = "max" if pids is not None and pids < 0 else str(pids)
         self.limits = Resources(
             memory_bytes=memory if memory is not None and self._limit_memory(memory, swap or 0) else None,
             swap_bytes=swap,
             cpu_shares=shares if shares is not None and self._set("cpu", "cpu.shares", shares) else None,
             cpuset=cpuset if cpuset is not None and self._choose_processors(cpuset) else None,
             cpus=cpus if cpus is not None and self._set("cpu", "cpu.cfs_quota_us", quota_us(cpus)) else None,
-            pids=pids if pids is not None and self._set("pids", "pids.max", pids) else None,
+            pids=pids if pids is not None and self._set("pids", "pids.max", word) else None,
         )
 
     def memory_peak_bytes(self) -> int | None:

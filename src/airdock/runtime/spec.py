@@ -24,6 +24,7 @@ __all__ = [
     "SECCOMP_ANNOTATION",
     "USER_ANNOTATION",
     "make_config",
+    "render_limits",
     "resources_of",
 ]
 
@@ -120,7 +121,7 @@ def make_config(
         config["domainname"] = given.domainname
     if not isinstance(given.seccomp, str) and not is_open:
         config["linux"]["seccomp"] = _resolve(given.seccomp, kept)
-    if limits := _limits(resources):
+    if limits := render_limits(resources):
         config["linux"]["resources"] = limits
     return config
 
@@ -250,8 +251,8 @@ def _bind(bind: Mount | StackMount) -> dict[str, Any]:
     }
 
 
-def _limits(resources: Resources) -> dict[str, Any]:
-    """Memory and swap together are one number in the specification, as in cgroup v1."""
+def render_limits(resources: Resources) -> dict[str, Any]:
+    """The section `linux.resources`. Memory and swap together are one number in the specification, as in cgroup v1."""
     limits: dict[str, Any] = {}
     cpu: dict[str, Any] = {}
     if resources.memory_bytes is not None:
