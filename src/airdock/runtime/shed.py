@@ -4,16 +4,21 @@ import os
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from airdock.errors import AirdockError
-from airdock.runtime.syscalls import Syscalls
 from airdock.runtime.wire import dump_error, pack
 
-__all__ = ["NEWS_EXIT", "NOT_STARTED", "close_others", "drop_stdio", "fail", "forbid_imports", "own_keyring"]
+if TYPE_CHECKING:
+    from airdock.runtime.syscalls import Syscalls
+
+__all__ = ["GO", "NEWS_EXIT", "NOT_STARTED", "close_others", "drop_stdio", "fail", "forbid_imports", "own_keyring"]
 
 NEWS_EXIT: Final = struct.Struct("=ci")
 """What the control socket carries at the end: b"X" and the status of waitpid(2)."""
+
+GO: Final = b"G"
+"""To the helper of an exec: it is in the container's cgroup."""
 
 NOT_STARTED: Final = 125
 """The exit code of a process that never became a command; Docker's for "the container could not be run"."""
@@ -45,7 +50,7 @@ def forbid_imports() -> None:
     sys.path.clear()
 
 
-def own_keyring(syscalls: Syscalls) -> None:
+def own_keyring(syscalls: "Syscalls") -> None:
     """Leave the session keyring of whoever started us."""
     try:
         syscalls.join_new_session_keyring()
