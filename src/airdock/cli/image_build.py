@@ -41,6 +41,8 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _EPOCH: Final = "SOURCE_DATE_EPOCH"
 _AROUND: Final = 2
 """Lines of the Dockerfile that are shown before and after the one that failed."""
+_LONGEST: Final = 500
+"""Letters that are shown of such a line."""
 _CALLS: Final = ["build", "check", "outline", "targets"]
 
 _FLAGS: Final = [
@@ -242,7 +244,8 @@ def _show_lines(error: BuildError, request: "BuildRequest") -> None:
     click.echo(f"{error.where}", err=True)
     for index in range(max(at - _AROUND, 0), min(at + _AROUND + 1, len(lines))):
         mark = ">>>" if index == at else "   "
-        click.echo(f"  {index + 1:4} | {mark} {lines[index]}", err=True)
+        shown = lines[index] if len(lines[index]) <= _LONGEST else f"{lines[index][:_LONGEST]}…"
+        click.echo(f"  {index + 1:4} | {mark} {shown}", err=True)
 
 
 def _ignore(event: object) -> None:

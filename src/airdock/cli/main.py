@@ -92,10 +92,24 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if (argv or sys.argv[1:]) == ["--version"]:
         print(f"{PROGRAM} {__version__}")  # noqa: T201 - scripts ask this often, so it's answered before anything else
         sys.exit(0)
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _fill_streams()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGHUP, _unwind)
     _leave(_run(argv))
+
+
+def _fill_streams() -> None:
+    """Standard streams that were closed before us lead nowhere; else the next file that is opened would be one."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it is for as long as we live
 
 
 def _leave(code: int) -> NoReturn:

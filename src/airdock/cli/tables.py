@@ -42,8 +42,8 @@ def fit(text: str, cells: int) -> str:
     """`text` cut to `cells`, with an ellipsis where something was cut off."""
     if width(text) <= cells:
         return text
-    while text and width(text) > cells - 1:
-        text = text[:-1]
+    while text and (excess := width(text) - (cells - 1)) > 0:
+        text = text[: -max(1, excess // 2)]  # no letter takes more than two cells
     return text + "…"
 
 

@@ -202,6 +202,19 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert ended.returncode == 141
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_were_closed_lead_nowhere(tmp_path: Path, closed: str) -> None:
+    wrong = run("--home", str(tmp_path), "image", "inspect", "nothing:1", home=tmp_path)
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, *wrong.args[1:]],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "AIRDOCK_HOME": str(tmp_path)},
+    )
+    assert ended.returncode == wrong.returncode == 1
+    assert ended.stderr == ("" if "2>" in closed else wrong.stderr)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(tmp_path: Path, shell: str) -> None:
     printed = run("completion", shell, home=tmp_path).stdout

@@ -59,6 +59,8 @@ def test_columns_count_cells_not_letters() -> None:
     )
     assert fit("abcdef", 4) == "abc…"
     assert fit("abcd", 4) == "abcd"
+    assert fit("表" * 9 + "ab", 6) == "表表…"
+    assert fit("x" * 3_000_000, 4) == "xxx…"  # a line of a Dockerfile may be that long
 
 
 def test_a_dag_is_chosen_behind_a_colon(tmp_path: Path) -> None:
