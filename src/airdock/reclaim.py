@@ -16,6 +16,7 @@ from airdock.builder.cache import BuildCache, CachedStep
 from airdock.engine import HOST, Engine
 from airdock.environments.aging import drop_downloads, is_environment, is_old_environment
 from airdock.errors import ContainerError, UnknownImageError
+from airdock.images.downloads import Downloads
 from airdock.images.garbage import Pruned
 from airdock.images.image import ImageRow, is_dangling
 from airdock.images.locks import take_lock
@@ -79,6 +80,7 @@ class Reclaim:
         self._engine = engine
         self._images = engine.images
         self._cache_folder = cache
+        self._downloads = Downloads(root=engine.images.root)
         self._steps = BuildCache(folder=cache / "build", store=engine.images)
         self._images_max = images_max
         self._images_any = images_any
@@ -119,12 +121,13 @@ class Reclaim:
         used = {row.digest for row in rows if _is_used(row, users)}
         everything = {row.digest for row in rows}
         size = self._images.room.measure(everything)
+        broken_off, idle = self._downloads.size()
         return UsageRow(
             kind="Images",
             total=len(everything),
             active=len(used),
-            size=size,
-            reclaimable=size - self._images.room.measure(used),
+            size=size + broken_off,
+            reclaimable=size - self._images.room.measure(used) + idle,
         )
 
     def _of_containers(self) -> UsageRow:
@@ -209,6 +212,10 @@ class Reclaim:
             return (is_dangling(row) or unused) and passes(row) and not _is_used(row, users)
 
         return self._images.prune(chosen, keep=self._cached())
+
+    def prune_downloads(self, *, until: datetime | None = None) -> int:
+        """Remove what came of blobs whose download broke off, before `until`; gives the bytes freed."""
+        return self._downloads.drop(before=until.timestamp() if until else float("inf"))
 
     def prune_containers(self, passes: Callable[["Known"], bool] = lambda known: True) -> tuple[list[str], int]:
         """Remove containers that don't run, of those that pass; gives their ids and the bytes freed."""

@@ -69,8 +69,8 @@ def system() -> None:
 def df(session: Session, /, *, verbose: bool, template: str | None) -> None:
     """Say how much of the disk images, containers, volumes and the build cache take, and how much could be had back.
 
-    An image is in use while a container stands on it. Cached steps count with what no image has. Sizes of unpacked
-    layers are those of their archives.
+    An image is in use while a container stands on it; what came of pulls that broke off counts with images. Cached
+    steps count with what no image has. Sizes of unpacked layers are those of their archives.
 
     \b
     Fields for --format: Type TotalCount Active Size Reclaimable
@@ -95,7 +95,8 @@ def df(session: Session, /, *, verbose: bool, template: str | None) -> None:
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=… and until=AGE.")
 @pass_session
 def prune(session: Session, /, *, unused: bool, volumes: bool, force: bool, filters: tuple[str, ...]) -> None:
-    """Remove what nobody uses: containers that don't run, networks, images without a name, cached build steps.
+    """Remove what nobody uses: containers that don't run, networks, images without a name, cached build steps, and
+    what came of pulls that broke off.
 
     Environments that tasks ran in, and packages downloaded for them, go when nobody used them for the days that
     the setting environments.keep_days says. What a build or a container at work needs stays.
@@ -129,7 +130,7 @@ def prune(session: Session, /, *, unused: bool, volumes: bool, force: bool, filt
         lines += ["Deleted Volumes:", *(one.name for one, _ in emptied), ""] if emptied else []
         freed += sum(size for _, size in emptied)
         pruned = app.reclaim.prune_environments() + app.reclaim.prune_images(unused=unused, passes=passes)
-        freed += pruned.freed + app.reclaim.prune_cache(until=until)
+        freed += pruned.freed + app.reclaim.prune_cache(until=until) + app.reclaim.prune_downloads(until=until)
     if pruned.lines():
         lines += ["Deleted Images:", *pruned.lines(), ""]
     click.echo("\n".join([*lines, f"Total reclaimed space: {render_size(freed)}"]))

@@ -1,11 +1,4 @@
-"""Blobs on their way in from elsewhere: written, checked, and layers unpacked, all at once as the bytes come.
-
-images/
-  downloads/
-    <hex>           what came so far of a blob; the next download of it goes on from there
-    <hex>.lock      held by the one who downloads it
-    .tmp-XXXXXXXX   a pipe to the child that unpacks
-"""
+"""Blobs on their way in from elsewhere: written, checked, and layers unpacked, all at once as the bytes come."""
 
 import fcntl
 import hashlib
@@ -20,9 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, cast
 
 from airdock.errors import DigestError, ImageError
-from airdock.files import TEMPORARY_PREFIX
 from airdock.images.background import Background
-from airdock.images.locks import take_lock
+from airdock.images.downloads import Downloads
 from airdock.images.store import ImageStore
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import ALGORITHMS, Digest
@@ -33,7 +25,6 @@ _CHUNK: Final = 1 << 20
 _PIPE_BYTES: Final = 1 << 20
 _WAIT_S: Final = 0.1
 _PAUSE_S: Final = 0.001
-_KEPT_S: Final = 7 * 24 * 3600.0
 
 
 class Receiver:
@@ -44,7 +35,7 @@ class Receiver:
 
     def __init__(self, store: ImageStore, *, unpack: bool = True) -> None:
         self._store = store
-        self._folder = store.root / "downloads"
+        self._downloads = Downloads(root=store.root)
         self._unpack = unpack
         self._owner = f"download by process {os.getpid()} {os.urandom(4).hex()}"
 
@@ -69,13 +60,7 @@ class Receiver:
             raise DigestError(
                 f"expected one of the digest algorithms {', '.join(ALGORITHMS)}, found {descriptor.digest}"
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _forget_old(self._folder)
-        partial = self._folder / descriptor.digest.hex
-        lock_path = self._folder / f"{partial.name}.lock"
-        lock = take_lock(lock_path)
-        assert lock is not None
-        try:
+        with self._downloads.claim(descriptor.digest.hex) as partial:
             if diff_id is not None and self.has_layer(descriptor, diff_id):
                 return
             if diff_id is None and self._store.keep_blob(descriptor.digest, size=descriptor.size):
@@ -88,9 +73,6 @@ class Receiver:
                     raise
                 # What was left of another time may be what is wrong.
                 self._download(descriptor, diff_id if self._unpack else None, partial, read)
-        finally:
-            lock_path.unlink(missing_ok=True)  # ours until it's closed: who waits for it sees that it's gone
-            os.close(lock)
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """A blob that is here, as it is stored."""
@@ -102,7 +84,7 @@ class Receiver:
         with partial.open("a+b", buffering=0) as file:
             if file.tell() > descriptor.size:
                 file.truncate(0)
-            pipe = _Pipe(self._folder) if diff_id is not None and descriptor.size else None
+            pipe = _Pipe(self._downloads.make_pipe()) if diff_id is not None and descriptor.size else None
             try:
                 unpacking = (
                     pipe.start(lambda: self._unpack_from(pipe, diff_id, descriptor)) if pipe and diff_id else None
@@ -156,9 +138,8 @@ class Receiver:
 class _Pipe:
     """A named pipe to a child that unpacks; the child may be done, or need nothing, before all was written."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
-        os.mkfifo(self.path, 0o600)
+    def __init__(self, path: Path) -> None:
+        self.path = path
         # Both ends: so that opening it waits for nobody, and what is written stays until the child opens it.
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._unpacking: Background[Path] | None = None
@@ -224,12 +205,3 @@ def _write_all(file: BinaryIO, piece: bytes) -> None:
             view = view[file.write(view) :]
     except OSError as error:
         raise ImageError(f"expected room for what is downloaded, found: {error.strerror}") from error
-
-
-def _forget_old(folder: Path) -> None:
-    """Remove what nobody went on with for a week, and pipes of processes that were killed."""
-    oldest = time.time() - _KEPT_S
-    for path in folder.iterdir():
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()

@@ -12,7 +12,7 @@ from airdock.oci.descriptor import Descriptor
 from airdock.remote.base import RemoteSettings, Tell, Transfer
 from airdock.remote.http import Body, Response
 
-__all__ = ["Upload", "upload_location"]
+__all__ = ["Ask", "Upload", "upload_location"]
 
 _LOST: Final = frozenset({400, 404, 416})
 """What a registry answers that can't go on with an upload."""
