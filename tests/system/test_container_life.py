@@ -1,12 +1,15 @@
 """Containers that outlive the command that started them, by every kind of account."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -226,6 +229,29 @@ def test_of_many_at_once_with_one_name_one_gets_it(root_account: Account) -> Non
     assert len(said(root_account, "ps", "-aq").split()) == 1
 
 
+def test_what_is_started_while_it_is_removed_is_one_of_both(root_account: Account) -> None:
+    said(root_account, "create", "--name", "torn", "host", "sleep", "1000")
+    lock = folder_of(root_account, "torn") / "lock"
+    verbs = [[root_account.python, "-m", "airdock", "container", verb, "torn"] for verb in ("start", "rm")]
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        racers = []
+        for count, verb in enumerate(verbs, 1):  # both have seen that it doesn't run when they get at it
+            racers.append(subprocess.Popen(verb, env=dict(root_account.environment), stderr=subprocess.PIPE))
+            until(lambda count=count: _waiting(lock) == count)
+    for racer in racers:
+        racer.communicate()
+    started, removed = (racer.returncode == 0 for racer in racers)
+    assert started != removed
+    assert len(said(root_account, "ps", "-q").split()) == started
+
+
+def _waiting(lock: Path) -> int:
+    """How many processes wait for a lock: proc_locks(5)."""
+    number = f":{lock.stat().st_ino} "
+    return sum("->" in line and number in line for line in Path("/proc/locks").read_text().splitlines())
+
+
 def test_twenty_at_once(root_account: Account) -> None:
     argv = [root_account.python, "-m", "airdock", "container", "run"]
     runs = [
@@ -313,10 +339,6 @@ def _reacts(attached: Pty) -> bool:
 
 
 def test_the_size_of_a_terminal_is_followed(root_account: Account) -> None:
-    import fcntl
-    import struct
-    import termios
-
     shell = Pty(root_account, "run", "--rm", "-it", "host", "sh")
     shell.expect("# ")
     fcntl.ioctl(shell.outside, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))

@@ -257,8 +257,8 @@ def prune(session: Session, /, *, force: bool, filters: tuple[str, ...]) -> None
         for known in found:
             if known.is_running:
                 continue
-            size = containers.size(known.id)
             try:
+                size = containers.size(known.id)
                 containers.remove(known.id)
             except ContainerError:
                 continue  # started, or removed, meanwhile

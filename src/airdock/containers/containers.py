@@ -268,7 +268,8 @@ class Containers:
             record = ContainerRecord.load(known.folder) or known.record
             resources = change_limits(resources_of(record.config), limits)
             config = with_limits(record.config, resources)
-            lacking = apply_limits(known.state, resources) if limits and known.state.alive else ""
+            state = (Known.load(known.folder) or known).state
+            lacking = apply_limits(state, resources) if limits and state.alive else ""
             replace(record, config=config, restart=restart or record.restart).save(known.folder)
         if line := connect(known.folder):
             with line:
@@ -279,16 +280,9 @@ class Containers:
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container with all it wrote; with `force` a running one is killed first. Raises ContainerError."""
         known = self.find(name)
-        if known.is_running:
-            if not force:
-                raise ContainerError(
-                    f"expected a container that has ended, found {known.name} {known.status}",
-                    hint=f"stop it, or airdock container rm -f {known.name}",
-                )
+        while not self._remove_ended(known, force=force):
             self._end(known)
-        self.tidy([known])
-        with contextlib.suppress(UnknownContainerError), _locked(known.folder):  # --rm may have been quicker
-            self._launcher.remove(known.folder)
+            known = Known.load(known.folder) or known
         release_name(self._root.parent, known.name, known.id)
 
     def processes(self, name: str) -> "Sequence[int]":
@@ -319,6 +313,21 @@ class Containers:
             life = known.life or Life(status="dead")
             now = datetime.now(UTC).isoformat()
             replace(life, status="dead", exit_code=_KILLED, finished=now).save(known.folder)
+
+    def _remove_ended(self, known: Known, *, force: bool) -> bool:
+        """Whether it is gone; one that runs isn't, and without `force` that raises ContainerError."""
+        self.tidy([known])
+        with contextlib.suppress(UnknownContainerError), _locked(known.folder):  # --rm may have been quicker
+            known = Known.load(known.folder) or known  # it may have been started meanwhile
+            if known.is_running and force:
+                return False
+            if known.is_running:
+                raise ContainerError(
+                    f"expected a container that has ended, found {known.name} {known.status}",
+                    hint=f"stop it, or airdock container rm -f {known.name}",
+                )
+            self._launcher.remove(known.folder)
+        return True
 
     def _end(self, known: Known) -> None:
         """Kill a container for good: its policy doesn't start it again."""
