@@ -70,6 +70,8 @@ class Transfers:
             self._images.put_manifest(pulled.top.content, pulled.top.media_type)
             if reference.tag is not None:
                 self._images.tag(reference, pulled.top.digest)
+            else:
+                self._images.pin(reference)
         image = self._images.find(str(pulled.manifest.digest))
         self._sources.add(reference, [layer.descriptor.digest for layer in image.layers])
         return image

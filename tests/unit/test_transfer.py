@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from airdock.errors import DeniedError, DigestError, ImageError, NotInRegistryError, UnknownImageError
+from airdock.images.archive_load import load_images
+from airdock.images.archive_save import save_images
 from airdock.images.calls import DirectCalls
 from airdock.images.store import ImageStore
 from airdock.oci.config import ImageConfig
@@ -229,7 +231,33 @@ def test_an_image_comes_by_its_digest(server: Server, make: Make) -> None:
     transfers = make()
     name = f"{server.address}/team/app@{described['digest']}"
     assert transfers.pull(name).digest == described["digest"]
-    assert store_of(transfers).find(name).digest == described["digest"]
+    store = store_of(transfers)
+    assert store.find(name).digest == described["digest"]
+    (row,) = store.list()
+    assert (row.name, row.repository, row.tag) == (name, f"{server.address}/team/app", "")
+    assert store.prune().deleted == ()  # whoever pins an image means to keep it
+    store.tag(f"{server.address}/team/app:1", row.digest)
+    assert [row.name for row in store.list()] == [f"{server.address}/team/app:1"]
+    transfers.pull(name)
+    assert [row.name for row in store.list()] == [f"{server.address}/team/app:1"]
+    store.tag("mine", row.digest)
+    assert store.remove("mine") == ["Untagged: mine:latest"]
+
+
+def test_what_was_fetched_by_its_digest_goes_by_that(server: Server, make: Make) -> None:
+    described = put_image(server, tar_of("a"))
+    transfers = make()
+    name = f"{server.address}/team/app@{described['digest']}"
+    transfers.pull(name)
+    store, saved = store_of(transfers), io.BytesIO()
+    save_images(store, [name], saved)
+    saved.seek(0)
+    (loaded,) = load_images(store, saved)
+    assert loaded.names == ()
+    with pytest.raises(ImageError, match="tag to push"):
+        transfers.push(name)
+    assert store.remove(name) == [f"Untagged: {name}", f"Deleted: {described['digest']}"]
+    assert store.list() == []
 
 
 def test_a_tag_that_moved_is_followed(server: Server, make: Make) -> None:

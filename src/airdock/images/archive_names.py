@@ -21,9 +21,11 @@ def annotated_name(annotations: Mapping[str, str]) -> Reference | None:
     for text in (annotations.get(CONTAINERD_NAME, ""), annotations.get(REF_NAME, "")):
         if "/" in text or ":" in text:
             try:
-                return parse_reference(text).with_default_tag()
+                reference = parse_reference(text).with_default_tag()
             except AirdockError:
                 continue
+            if reference.tag is not None:  # a digest says nothing that the entry doesn't
+                return reference
     return None
 
 

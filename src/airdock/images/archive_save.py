@@ -104,7 +104,8 @@ def _resolve(store: ImageStore, name: str) -> list[tuple[Descriptor, Reference |
     entry = store.entry(name)
     named = entry.annotations.get(REF_NAME)
     reference = parse_reference(named) if named is not None and _goes_by(name, named) else None
-    return [(entry, reference)]
+    # A digest is no name that an archive could give: what is in it has that digest anyway.
+    return [(entry, reference if reference is not None and reference.tag is not None else None)]
 
 
 def _goes_by(asked: str, named: str) -> bool:

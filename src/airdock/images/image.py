@@ -66,7 +66,8 @@ class ImageRow:
 
     `repository` is the familiar name and empty, like `tag`, for an image without a name. `created` is when the image
     came to be on this machine: what its configuration says is the same for equal images and tells nobody when. `used`
-    is when a container or a build last stood on it. `platforms` has more than one for an index.
+    is when a container or a build last stood on it. `platforms` has more than one for an index. `is_pinned`: it was
+    fetched by its digest, and goes by that.
     """
 
     repository: str
@@ -81,6 +82,7 @@ class ImageRow:
     used: datetime
     labels: Mapping[str, str]
     platforms: tuple[PlatformRow, ...]
+    is_pinned: bool = False
 
     @property
     def is_dangling(self) -> bool:
@@ -89,7 +91,9 @@ class ImageRow:
 
     @property
     def name(self) -> str:
-        """`repository:tag` as people write it; empty for an image without a name."""
+        """`repository:tag` or `repository@digest` as people write it; empty for an image without a name."""
+        if self.is_pinned:
+            return f"{self.repository}@{self.digest}"
         return f"{self.repository}:{self.tag}" if self.tag else self.repository
 
 

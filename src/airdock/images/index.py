@@ -1,10 +1,12 @@
 """Names of images: `index.json` of an OCI layout, a descriptor per name, changed under the store's lock.
 
-A name is the annotation `org.opencontainers.image.ref.name` with the full reference; an image without one is kept as a
-descriptor without annotation.
+A name is the annotation `org.opencontainers.image.ref.name` with the full reference: a tag's, or a digest's for what
+was fetched by its digest and has no tag of that repository. An image without one is kept as a descriptor without
+annotation.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import load_object
 from airdock.oci.layout import LAYOUT
 from airdock.oci.manifest import Index
-from airdock.oci.reference import Reference, parse_reference
+from airdock.oci.reference import Reference, parse_reference, render_reference
 
-__all__ = ["REF_NAME", "Names", "name_of", "reference_of"]
+__all__ = ["REF_NAME", "Names", "asked_name", "familiar_name", "name_of", "reference_of"]
 
 REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -59,12 +61,19 @@ class Names:
         """Give a name to an image, and take it from the one that has it, which stays without a name."""
         named = replace(descriptor, annotations={**descriptor.annotations, REF_NAME: name})
         entries = [entry for entry in self.load() if name_of(entry) is not None or entry.digest != named.digest]
-        kept = [entry for entry in entries if name_of(entry) != name]
+        pinned = f"{parse_reference(name).name}@{named.digest}"
+        kept = [entry for entry in entries if name_of(entry) not in (name, pinned)]
         orphans = [entry for entry in entries if name_of(entry) == name and entry.digest != named.digest]
         for orphan in orphans:
             if all(entry.digest != orphan.digest for entry in kept):
                 kept.append(_nameless(orphan))
         self._save((*kept, named))
+
+    def pin(self, reference: Reference, descriptor: Descriptor) -> None:
+        """Have an image go by repository and digest, unless it has a tag of that repository."""
+        same = [entry for entry in self.load() if entry.digest == descriptor.digest]
+        if all(found is None or found.name != reference.name for found in map(reference_of, same)):
+            self.set(render_reference(reference), descriptor)
 
     def drop_name(self, name: str) -> None:
         """Take a name away; its image stays, if need be without a name."""
@@ -97,6 +106,23 @@ def reference_of(entry: Descriptor) -> Reference | None:
         return parse_reference(name)
     except InvalidReferenceError:
         return None
+
+
+def asked_name(asked: str, names: Sequence[str]) -> str | None:
+    """Which of an image's names was asked for, None when it was found by digest or id."""
+    try:
+        full = render_reference(parse_reference(asked).with_default_tag())
+    except InvalidReferenceError:
+        full = asked
+    return next((known for known in names if known in (full, asked)), None)
+
+
+def familiar_name(name: str) -> str:
+    """A name as people write it; another tool's as it is."""
+    try:
+        return parse_reference(name).familiar
+    except InvalidReferenceError:
+        return name
 
 
 def _nameless(entry: Descriptor) -> Descriptor:

@@ -95,6 +95,7 @@ class Listing:
             used=datetime.fromtimestamp(max(found.arrived, self._last_use(found)), UTC),
             labels=found.shown.labels,
             platforms=tuple(self._platform(image, found) for image in found.images),
+            is_pinned=reference is not None and reference.tag is None,
         )
 
     def _shown(self, entry: Descriptor, images: Sequence[Image]) -> Image:

@@ -18,14 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from airdock.errors import AirdockError, ImageError, InvalidReferenceError
+from airdock.errors import ImageError
 from airdock.images.blobs import LARGEST_DOCUMENT, Blobs, BlobWriter
 from airdock.images.calls import Calls
 from airdock.images.catalog import Catalog
 from airdock.images.diffs import Diffs
 from airdock.images.garbage import Garbage, Pruned, find_needs
 from airdock.images.image import Image, ImageRow, Layer, is_dangling
-from airdock.images.index import Names, name_of
+from airdock.images.index import Names, asked_name, familiar_name, name_of
 from airdock.images.layer_store import LayerStore
 from airdock.images.layers import last_use
 from airdock.images.leases import Leases
@@ -195,8 +195,18 @@ class ImageStore:
         with self._locked():
             entry = self._catalog.descriptor(digest)
             self._names.set(name, entry)
-            needs = find_needs(self._blobs, [entry])
-            self._leases.drop(needs.diff_ids | needs.blobs, self._own)
+            self._let_go(entry)
+
+    def pin(self, reference: Reference) -> None:
+        """Have an image go by the repository and digest that it was fetched by, where it has no tag of that repository.
+
+        Else nobody would know it from an image that lost its name.
+        """
+        assert reference.digest is not None
+        with self._locked():
+            entry = self._catalog.descriptor(reference.digest)
+            self._names.pin(reference, entry)
+            self._let_go(entry)
 
     def untag(self, reference: Reference | str) -> None:
         """Take a name away; the image stays. `UnknownImageError` when nothing has that name."""
@@ -243,7 +253,7 @@ class ImageStore:
             names = [
                 found for other in self._names.load() if other.digest == entry.digest and (found := name_of(other))
             ]
-            asked = self._asked(name, names)
+            asked = asked_name(name, names)
             if not self._catalog.has(entry.digest):
                 raise ImageError(
                     f"expected an image, found {entry.digest}, which is part of an image for several platforms",
@@ -251,14 +261,14 @@ class ImageStore:
                 )
             if asked is not None and len(names) > 1:
                 self._names.drop_name(asked)
-                return [f"Untagged: {_familiar(asked)}"]
+                return [f"Untagged: {familiar_name(asked)}"]
             if len(names) > 1 and not force:
-                shown = ", ".join(map(_familiar, names))
+                shown = ", ".join(map(familiar_name, names))
                 raise ImageError(f"expected an image with one name, found {shown}", hint="remove by name, or force it")
             self._garbage.forget(entry, names, force=force, owner=self._own)
         self._garbage.sweep()
         deleted = [] if self._catalog.has(entry.digest) else [f"Deleted: {entry.digest}"]
-        return [*(f"Untagged: {_familiar(found)}" for found in names), *deleted]
+        return [*(f"Untagged: {familiar_name(found)}" for found in names), *deleted]
 
     def prune(self, chosen: Callable[[ImageRow], bool] = is_dangling, *, keep: Iterable[Digest] = ()) -> Pruned:
         """Remove the chosen images (those without a name), and everything that no image and nobody at work needs.
@@ -367,29 +377,19 @@ class ImageStore:
                 self._names.prepare()
             yield
 
+    def _let_go(self, entry: Descriptor) -> None:
+        """An image that has a name is kept by that."""
+        needs = find_needs(self._blobs, [entry])
+        self._leases.drop(needs.diff_ids | needs.blobs, self._own)
+
     def _render(self, reference: Reference | str) -> str:
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
         if parsed.digest is not None:
             raise ImageError(f"expected a name to give, found a digest in {parsed}")
         return render_reference(parsed.with_default_tag())
 
-    def _asked(self, name: str, names: Sequence[str]) -> str | None:
-        """Which of an image's names was asked for, None when it was found by digest or id."""
-        try:
-            full = render_reference(parse_reference(name).with_default_tag())
-        except AirdockError:
-            full = name
-        return next((known for known in names if known in (full, name)), None)
-
     def _place(self, temporary: Path, digest: Digest) -> None:
         """Put a blob in its place and keep it: it belongs to no image yet."""
         with self._locked():
             self._leases.add([digest], self._own)
             self._blobs.place(temporary, digest)
-
-
-def _familiar(name: str) -> str:
-    try:
-        return parse_reference(name).familiar
-    except InvalidReferenceError:
-        return name
