@@ -270,6 +270,28 @@ COPY --from=one /o /
 """,
         ("--build-arg", "HTTP_PROXY=http://127.0.0.1:9", "--build-arg", "GLOBAL=base:1"),
     ),
+    "arguments of stages": (
+        r"""
+FROM base:1 AS parent
+ARG A=parent
+ARG B
+ARG TARGETARCH
+ENV E=env
+ARG E=arg
+ARG F=arg
+FROM parent AS child
+ENV F=env G=$A-$B
+RUN mkdir /o && echo "$A|$B|$E|$F|$G|$TARGETARCH" > /o/1
+FROM child AS again
+ARG A=mine
+RUN echo "$A|$B|$E|$F|$G" > /o/2
+COPY ${A}.txt* a.txt /o/$A/$E/$F/
+WORKDIR /o/$B
+FROM scratch
+COPY --from=again /o /
+""",
+        ("--build-arg", "B=given"),
+    ),
 }
 
 CONFIGS: Final[dict[str, Case]] = {

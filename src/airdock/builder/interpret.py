@@ -50,7 +50,8 @@ class Interpreter:
     """Holds the configuration while the instructions of a stage are applied; `steps` is what they come to.
 
     `find_source` gives the index of the earlier stage that a name or number means, or an image's name. `globals` are
-    the arguments declared before the first FROM, with those of the platform; `given` are the `--build-arg`s.
+    the arguments declared before the first FROM, with those of the platform; `given` are the `--build-arg`s;
+    `arguments` are those of the stage that this one is built upon.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Interpreter:
         given: Mapping[str, str],
         escape: str,
         find_source: Callable[[str], int | str],
+        arguments: Mapping[str, str | None] | None = None,
     ) -> None:
         self.config = config
         self.steps: list[Step] = []
@@ -69,7 +71,7 @@ class Interpreter:
         self._given = given
         self._escape = escape
         self._find_source = find_source
-        self._arguments: dict[str, str | None] = {}
+        self.arguments: dict[str, str | None] = dict(arguments or {})
         self._cmd_is_set = False
 
     def apply(self, instruction: Instruction) -> None:
@@ -79,7 +81,7 @@ class Interpreter:
 
     def env(self) -> dict[str, str]:
         """What variables mean here: arguments, overruled by ENV."""
-        known = {name: value for name, value in self._arguments.items() if value is not None}
+        known = {name: value for name, value in self.arguments.items() if value is not None}
         return {**known, **env_to_dict(self.config.env)}
 
     def _word(self, text: str) -> str:
@@ -98,7 +100,7 @@ class Interpreter:
             if value is None:
                 value = self._globals.get(pair.name) if pair.value is None else self._word(pair.value)
             self.used_arguments.add(pair.name)
-            self._arguments[pair.name] = value
+            self.arguments[pair.name] = value
             told.append(pair.name if value is None else f"{pair.name}={value}")
         return None, f"ARG {' '.join(told)}"
 
@@ -208,7 +210,7 @@ class Interpreter:
             mounts=make_mounts(run.mounts, expand=self._word, find=self._source, folder=self.config.working_dir),
             insecure=run.security == "insecure",
         )
-        told = [f"{name}={env.get(name, '')}" for name in self._arguments]
+        told = [f"{name}={env.get(name, '')}" for name in self.arguments]
         return action, " ".join(["RUN", *([f"|{len(told)}", *told] if told else []), *argv])
 
     def _with_heredocs(self, run: Run) -> tuple[tuple[str, ...], Script | None]:

@@ -1,5 +1,6 @@
 """Doing one step: a command run, files copied, a folder made; each kept in the cache under all that decided it."""
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -48,6 +49,7 @@ _MAKE_FOLDER: Final = "airdock.builder.copying:make_folder"
 _HOSTNAME: Final = "build"
 _NAME: Final = re.compile(r"[^0-9:]")
 """What makes a `--chown` one that is looked up in the stage."""
+_NO_ROOM: Final = "make room there, or keep Airdock's files elsewhere (AIRDOCK_HOME)"
 _INSECURE: Final = "security.insecure"
 
 
@@ -106,8 +108,12 @@ class Performer:
         except (BuildError, UnsafeArchiveError) as error:
             raise BuildError(error.message, where=self._where(step), hint=error.hint) from error
         except OSError as error:
-            found = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-            raise BuildError(f"expected to do {step.text[:200]!r}, found: {found}", where=self._where(step)) from error
+            found = error.strerror or str(error)
+            raise BuildError(
+                f"expected to do {step.text[:200]!r}, found: {found}{f': {error.filename}' if error.filename else ''}",
+                where=self._where(step),
+                hint=_NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
+            ) from error
 
     def _where(self, step: Step) -> str:
         return f"{self.request.name}:{step.line}"
@@ -250,7 +256,8 @@ class Performer:
                 output=output.tail,
             ) from error
         except AirdockError as error:
-            error.where = error.where or self._where(step)
+            if not error.where.startswith(self.request.name):
+                error.where = self._where(step)  # not the container, which nobody can look at
             raise
 
     # COPY, ADD, WORKDIR

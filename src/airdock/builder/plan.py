@@ -121,7 +121,8 @@ def plan(
             config = _empty_config(selection.platforms[index])
         else:
             config = configs[base]
-        done[index], used_here = _plan_stage(file, selection, index=index, config=config, args=args)
+        known = done[base].arguments if isinstance(base, int) else {}
+        done[index], used_here = _plan_stage(file, selection, index=index, config=config, args=args, known=known)
         used |= used_here
         _check_commands(file, done[index], selection.host, emulates)
     unused = sorted(name for name in set(args) - used if not name.startswith(_FOR_BUILDERS))
@@ -130,7 +131,13 @@ def plan(
 
 
 def _plan_stage(
-    file: Dockerfile, selection: Selection, *, index: int, config: ImageConfig, args: Mapping[str, str]
+    file: Dockerfile,
+    selection: Selection,
+    *,
+    index: int,
+    config: ImageConfig,
+    args: Mapping[str, str],
+    known: Mapping[str, str | None],
 ) -> tuple[PlannedStage, set[str]]:
     stage = file.stages[index]
     start = stage.start
@@ -143,6 +150,7 @@ def _plan_stage(
         given=args,
         escape=file.escape,
         find_source=lambda name: _source(file, index, name, selection),
+        arguments=known,
     )
     for instruction in (*selection.triggers[index], *stage.instructions):
         with _at(file, instruction):
@@ -155,6 +163,7 @@ def _plan_stage(
         base=base,
         steps=tuple(interpreter.steps),
         config=interpreter.config,
+        arguments=interpreter.arguments,
     )
     return planned, interpreter.used_arguments
 

@@ -1,5 +1,7 @@
 """What a build will do, decided before anything is done: stages of steps, everything in them expanded."""
 
+from collections.abc import Mapping
+
 from airdock.oci.config import ImageConfig
 from airdock.record import record
 
@@ -130,7 +132,8 @@ class PlannedStage:
     """One stage that is needed.
 
     `base` is an image's name, the index of the stage it builds on, or None for scratch. `config` is how the
-    configuration will be once all steps are done, with the base's layers and history still.
+    configuration will be once all steps are done, with the base's layers and history still. `arguments` are what ARG
+    declared by then, which stages built upon this one see, too.
     """
 
     index: int
@@ -140,6 +143,7 @@ class PlannedStage:
     base: int | str | None
     steps: tuple[Step, ...]
     config: ImageConfig
+    arguments: Mapping[str, str | None]
 
 
 @record

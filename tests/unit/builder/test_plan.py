@@ -82,6 +82,9 @@ def test_arguments_are_seen_where_they_are_declared() -> None:
     first = [step.action for step in make_plan(f"{text}COPY --from=0 x y\n").stages[0].steps if step.action]
     seen = [[entry for entry in action.env if entry[0] in "GDU"] for action in first]
     assert seen == [[], ["G=global"], ["G=global", "D=global-x"]]
+    upon = "FROM base AS one\nARG A=1\nARG E=1\nFROM one AS two\nENV E=2\nFROM two\nARG B=$A\nRUN x\n"
+    [inherited] = [step.action for step in make_plan(upon).stages[-1].steps if isinstance(step.action, RunCommand)]
+    assert {"A=1", "B=1", "E=2"} <= set(inherited.env)
     [given] = [step.action for step in make_plan("FROM base\nARG A=1\nENV A=2\nRUN x\n", A="3").stages[0].steps][-1:]
     assert "A=2" in given.env  # ENV goes before ARG
 
