@@ -5,8 +5,10 @@ cache/
 """
 
 import json
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -89,16 +91,17 @@ class Transfers:
         index, manifests = self._parts(entry, name, platform)
         for part in manifests:
             self._check_portable(part, name)
-        documents = [self._document(part) for part in manifests]
-        digest = self._remote.push(
-            reference,
-            documents,
-            Receiver(self._images),
-            sources=lambda digest: self._sources.find(reference.registry, digest),
-            index=self._document(index) if index is not None else None,
-            tell=tell,
-        )
-        self._sources.add(reference, [layer.digest for part in manifests for layer in self._manifest(part).layers])
+        layers = [layer.digest for part in manifests for layer in self._manifest(part).layers]
+        with self._kept([*layers, *(self._manifest(part).config.digest for part in manifests)]):
+            digest = self._remote.push(
+                reference,
+                [self._document(part) for part in manifests],
+                Receiver(self._images),
+                sources=lambda digest: self._sources.find(reference.registry, digest),
+                index=self._document(index) if index is not None else None,
+                tell=tell,
+            )
+        self._sources.add(reference, layers)
         return digest
 
     def names(self, repository: str) -> Sequence[str]:
@@ -130,6 +133,17 @@ class Transfers:
     def known_login(self, registry: str) -> Login | None:
         """The login that is remembered for a registry."""
         return self._credentials.find(registry)
+
+    @contextmanager
+    def _kept(self, digests: Sequence[Digest]) -> Iterator[None]:
+        """Blobs stay until they are sent, whoever removes their image meanwhile; then they go after it."""
+        owner = f"push by process {os.getpid()} {os.urandom(4).hex()}"
+        self._images.lease(digests, owner)
+        try:
+            yield
+        finally:
+            self._images.release(owner)
+            self._images.discard(digests)
 
     def _keep(self, document: Document) -> None:
         """Store what is part of an index: as an image of its own it would be listed beside it."""

@@ -450,6 +450,26 @@ def test_the_manifest_comes_last(server: Server, make: Make) -> None:
     assert [str(one) for one in server.asked("P")][-1] == "PUT /v2/team/app/manifests/1"
 
 
+def test_an_image_that_goes_while_it_is_pushed_arrives_all_the_same(server: Server, make: Make) -> None:
+    transfers, name = make(), f"{server.address}/team/app:1"
+    described = put_image(server, tar_of("a"), tag="1")
+    transfers.pull(name)
+    store = store_of(transfers)
+    blobs = dict(server.blobs)
+    server.blobs.clear()
+    server.owners.clear()
+    server.manifests.clear()
+
+    def remove(handler: Any) -> None:
+        store.remove(name)
+        answer(503, Retry_After="0")(handler)
+
+    server.fault("/uploads/", remove, method="POST")
+    assert transfers.push(name) == described["digest"]
+    assert server.blobs == blobs
+    assert list((store.root / "blobs").glob("*/*")) == []
+
+
 def test_what_is_there_is_not_sent_again(server: Server, make: Make) -> None:
     transfers = make()
     push(transfers, f"{server.address}/team/app:1")
