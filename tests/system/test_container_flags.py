@@ -79,6 +79,11 @@ def test_a_device_that_is_named_works(root_account: Account, unchanged_machine: 
         (["--cap-add", "FLY"], "CAP_FLY"),
         (["--memory-swap", "1g"], "--memory"),
         (["--device", "/dev/null:/dev/x:r"], "rw"),
+        (["--user", "4294967295"], "an id between"),
+        (["--memory", "4k"], "6m"),
+        (["--cpus", "nan"], "processors"),
+        (["--cidfile", "/nowhere/id"], "/nowhere"),
+        (["--volume", "/tmp:/proc/self"], "outside /proc"),
     ],
     ids=str,
 )

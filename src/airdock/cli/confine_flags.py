@@ -25,6 +25,7 @@ __all__ = ["confine_options", "limit_options", "read_confinement", "read_resourc
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Parsed = TypeVar("_Parsed")
+_LEAST_MEMORY: Final = 6 << 20
 
 
 def _by(parse: Callable[[str], _Parsed]) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -37,6 +38,25 @@ def _by(parse: Callable[[str], _Parsed]) -> Callable[[click.Context, click.Param
             raise click.BadParameter(f"{error}.") from error
 
     return callback
+
+
+def _to_memory(text: str) -> int | None:
+    """Bytes; 0 is no limit, as with Docker, and too little for any process is refused."""
+    size = to_size(text)
+    if 0 < size < _LEAST_MEMORY:
+        raise click.BadParameter(f"expected at least 6m, which a container needs to start, got {text!r}.")
+    return size or None
+
+
+def _to_cpus(text: str) -> float | None:
+    """How many; 0 is no limit."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 100_000:  # also not a number
+        raise click.BadParameter(f"expected a number of processors such as 1.5, got {text!r}.")
+    return number or None
 
 
 def _to_swap(text: str) -> int:
@@ -52,11 +72,9 @@ def _to_pids(text: str) -> int | None:
 
 
 _LIMITS: Final = (
-    click.option("-m", "--memory", type=to_size, metavar="SIZE", help="Most memory, such as 512m."),
+    click.option("-m", "--memory", type=_to_memory, metavar="SIZE", help="Most memory, such as 512m."),
     click.option("--memory-swap", type=_to_swap, metavar="SIZE", help="Most memory and swap together; -1 is no end."),
-    click.option(
-        "--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Most processors, such as 1.5."
-    ),
+    click.option("--cpus", type=_to_cpus, metavar="N", help="Most processors, such as 1.5."),
     click.option(
         "-c", "--cpu-shares", type=click.IntRange(min=2), metavar="N", help="Weight against others; 1024 is the usual."
     ),

@@ -4,6 +4,7 @@ What runs in the foreground and is wanted no longer than that (`--rm`, no termin
 streams straight through. Everything else gets a monitor of its own, which the command then attaches to.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,7 +25,7 @@ from airdock.cli.container_keeping import keeping_options, make_options, needs_m
 from airdock.cli.errors import tell
 from airdock.cli.names import complete_images
 from airdock.cli.network_flags import network_options
-from airdock.cli.parameters import to_name
+from airdock.cli.parameters import to_hostname, to_name
 from airdock.cli.session import DockerCommand, Session, pass_session
 from airdock.cli.units import render_memory
 from airdock.cli.volume_flags import take_volumes, volume_options
@@ -52,7 +53,7 @@ _OPTIONS: Final = (
     network_options,
     confine_options,
     click.option("--name", default="", metavar="NAME", type=to_name, help="A name for ps, exec and rm."),
-    click.option("-h", "--hostname", default="", metavar="NAME", help="What it calls itself."),
+    click.option("-h", "--hostname", default="", metavar="NAME", type=to_hostname, help="What it calls itself."),
     click.option("--read-only", is_flag=True, help="Let it write only to volumes."),
     keeping_options,
     click.option(
@@ -265,6 +266,8 @@ def _check_cidfile(path: Path | None) -> None:
         raise ContainerError(
             f"expected no file at {path}, found one", where="--cidfile", hint="remove it, or name another"
         )
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise ContainerError(f"expected a folder that we may write to at {path.parent}, found none", where="--cidfile")
 
 
 _KEEPING: Final = (

@@ -10,9 +10,10 @@ import click
 
 from airdock.cli.units import parse_size
 
-__all__ = ["load_env_file", "parse_env", "read_epoch", "to_env", "to_name", "to_size"]
+__all__ = ["load_env_file", "parse_env", "read_epoch", "to_env", "to_hostname", "to_name", "to_size"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_HOSTNAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,63}")
 _SHOWN: Final = 40
 
 
@@ -29,6 +30,13 @@ def to_name(text: str) -> str:
     if text and not _NAME.fullmatch(text):
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         raise click.BadParameter(f"expected letters, digits, '_', '.' and '-', at most 128, got {shown!r}.")
+    return text
+
+
+def to_hostname(text: str) -> str:
+    """A name that the kernel and files of hosts can hold: sethostname(2), hostname(7)."""
+    if text and not _HOSTNAME.fullmatch(text):
+        raise click.BadParameter(f"expected letters, digits, '.', '-' and '_', at most 64, got {text[:_SHOWN]!r}.")
     return text
 
 

@@ -98,7 +98,7 @@ def parse_mount(text: str) -> MountRequest:
 
 
 def check_targets(requests: Sequence[MountRequest], tmpfs: Sequence[str]) -> None:
-    """Raises MountError where two things are to be mounted at one place."""
+    """Raises MountError where two things are to be mounted at one place, or where the kernel tells of itself."""
     seen: set[str] = set()
     for target in [
         *(request.target for request in requests),
@@ -106,7 +106,19 @@ def check_targets(requests: Sequence[MountRequest], tmpfs: Sequence[str]) -> Non
     ]:
         if target in seen:
             raise MountError(f"expected one thing to mount at {target}, found two")
+        if f"{target}/".startswith("/proc/") and target not in _COVERED:
+            raise MountError(
+                "expected a place outside /proc, where programs look up what they are themselves",
+                where=target,
+                hint=f"or one of {', '.join(sorted(_COVERED))}",
+            )
         seen.add(target)
+
+
+_COVERED: Final = frozenset(
+    f"/proc/{name}" for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime", "net/dev")
+)
+"""What may be shown otherwise, as runc lets it: files that count this machine's hardware."""
 
 
 def parse_tmpfs(text: str) -> str:

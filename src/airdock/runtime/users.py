@@ -17,6 +17,8 @@ from airdock.runtime.spec import GROUPS_ANNOTATION, USER_ANNOTATION
 __all__ = ["User", "find_config_user", "find_user", "resolve_user"]
 
 _MOST_BYTES: Final = 1 << 20
+_LAST_ID: Final = (1 << 31) - 1
+"""As with Docker."""
 
 
 @record
@@ -56,34 +58,45 @@ def resolve_user(text: str, *, passwd: str, group: str) -> User:
     """
     name, _, group_name = text.partition(":")
     entry = _find(passwd, name, 2)
-    if entry is None and not name.isdigit():
+    if entry is None and not _is_number(name):
         raise ContainerError(
             f"expected the user {name!r} in the image's /etc/passwd, found {_names(passwd)}",
             hint="give a number, or make the user in the image",
         )
-    uid = int(entry[2]) if entry else int(name)
+    uid = _id(entry[2] if entry else name)
     home = (entry[5] if entry and len(entry) > 5 else "") or "/"
     if group_name:
         return User(uid=uid, gid=_group_id(group_name, group), home=home)
-    gid = int(entry[3]) if entry else 0
+    gid = _id(entry[3]) if entry else 0
     groups = tuple(
-        int(fields[2])
+        _id(fields[2])
         for fields in _entries(group)
-        if entry and len(fields) > 3 and entry[0] in fields[3].split(",") and fields[2].isdigit()
+        if entry and len(fields) > 3 and entry[0] in fields[3].split(",") and _is_number(fields[2])
     )
     return User(uid=uid, gid=gid, groups=tuple(dict.fromkeys((*groups, gid))), home=home)
 
 
 def _group_id(name: str, group: str) -> int:
     entry = _find(group, name, 2)
-    if entry is None and not name.isdigit():
+    if entry is None and not _is_number(name):
         raise ContainerError(f"expected the group {name!r} in the image's /etc/group, found {_names(group)}")
-    return int(entry[2]) if entry else int(name)
+    return _id(entry[2] if entry else name)
+
+
+def _id(text: str) -> int:
+    """Raises ContainerError for what is none: setresuid(2) takes the last of all for "leave it as it is"."""
+    if not _is_number(text) or int(text) > _LAST_ID:
+        raise ContainerError(f"expected an id between 0 and {_LAST_ID}, found {text}")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _find(text: str, name: str, number_at: int) -> list[str] | None:
     """The entry of that name, else of that number."""
-    entries = [fields for fields in _entries(text) if len(fields) > 3 and all(f.isdigit() for f in fields[2:3])]
+    entries = [fields for fields in _entries(text) if len(fields) > 3 and _is_number(fields[2])]
     by_name = next((fields for fields in entries if fields[0] == name), None)
     return by_name or next((fields for fields in entries if fields[number_at] == name), None)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from airdock.cli.parameters import load_env_file, parse_env, to_name
+from airdock.cli.parameters import load_env_file, parse_env, to_hostname, to_name
 from airdock.cli.run import parse_target
 from airdock.cli.tables import Column, fit, render_table, width
 from airdock.cli.template import render_rows
@@ -81,3 +81,9 @@ def test_a_containers_name_is_plain(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "web", "a.b-c_1", "0", "x" * 128])
 def test_plain_names_are_taken_as_they_are(name: str) -> None:
     assert to_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a b", "-a", "a" * 65, "é"])
+def test_a_hostname_is_plain(name: str) -> None:
+    with pytest.raises(click.BadParameter):
+        to_hostname(name)

@@ -100,3 +100,12 @@ def test_one_thing_at_one_place() -> None:
         check_targets([parse_volume("/a"), parse_volume("dd:/a/")], [])
     with pytest.raises(MountError, match="found two"):
         check_targets([parse_volume("/a")], ["/a:size=1m"])
+
+
+@pytest.mark.parametrize("target", ["/proc", "/proc/", "/x/../proc/self/attr", "//proc/sys"])
+def test_nothing_covers_what_the_kernel_tells(target: str) -> None:
+    with pytest.raises(MountError):
+        check_targets([parse_volume(f"/tmp:{target}")], [])
+    with pytest.raises(MountError):
+        check_targets([], [target])
+    check_targets([parse_volume("/tmp/info:/proc/meminfo"), parse_volume("/tmp:/process")], [])

@@ -52,3 +52,10 @@ def test_hostile_files_are_not_read(tmp_path: Path) -> None:
     assert users._read(str(tmp_path)) == ""
     (tmp_path / "big").write_bytes(b"x" * (3 << 20))
     assert len(users._read(str(tmp_path / "big"))) == 1 << 20
+
+
+@pytest.mark.parametrize("text", ["4294967295", "2147483648", "0:4294967295", "last", "torn", "²"])
+def test_ids_that_mean_something_else_to_the_kernel_are_refused(text: str) -> None:
+    passwd = "last:x:4294967295:0::/:\ntorn:x:1:one::/:\n"
+    with pytest.raises(ContainerError):
+        resolve_user(text, passwd=passwd, group="")
