@@ -88,6 +88,7 @@ COPY nothing* a.txt /some/
         r"""
 FROM base:1 AS users
 FROM scratch
+COPY --chown=root:root a.txt /before
 COPY --from=users /etc/passwd /etc/group /etc/
 COPY --chown=5 a.txt /n
 COPY --chown=5:6 d /nn

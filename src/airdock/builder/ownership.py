@@ -13,6 +13,7 @@ __all__ = ["Owner", "apply_mode", "find_owner"]
 
 Owner = tuple[int, int]
 _HIGHEST_ID: Final = (1 << 32) - 2
+_ROOT: Final = "root"
 _WHO: Final = {"u": 0o4700, "g": 0o2070, "o": 0o1007, "a": 0o7777}
 _CLAUSE: Final = re.compile(r"([-+=])([rwxXstugo]*)")
 
@@ -49,6 +50,8 @@ def _find_named(tree: Tree, path: str, name: str, kind: str) -> list[int]:
             numbers = [_number(field) for field in fields]
             if numbers[2] >= 0 and (kind == "group" or numbers[3] >= 0):
                 return numbers
+    if name == _ROOT:
+        return [0] * 4  # also where there is no such file, as in an image from scratch
     raise BuildError(
         f"expected the {kind} {name!r} in the stage's /{path}, found none",
         hint=f"make the {kind} with RUN first, or give its number",
