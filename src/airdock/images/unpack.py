@@ -55,6 +55,8 @@ OPAQUE = b".wh..wh..opq"
 _LONGEST_PATH = 4096
 _LONGEST_PART = 255
 _DEEPEST = 256  # one descriptor is held per level
+_MOST_NOTED = 512 << 20
+_NOTE_BYTES = 150  # about what a folder's note takes besides its name
 
 
 def unpack(
@@ -116,8 +118,8 @@ class Unpacker:
         self._opaque = opaque_name(mapping)
         self._trail: list[tuple[bytes, int]] = []
         self._top = os.open(target, FOLDER)
-        self._folders: dict[tuple[bytes, ...], Entry] = {}
-        self._whiteouts: set[tuple[bytes, ...]] = set()
+        self._folders: dict[bytes, int] = {}
+        self._noted = 0
 
     def __enter__(self) -> "Unpacker":
         return self
@@ -161,8 +163,8 @@ class Unpacker:
             raise UnsafeArchiveError(f"expected files, folders, links and pipes, found an entry of type {entry.kind!r}")
         return not path[-1].startswith(WHITEOUT + WHITEOUT) or path[-1] == OPAQUE  # others are aufs's bookkeeping
 
-    def _enter(self, path: tuple[bytes, ...]) -> int:
-        """The open folder at `path`, made where it's missing."""
+    def _enter(self, path: tuple[bytes, ...], *, make: bool = True) -> int:
+        """The open folder at `path`, with `make` made where it's missing."""
         same = 0
         for (name, _), wanted in zip(self._trail, path, strict=False):
             if name != wanted:
@@ -170,7 +172,10 @@ class Unpacker:
             same += 1
         self._shorten(same)
         for depth in range(same, len(path)):
-            descriptor = self._open_folder(self._here(), path[depth], path[: depth + 1])
+            here = self._here()
+            descriptor = (
+                self._open_folder(here, path[depth], path[: depth + 1]) if make else open_part(here, path[depth])
+            )
             self._trail.append((path[depth], descriptor))
         return self._here()
 
@@ -190,12 +195,14 @@ class Unpacker:
 
     def _make_folder(self, parent: int, path: tuple[bytes, ...], entry: Entry) -> None:
         name = path[-1]
-        was_hidden = path in self._whiteouts
+        was_hidden = False
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
-                self._clear(parent, path)
+            there = os.lstat(name, dir_fd=parent).st_mode
+            if not stat.S_ISDIR(there):
+                was_hidden = stat.S_ISCHR(there)  # no other device is ever made here
+                remove_at(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
         descriptor = open_part(parent, name)
         try:
@@ -205,7 +212,15 @@ class Unpacker:
                 os.setxattr(descriptor, self._opaque, b"y")
         finally:
             os.close(descriptor)
-        self._folders[path] = entry
+        self._note(b"/".join(path), entry)
+
+    def _note(self, path: bytes, entry: Entry) -> None:
+        """Keep a folder's time and mode for the end, and no more of its entry: there may be millions."""
+        if path not in self._folders:
+            self._noted += len(path) + _NOTE_BYTES
+            if self._noted > _MOST_NOTED:
+                raise UnsafeArchiveError(f"expected folders whose names take at most {_MOST_NOTED} bytes, found more")
+        self._folders[path] = entry.mtime_ns << 12 | entry.mode & 0o7777
 
     def _make_file(self, parent: int, path: tuple[bytes, ...], entry: Entry, source: Source) -> None:
         if entry.kind == HARD_LINK:
@@ -215,7 +230,7 @@ class Unpacker:
         try:
             create(parent, path[-1], entry, source)
         except FileExistsError:
-            self._clear(parent, path)
+            remove_at(parent, path[-1])  # the later one counts
             create(parent, path[-1], entry, source)
 
     def _write(self, parent: int, name: bytes, entry: Entry, source: Source) -> None:
@@ -261,7 +276,7 @@ class Unpacker:
                 os.close(old)
             if stat.S_ISDIR(os.lstat(target[-1], dir_fd=descriptor).st_mode):
                 raise UnsafeArchiveError("expected a hard link to a file, found one to a folder")
-            self._clear(parent, path)
+            remove_at(parent, path[-1])
             os.link(target[-1], path[-1], src_dir_fd=descriptor, dst_dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError as error:
             shown = os.fsdecode(entry.link)
@@ -280,20 +295,11 @@ class Unpacker:
             raise UnsafeArchiveError("expected a whiteout to name what it hides, found none")
         try:
             os.mknod(name, stat.S_IFCHR | 0o600, 0, dir_fd=parent)
-            self._whiteouts.add(hidden)
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                 descriptor = open_part(parent, name)
                 os.setxattr(descriptor, self._opaque, b"y")
                 os.close(descriptor)
-
-    def _clear(self, parent: int, path: tuple[bytes, ...]) -> None:
-        """Make room for an entry that comes a second time: the later one counts."""
-        if any(known[: len(path)] == path for known in self._folders):
-            self._folders = {known: entry for known, entry in self._folders.items() if known[: len(path)] != path}
-            self._whiteouts = {known for known in self._whiteouts if known[: len(path)] != path}
-        self._whiteouts.discard(path)
-        remove_at(parent, path[-1])
 
     def _own(self, descriptor: int, entry: Entry) -> None:
         if self._mapping != "one":
@@ -313,13 +319,16 @@ class Unpacker:
 
     def _finish_folders(self) -> None:
         """Modes and times of folders come last, the deepest first, since writing into them changes both."""
-        for path in sorted(self._folders, key=len, reverse=True):
-            entry = self._folders[path]
-            parent = self._enter(path[:-1])
-            descriptor = open_part(parent, path[-1])
+        for joined in sorted(self._folders, reverse=True):  # so each comes before the one that holds it
+            path = tuple(joined.split(b"/"))
             try:
-                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-                os.fchmod(descriptor, entry.mode & 0o7777)
+                descriptor = open_part(self._enter(path[:-1], make=False), path[-1])
+            except (FileNotFoundError, UnsafeArchiveError):
+                continue  # a later entry took its place
+            try:
+                mtime_ns, mode = self._folders[joined] >> 12, self._folders[joined] & 0o7777
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                os.fchmod(descriptor, mode)
             finally:
                 os.close(descriptor)
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 import tarfile
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from airdock.errors import DigestError, ImageError, UnsafeArchiveError
 from airdock.images.unpack import unpack
-from airdock.images.xattrs import read_xattrs
+from airdock.images.xattrs import is_opaque, read_xattrs
 
 from .archives import folder, hard_link, leftovers, member, symlink, tar_of, unpack_bytes
 
@@ -122,6 +123,43 @@ def test_a_later_entry_replaces_an_earlier_one(tmp_path: Path, outside: Path) ->
     assert (made / "twice").read_text() == "short" and (made / "was").read_text() == "short"
     assert (made / "kept").stat().st_mode & 0o777 == 0o755 and (made / "kept/in").exists()
     assert (outside / "secret").read_text() == "s3cret"
+
+
+def test_folders_that_become_files_and_folders_again(tmp_path: Path) -> None:
+    made = unpack_bytes(
+        tar_of(
+            *(folder(name, mode=0o700, mtime=1) for name in ("a", "a/b", "a/b/c", "z", "z/y")),
+            member("a"),
+            folder("a", mode=0o755, mtime=2),
+            folder("a/b", mode=0o711, mtime=3),
+            symlink("z/y", "/etc"),
+            member(".wh.w"),
+            folder("w"),
+        ),
+        tmp_path / "root",
+    )
+    assert [made.joinpath(name).stat().st_mode & 0o777 for name in ("a", "a/b", "z")] == [0o755, 0o711, 0o700]
+    assert [made.joinpath(name).stat().st_mtime for name in ("a", "a/b", "z")] == [2, 3, 1]
+    assert not (made / "a/b/c").exists() and (made / "z/y").is_symlink()
+    assert is_opaque(read_xattrs(os.fsencode(made / "w")))
+
+
+def test_attributes_of_many_folders_are_not_held(tmp_path: Path) -> None:
+    attributes = {"SCHILY.xattr.trusted.nobody-keeps-it": "x" * 200_000}
+    archive = tar_of(*(folder(f"d{number}", pax_headers=attributes) for number in range(100)))
+    tracemalloc.start()
+    try:
+        unpack_bytes(archive, tmp_path / "root")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 15 << 20
+
+
+def test_names_of_folders_take_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airdock.images.unpack._MOST_NOTED", 10_000)
+    with pytest.raises(UnsafeArchiveError, match="names take at most"):
+        unpack_bytes(tar_of(*(folder(f"{number:0200}") for number in range(50))), tmp_path / "root")
 
 
 def test_overlays_own_attributes_are_not_taken(tmp_path: Path) -> None:
