@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from airdock.builder.base import FindBase
 from airdock.builder.contexts import open_context
+from airdock.builder.copies import import_folder
 from airdock.builder.instructions import Dockerfile
 from airdock.builder.interpret import HOST_LABEL
 from airdock.builder.named import LAYOUT, folder_image, is_folder, load_layout, replacement
-from airdock.builder.perform import Performer
+from airdock.builder.performer import Performer
 from airdock.builder.plan import Selection
 from airdock.builder.platforms import is_same, render_platform, split_platform
 from airdock.errors import BuildError, UnknownImageError
@@ -79,5 +80,5 @@ class Bases:
                 )
                 if opened.folder is None:
                     raise BuildError("expected a folder, an archive or a repository, found a text", where=value)
-                return folder_image(self.performer.import_folder(opened.folder), platform or host_platform())
+                return folder_image(import_folder(self.performer, opened.folder), platform or host_platform())
         return None

@@ -16,6 +16,7 @@ from airdock.builder.base import BuildRequest, FindBase, RunStep
 from airdock.builder.bases import Bases
 from airdock.builder.cache import BuildCache
 from airdock.builder.cancel import Cancel
+from airdock.builder.copies import write_tar
 from airdock.builder.dockerfile import make_dockerfile
 from airdock.builder.explain import Journal
 from airdock.builder.instructions import Dockerfile
@@ -23,7 +24,7 @@ from airdock.builder.known import Known
 from airdock.builder.named import loose_image, rename
 from airdock.builder.outputs import write_archive, write_files
 from airdock.builder.parser import Document, parse
-from airdock.builder.perform import Built, Performer
+from airdock.builder.performer import Built, Performer
 from airdock.builder.plan import Selection, plan, select
 from airdock.builder.platforms import platform_arguments
 from airdock.builder.recall import Recall
@@ -168,7 +169,8 @@ def _put(performer: Performer, built: Built) -> Image:
             store.tag(tag, image.digest)
     for output in outputs:
         if output.is_files:
-            write_files(output, write=partial(performer.write_files, result.layers), spool=performer.folder / "out.tar")
+            write = partial(write_tar, performer, result.layers)
+            write_files(output, write=write, spool=performer.folder / "out.tar")
         elif output.target:
             write_archive(output, store, image.digest, request.tags, spool=performer.folder / "out.tar")
     return image

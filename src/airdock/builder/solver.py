@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from airdock.builder.cancel import Cancel
-from airdock.builder.perform import Built, Performer
+from airdock.builder.perform import perform
+from airdock.builder.performer import Built, Performer
 from airdock.builder.steps import Plan, PlannedStage, Step
 from airdock.builder.times import FIXED_TIME
 from airdock.clock import Clock
@@ -149,7 +150,7 @@ class Solver:
         performer = replace(self.performer, number=number, fresh=fresh, stage=stage.name, position=position)
         self._tell(stage, step.text, number)
         started = self.clock.monotonic()
-        layer, cached = performer.perform(step, below)
+        layer, cached = perform(performer, step, below)
         self._tell(stage, step.text, number, cached=cached, seconds=self.clock.monotonic() - started)
         return layer
 
