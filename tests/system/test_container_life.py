@@ -252,6 +252,32 @@ def _waiting(lock: Path) -> int:
     return sum("->" in line and number in line for line in Path("/proc/locks").read_text().splitlines())
 
 
+def test_a_full_disk_keeps_nobody_from_looking_stopping_and_removing(root_account: Account, tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk can't be made: {mounted.stderr.decode().strip()}")
+    home = {"AIRDOCK_HOME": str(tmp_path / "home")}
+
+    def ended(*argv: str) -> tuple[int, str]:
+        run = root_account.airdock("container", *argv, env=home)
+        return run.returncode, run.stdout if run.returncode == 0 else run.stderr
+
+    try:
+        assert ended("create", "--name", "late", "host", "true")[0] == 0
+        fill = "dd if=/dev/zero of=/big bs=1M count=20 2>/dev/null; touch /tmp/full; exec sleep 1000"
+        assert ended("run", "-d", "--name", "f", "--tmpfs", "/tmp", "host", "sh", "-c", fill)[0] == 0
+        until(lambda: ended("exec", "f", "ls", "/tmp/full")[0] == 0)
+        code, told = ended("start", "late")
+        assert (code, "No space left" in told) == (1, True)
+        assert ended("stop", "-t", "1", "f") == (0, "f\n")
+        assert ended("ps", "-a", "--format", "{{.Names}}") == (0, "f\nlate\n")
+        assert ended("rm", "f", "late") == (0, "f\nlate\n")
+        assert ended("run", "--rm", "host", "echo", "room")[1] == "room\n"
+    finally:
+        ended("rm", "-f", "f", "late")
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
 def test_twenty_at_once(root_account: Account) -> None:
     argv = [root_account.python, "-m", "airdock", "container", "run"]
     runs = [

@@ -312,7 +312,8 @@ class Containers:
                 continue
             life = known.life or Life(status="dead")
             now = datetime.now(UTC).isoformat()
-            replace(life, status="dead", exit_code=_KILLED, finished=now).save(known.folder)
+            with contextlib.suppress(OSError):  # on a full disk, where looking and removing are what helps
+                replace(life, status="dead", exit_code=_KILLED, finished=now).save(known.folder)
 
     def _remove_ended(self, known: Known, *, force: bool) -> bool:
         """Whether it is gone; one that runs isn't, and without `force` that raises ContainerError."""

@@ -117,11 +117,11 @@ class _Monitor:
 
     def run(self, line: socket.socket, attach: Mapping[str, Any] | None) -> int:
         """Start the container, tell it over `line`, stay until all is over; gives our exit code."""
-        self._place.prepare()
-        self._life.save(self._folder)
         first = self._clients.add(line)
         signals = self._catch_signals()
         try:
+            self._place.prepare()
+            self._life.save(self._folder)
             if attach is not None:
                 self._attach(first, attach)
             self._start()
