@@ -57,7 +57,12 @@ def parse_place(text: str, *, is_export: bool) -> CachePlace:
     found = dict(part.partition("=")[::2] for part in next(csv.reader([text]), []))
     kind = found.get("type", "")
     if kind not in _KINDS:
-        raise BuildError(f"expected {flag} type= to be local or registry, found {kind!r}")
+        raise BuildError(
+            f"expected {flag} type= to be local or registry, found {kind!r}",
+            hint="an image carries no cached steps: send them beside it, type=registry,ref=NAME"
+            if kind == "inline"
+            else "such as type=local,dest=DIR or type=registry,ref=NAME",
+        )
     wanted = "ref" if kind == "registry" else "dest" if is_export else "src"
     target = found.get(wanted, "")
     if not target:
