@@ -41,8 +41,9 @@ def tag(session: Session, source: str, target: str) -> None:
     is_flag=True,
     help="Also an id that has several names, and an image that is in use: it only loses its names.",
 )
+@click.option("--no-prune", is_flag=True, help="As Docker's; there are no images in between to keep.")
 @pass_session
-def rm(session: Session, images: tuple[str, ...], *, force: bool) -> None:
+def rm(session: Session, images: tuple[str, ...], *, force: bool, no_prune: bool) -> None:
     """Remove images by name, id or digest: their names, and what no other image needs.
 
     \b

@@ -137,7 +137,7 @@ def prune(session: Session, /, *, unused: bool, volumes: bool, force: bool, filt
 
 
 @system.command()
-@click.option("--format", "template", metavar="TEMPLATE", help="json, or '{{.Driver}}'.")
+@click.option("-f", "--format", "template", metavar="TEMPLATE", help="json, or '{{.Driver}}'.")
 @pass_session
 def info(session: Session, /, *, template: str | None) -> None:
     """Say what this Airdock is, what it stands on, and what it holds.

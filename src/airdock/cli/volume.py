@@ -26,6 +26,7 @@ _TITLES: Final = {
 }
 _TABLE: Final = "table {{.Driver}}\t{{.Name}}"
 _FILTERS: Final = ("dangling", "driver", "label", "name")
+_PRUNE_FILTERS: Final = ("all", "label")
 
 
 @click.group()
@@ -123,20 +124,31 @@ def rm(session: Session, /, names: tuple[str, ...], *, force: bool) -> None:
 
 @volume.command()
 @click.option("-a", "--all", "every", is_flag=True, help="Also those with names.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=KEY[=VALUE], label!=…, all=true.")
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @pass_session
-def prune(session: Session, /, *, every: bool, force: bool) -> None:
+def prune(session: Session, /, *, every: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove volumes without a name that no container has.
 
     \b
     Examples:
       airdock volume prune
       airdock volume prune -af
+      airdock volume prune -af --filter label!=keep
     """
+    from airdock.images.filters import parse_filters
+
+    given = parse_filters(filters, _PRUNE_FILTERS)
+    every = every or given.get("all", ["false"])[-1].lower() in ("true", "1")
+
+    def passes(one: "Volume") -> bool:
+        labels = (("label", True), ("label!", False))
+        return all(_has_label(one, text) == wanted for key, wanted in labels for text in given.get(key, ()))
+
     what = "all volumes that no container has" if every else "volumes without a name that no container has"
     confirm([what], force=force)
     with session.app() as app:
-        removed = app.engine.volumes.prune(every=every)
+        removed = app.engine.volumes.prune(every=every, passes=passes)
     if removed:
         click.echo("Deleted Volumes:\n" + "".join(f"{one.name}\n" for one, _ in removed))
     click.echo(f"Total reclaimed space: {render_size(sum(size for _, size in removed))}")
@@ -176,6 +188,10 @@ def _passes(one: "Volume", text: str, is_used: bool) -> bool:
     if key == "dangling":
         return is_used != (value.lower() in ("true", "1"))
     if key == "label":
-        name, has_value, wanted = value.partition("=")
-        return name in _labels(one) and (not has_value or _labels(one)[name] == wanted)
+        return _has_label(one, value)
     return value in one.name if key == "name" else value == "local"
+
+
+def _has_label(one: "Volume", text: str) -> bool:
+    name, has_value, wanted = text.partition("=")
+    return name in _labels(one) and (not has_value or _labels(one)[name] == wanted)

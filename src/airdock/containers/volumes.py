@@ -137,15 +137,18 @@ class Volumes:
                 )
             self._remove(volume)
 
-    def prune(self, *, every: bool = False) -> Sequence[tuple[Volume, int]]:
-        """Remove volumes that no container has: those without a name, or with `every` all.
+    def prune(
+        self, *, every: bool = False, passes: Callable[[Volume], bool] = lambda volume: True
+    ) -> Sequence[tuple[Volume, int]]:
+        """Remove volumes that no container has, of those that pass: those without a name, or with `every` all.
 
         Gives them with the bytes that they took.
         """
         self.sweep()
         with self._locked():
             users = self.users()
-            chosen = [volume for volume in self._all() if volume.name not in users and (every or volume.is_anonymous)]
+            spare = [volume for volume in self._all() if volume.name not in users and passes(volume)]
+            chosen = [volume for volume in spare if every or volume.is_anonymous]
             return [(volume, self._remove(volume)) for volume in chosen]
 
     def size(self, volume: Volume) -> int:
