@@ -38,6 +38,7 @@ from airdock.images.image import Image
 from airdock.images.store import ImageStore
 from airdock.model.progress import Note, Report
 from airdock.oci.descriptor import host_platform
+from airdock.oci.reference import parse_reference
 
 __all__ = ["build"]
 
@@ -63,6 +64,8 @@ def build(
     archives only, and no tags. What is to be remembered of the whole build, `recall` gets.
     `pull` and `push` carry cached steps from and to registries.
     """
+    for tag in request.tags:
+        parse_reference(tag)  # a name that is none is told before anything is done
     document = parse(request.dockerfile, name=request.name)
     file = make_dockerfile(document, name=request.name)
     steps = BuildCache(folder=cache, store=store)

@@ -20,6 +20,7 @@ from airdock.oci.digest import Digest
 from airdock.oci.document import canonical_bytes
 from airdock.oci.manifest import Index
 from airdock.oci.media_types import INDEX, MANIFEST
+from airdock.oci.reference import parse_reference
 
 __all__ = ["build_several"]
 
@@ -75,6 +76,8 @@ def _is_files_only(request: BuildRequest) -> bool:
 
 
 def _check(request: BuildRequest) -> None:
+    for tag in request.tags:
+        parse_reference(tag)
     for output in request.outputs:
         if output.kind == "tar" or (output.kind == "docker" and output.target):
             other = "type=local,dest=DIR" if output.kind == "tar" else "type=oci,dest=FILE"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from airdock.errors import BuildError, DockerfileError, StepFailedError, UnknownImageError
+from airdock.errors import BuildError, DockerfileError, InvalidReferenceError, StepFailedError, UnknownImageError
 from airdock.model.mount import Mount
 
 
@@ -295,6 +295,13 @@ def test_what_cannot_be_built_is_refused_before_anything_is_done(
         bench.build(dockerfile)
     assert raised.value.where == f"Dockerfile:{line}"
     assert message in raised.value.message
+    assert bench.events == []
+
+
+def test_a_name_that_is_none_is_told_first(bench) -> None:
+    bench.base("base")
+    with pytest.raises(InvalidReferenceError):
+        bench.build("FROM base\nRUN make\n", tags=("good:1", "Bad Name"))
     assert bench.events == []
 
 
