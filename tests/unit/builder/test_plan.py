@@ -73,6 +73,20 @@ def test_steps_are_complete() -> None:
     )
 
 
+def test_every_flag_of_a_health_check() -> None:
+    flags = "--interval=1s --timeout=2s --start-period=3s --start-interval=4s --retries=5"
+    [stage] = make_plan(f"FROM base\nHEALTHCHECK {flags} CMD x $HERE\n").stages
+    second = 1_000_000_000
+    assert stage.config.to_json()["config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "x $HERE"],
+        "Interval": second,
+        "Timeout": 2 * second,
+        "StartPeriod": 3 * second,
+        "StartInterval": 4 * second,
+        "Retries": 5,
+    }
+
+
 def test_how_many_steps_will_be_told() -> None:
     assert make_plan("FROM a\nENV A=1\nRUN x\nCMD y\nFROM b\nCOPY --from=0 x y\nWORKDIR z\n").total == 5
 
