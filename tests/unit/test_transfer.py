@@ -66,7 +66,7 @@ def put_image(
     diff_ids = [sha256(tar) for tar in tars]
     config = {
         "architecture": architecture,
-        "os": "linux",
+        "os": changes.pop("os", "linux"),
         "config": {"Cmd": ["true"]},
         "rootfs": {"type": "layers", "diff_ids": changes.pop("diff_ids", diff_ids)},
     }
@@ -224,6 +224,16 @@ def test_a_platform_that_it_does_not_have(server: Server, make: Make) -> None:
     with pytest.raises(ImageError, match=f"linux/{ELSEWHERE}") as caught:
         make().pull(f"{server.address}/team/app:1")
     assert "--platform" in caught.value.hint
+
+
+def test_an_image_for_another_system_comes_only_when_asked_for(server: Server, make: Make) -> None:
+    described = put_image(server, tar_of("a"), tag="1", architecture="amd64", os="windows")
+    transfers, name = make(), f"{server.address}/team/app:1"
+    with pytest.raises(ImageError, match="for linux, found it for windows") as caught:
+        transfers.pull(name)
+    assert left(transfers) == []
+    assert "--platform windows/amd64" in caught.value.hint
+    assert transfers.pull(name, platform=parse_platform("windows/amd64")).digest == described["digest"]
 
 
 def test_an_image_comes_by_its_digest(server: Server, make: Make) -> None:

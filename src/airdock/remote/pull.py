@@ -56,6 +56,7 @@ def pull_image(
     *between, last = documents[1:] or [top]
     manifest = Manifest.from_json(load_object(last.content, "manifest"), where=f"manifest {last.digest}")
     config = _pull_config(repository, manifest.config, shelf)
+    _check_system(config, platform, repository)
     layers = list(zip(manifest.layers, config.diff_ids, strict=False))
     if len(layers) != len(manifest.layers) or len(layers) != len(config.diff_ids):
         raise ImageError(
@@ -100,6 +101,16 @@ def _pull_config(repository: Repository, descriptor: Descriptor, shelf: Shelf) -
     config = ImageConfig.from_json(load_object(content, "configuration"), where=f"config {descriptor.digest}")
     shelf.receive(descriptor, None, lambda start: iter((content[start:],)))
     return config
+
+
+def _check_system(config: ImageConfig, platform: Platform | None, repository: Repository) -> None:
+    """What is for another system runs on no machine that we run on; with `platform` it may be fetched to be sent on."""
+    wanted = (platform or host_platform()).os
+    if config.os and config.os != wanted:
+        raise ImageError(
+            f"expected {repository.name} for {wanted}, found it for {config.os}",
+            hint=f"to have it here all the same: airdock image pull --platform {config.os}/{config.architecture}",
+        )
 
 
 def _check_layer(descriptor: Descriptor) -> None:
