@@ -201,7 +201,9 @@ def test_what_goes_in(copies: dict[str, Copies], engines: dict[str, Engine], tmp
             (" ".join(case), code, sorted(listed[f"c{number}"]))
             for number, (case, code) in enumerate(zip(CASES, codes, strict=True))
         ]
-        found[name] += [(f"export {top}", 0, sorted(listed.get(top, ()))) for top in ("bin", "lib64", "of", "tmp", "usr")]
+        found[name] += [
+            (f"export {top}", 0, sorted(listed.get(top, ()))) for top in ("bin", "lib64", "of", "tmp", "usr")
+        ]
     _compare(found)
 
 

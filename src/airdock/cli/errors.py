@@ -36,6 +36,7 @@ _MACHINE: Final = {
     errno.EACCES: _ACCESS,
     errno.EPERM: _ACCESS,
     errno.EROFS: _ACCESS,
+    errno.EBADF: "send standard output somewhere: it was closed",
     errno.EIO: "look at the disk: dmesg says more",
     errno.EMFILE: "allow more open files (ulimit -n)",
     errno.ENFILE: "allow more open files (sysctl fs.file-max)",

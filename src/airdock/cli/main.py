@@ -101,10 +101,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _fill_streams() -> None:
-    """Standard streams that were closed before us lead nowhere; else the next file that is opened would be one."""
+    """Have something in place of standard streams that were closed before us; else the next file opened would be one.
+
+    What is read there ends at once, what is said goes nowhere, and results can't be written: nobody would have them.
+    """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
+            descriptor = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_RDWR)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
@@ -121,7 +124,7 @@ def _leave(code: int) -> NoReturn:
         for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the descriptor was closed before us
             stream.flush()
     except (OSError, ValueError):
-        sys.exit(code)  # the interpreter knows how to say so
+        os._exit(code or 1)  # told already, where there was somebody to tell
     os._exit(code)
 
 

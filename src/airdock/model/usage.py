@@ -41,9 +41,9 @@ class Usage:
 class Resources:
     """What a task asks for: bytes of memory, processors (1.5 is one and a half), processes. None is no limit.
 
-    A limit of -1 processes takes one away from a cgroup that has it. `swap_bytes` is what may be swapped out beside that memory, none where it isn't said and -1 without end.
-    `cpu_shares` counts against others' where processors are short, 1024 is the usual weight; `cpuset` names the
-    processors to run on, such as "0-2,4".
+    A limit of -1 processes takes one away from a cgroup that has it. `swap_bytes` is what may be swapped out beside
+    that memory, none where it isn't said and -1 without end. `cpu_shares` counts against others' where processors are
+    short, 1024 is the usual weight; `cpuset` names the processors to run on, such as "0-2,4".
     """
 
     memory_bytes: int | None = None

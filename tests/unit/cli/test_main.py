@@ -215,6 +215,17 @@ def test_streams_that_were_closed_lead_nowhere(tmp_path: Path, closed: str) -> N
     assert ended.stderr == ("" if "2>" in closed else wrong.stderr)
 
 
+def test_results_that_nobody_can_have_are_a_failure(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "airdock", "config"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "AIRDOCK_HOME": str(tmp_path)},
+    )
+    assert ended.returncode == 1
+    assert "do: send standard output somewhere" in ended.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(tmp_path: Path, shell: str) -> None:
     printed = run("completion", shell, home=tmp_path).stdout
