@@ -1,5 +1,6 @@
 """Writes docs/cli.md from the help texts of the command: `python docs/make_cli.py`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,4 +38,7 @@ def _section(context: click.Context) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("cli.md").write_text(render())
+    if sys.argv[1:] == ["-"]:
+        sys.stdout.write(render())
+    else:
+        Path(__file__).with_name("cli.md").write_text(render())
