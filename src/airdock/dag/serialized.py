@@ -10,7 +10,7 @@ from airdock.record import record
 
 __all__ = ["FORMAT_VERSION", "SerializedDag", "SerializedTask"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _DAY_S = 86_400.0
 
@@ -23,7 +23,13 @@ class SerializedTask:
     `priority_weight` is already summed up by the task's weight rule. `mode` says who runs it: "sdk" and "bare" start
     the runner with `payload`, "command" runs `argv` (an empty one runs the image's own command) with `env`, "none"
     has nothing to run. `expand` maps each keyword of a mapped task to `{"length": n}` or, where the length is known
-    only when an upstream task has ended, to `{"xcom": task_id, "key": key}`; the number of instances is the product.
+    only when an upstream task has ended, to an expression over what tasks push: `{"xcom": task_id, "key": key}`,
+    `{"zip": [expression, …], "longest": bool}`, `{"concat": [expression, …]}` or `{"map": expression}`; the number of
+    instances is the product. The keyword "**" stands for a list of dicts that name the keywords themselves.
+
+    `group` is the id of its task group, `map_group` that of the mapped group it is in, and "" is none. `setups` are the
+    setups that a teardown belongs to. `callbacks` names those that are set. `inlets` and `outlets` are assets as in
+    `SerializedDag.asset_condition`. `start_trigger` lets the task begin deferred. Times are ISO 8601 in UTC.
     """
 
     task_id: str
@@ -52,6 +58,25 @@ class SerializedTask:
     is_setup: bool = False
     is_teardown: bool = False
     do_xcom_push: bool = True
+    setups: tuple[str, ...] = ()
+    on_failure_fail_dagrun: bool = False
+    group: str = ""
+    map_group: str = ""
+    depends_on_past: bool = False
+    wait_for_downstream: bool = False
+    ignore_first_depends_on_past: bool = False
+    wait_for_past_depends_before_skipping: bool = False
+    start_date: str = ""
+    end_date: str = ""
+    owner: str = "airflow"
+    doc: str = ""
+    display_name: str = ""
+    weight_rule: str = "downstream"
+    is_sensor: bool = False
+    inlets: tuple[Mapping[str, Any], ...] = ()
+    outlets: tuple[Mapping[str, Any], ...] = ()
+    callbacks: tuple[str, ...] = ()
+    start_trigger: Mapping[str, Any] | None = None
 
     @property
     def is_mapped(self) -> bool:
@@ -62,6 +87,10 @@ class SerializedTask:
         return {
             **values,
             "upstream": list(self.upstream),
+            "setups": list(self.setups),
+            "inlets": [dict(each) for each in self.inlets],
+            "outlets": [dict(each) for each in self.outlets],
+            "callbacks": list(self.callbacks),
             "environment": self.environment.to_dict(),
             "resources": self.resources.to_dict(),
             "argv": list(self.argv),
@@ -75,7 +104,7 @@ class SerializedTask:
         return cls(
             **{
                 **value,
-                "upstream": tuple(value["upstream"]),
+                **{name: tuple(value.get(name, ())) for name in _TUPLES},
                 "environment": Environment.from_dict(value["environment"]),
                 "resources": Resources.from_dict(value["resources"]),
                 "argv": tuple(value["argv"]),
@@ -83,11 +112,20 @@ class SerializedTask:
         )
 
 
+_TUPLES = ("upstream", "setups", "inlets", "outlets", "callbacks")
+
+
 @record
 class SerializedDag:
     """One DAG. `tasks` are in topological order; `source_digest` is the sha256 of the file at `fileloc`.
 
-    `schedule` is the written value as text where it is one; None is only by hand.
+    `schedule` is the written value as text where it is one; None is only by hand. `timetable` is what runs are made by:
+    {"type": "none" | "once" | "continuous" | "cron" | "delta" | "relativedelta" | "cron_interval" | "delta_interval" |
+    "multi_cron" | "events" | "asset" | "asset_or_time" | "custom", …}, with "timezone" where it has one.
+    `asset_condition` is {"all": […]}, {"any": […]}, {"asset": {"name", "uri", "group", "extra"}} or {"alias": name}.
+    `params` maps names to values, `param_schemas` to JSON schemas with "description" and "title". `groups` maps the ids
+    of task groups to {"parent", "tooltip", "display_name", "expand"}, `labels` are [upstream, downstream, text].
+    `callbacks` names the DAG's own that are set. Times are ISO 8601 in UTC.
     """
 
     dag_id: str
@@ -100,6 +138,22 @@ class SerializedDag:
     source_digest: str = ""
     schedule: str | None = None
     tags: tuple[str, ...] = ()
+    timetable: Mapping[str, Any] = field(default_factory=lambda: {"type": "none"})
+    asset_condition: Mapping[str, Any] | None = None
+    start_date: str = ""
+    end_date: str = ""
+    catchup: bool = False
+    max_active_runs: int = 16
+    max_consecutive_failed_dag_runs: int = 0
+    dagrun_timeout_s: float | None = None
+    is_paused_upon_creation: bool | None = None
+    display_name: str = ""
+    owners: tuple[str, ...] = ()
+    param_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: tuple[tuple[str, str, str], ...] = ()
+    callbacks: tuple[str, ...] = ()
+    render_template_as_native_obj: bool = False
 
     def task(self, task_id: str) -> SerializedTask:
         """The task with this id; KeyError if there is none."""
@@ -109,18 +163,16 @@ class SerializedDag:
         raise KeyError(task_id)
 
     def to_dict(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             "format_version": FORMAT_VERSION,
-            "dag_id": self.dag_id,
-            "fileloc": self.fileloc,
+            **values,
             "tasks": [task.to_dict() for task in self.tasks],
-            "max_active_tasks": self.max_active_tasks,
-            "fail_fast": self.fail_fast,
             "params": dict(self.params),
-            "doc": self.doc,
-            "source_digest": self.source_digest,
-            "schedule": self.schedule,
             "tags": list(self.tags),
+            "owners": list(self.owners),
+            "labels": [list(label) for label in self.labels],
+            "callbacks": list(self.callbacks),
         }
 
     @classmethod
@@ -130,6 +182,7 @@ class SerializedDag:
             **{
                 **plain,
                 "tasks": tuple(SerializedTask.from_dict(task) for task in value["tasks"]),
-                "tags": tuple(value.get("tags", ())),
+                **{name: tuple(value.get(name, ())) for name in ("tags", "owners", "callbacks")},
+                "labels": tuple((up, down, text) for up, down, text in value.get("labels", ())),
             }
         )

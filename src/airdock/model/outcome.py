@@ -24,7 +24,16 @@ __all__ = [
 
 @record
 class Succeeded:
-    """The task's code returned."""
+    """The task's code returned.
+
+    `skip` are instances that it decided to skip, each a task id and a map index (-1 is all of the task's). `events` are
+    what it did to assets, each with "name", "uri", "extra" and, where an alias stood for it, "alias". `label` is what
+    its map index is shown as.
+    """
+
+    skip: tuple[tuple[str, int], ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    label: str = ""
 
 
 @record
@@ -32,11 +41,12 @@ class Failed:
     """The task's code raised, exited with another code than 0, or was killed.
 
     `reason` is one line: the exception's last line, the exit code, or the limit that was met. `retryable` is false
-    where Airflow would not retry either.
+    where Airflow would not retry either; `delay_s` is how long its retry policy wants to wait, None is by its task.
     """
 
     reason: str
     retryable: bool = True
+    delay_s: float | None = None
 
 
 @record
@@ -55,10 +65,17 @@ class Rescheduled:
 
 @record
 class Deferred:
-    """The task waits for a trigger, given by its class path and its keyword arguments."""
+    """The task waits for a trigger, given by its class path and its keyword arguments.
+
+    When it fires, the task's `method` is called with `method_kwargs` and the event, in the same try. `timeout_s` bounds
+    the wait.
+    """
 
     trigger: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "execute_complete"
+    method_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
 
 
 @record
@@ -157,5 +174,8 @@ def _fields(ending: Ending) -> dict[str, Any]:
 def _ending(kind: str, fields: Mapping[str, Any]) -> Ending:
     if kind == "rescheduled":
         return Rescheduled(at=datetime.fromisoformat(fields["at"]))
+    if kind == "succeeded":
+        skip = tuple((str(task_id), int(index)) for task_id, index in fields.get("skip", ()))
+        return Succeeded(skip=skip, events=tuple(fields.get("events", ())), label=fields.get("label", ""))
     ending: Ending = _KINDS[kind](**fields)
     return ending

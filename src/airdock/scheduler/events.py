@@ -1,13 +1,28 @@
 """What can happen to a run, and what can be done about it, as frozen values."""
 
 from datetime import datetime
+from typing import Any
 
 from airdock.model.keys import TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.record import record
 from airdock.store.records import Answer, Expansion, RunTransition, Transition
 
-__all__ = ["Action", "Answered", "Due", "Happening", "RunBegan", "Settled", "Stop", "TryEnded", "TryStarted", "Wake"]
+__all__ = [
+    "Action",
+    "Answered",
+    "Due",
+    "Happening",
+    "PastSettled",
+    "RunBegan",
+    "RunTimedOut",
+    "Settled",
+    "Stop",
+    "TriggerFired",
+    "TryEnded",
+    "TryStarted",
+    "Wake",
+]
 
 
 @record
@@ -50,6 +65,27 @@ class Answered:
     """An environment was made, or can't be."""
 
     answer: Answer
+
+
+@record
+class TriggerFired:
+    """What a deferred task instance waits for came: `event` is JSON for its next method; with `error`, it never will."""
+
+    key: TaskKey
+    event: Any = None
+    error: str = ""
+
+
+@record
+class PastSettled:
+    """The instance of the same task in the run before this one reached a finished state, or was cleared."""
+
+    task_id: str
+
+
+@record
+class RunTimedOut:
+    """The run went on for longer than its `dagrun_timeout_s`."""
 
 
 Happening = RunBegan | TryStarted | TryEnded | Settled | Due | Answered
