@@ -69,7 +69,7 @@ class Answered:
 
 @record
 class TriggerFired:
-    """What a deferred task instance waits for came: `event` is JSON for its next method; with `error`, it never will."""
+    """What a deferred task instance waits for came: `event` is JSON for its next method. With `error` it never will."""
 
     key: TaskKey
     event: Any = None
