@@ -1,7 +1,8 @@
 """Decides how a try ended from what was seen of it. Pure."""
 
+import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -71,40 +72,92 @@ def _size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-_FIELDS: Final[dict[str, tuple[type, dict[str, type]]]] = {
-    "succeeded": (Succeeded, {}),
-    "failed": (Failed, {"reason": str, "retryable": bool}),
-    "skipped": (Skipped, {"reason": str}),
-    "rescheduled": (Rescheduled, {"at": str}),
-    "deferred": (Deferred, {"trigger": str, "kwargs": dict}),
-}
 _MOST_CHARACTERS: Final = 4000
 """Of a reason; the whole of it is in the log."""
-_NEEDED: Final = frozenset({"reason@failed", "at@rescheduled", "trigger@deferred"})
 
 
 def parse_ending(value: Any) -> Ending:
     """The ending that a runner reports. RunnerError for what a runner may not say."""
     kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in _FIELDS:
-        raise RunnerError(f"expected an ending of {', '.join(_FIELDS)}, found {kind!r}")
-    made, expected = _FIELDS[kind]
-    fields = {name: _plain(value[name]) for name in expected if name in value}
-    for name, type_ in expected.items():
-        if name not in fields and f"{name}@{kind}" not in _NEEDED:
-            continue
-        if not isinstance(fields.get(name), type_):
-            raise RunnerError(f"expected {name} of a {kind} ending to be {type_.__name__}, found {fields.get(name)!r}")
-    if kind == "rescheduled":
-        return Rescheduled(at=_moment(fields["at"]))
-    ending: Ending = made(**fields)
-    return ending
+    make = _MADE.get(kind) if isinstance(kind, str) else None
+    if make is None:
+        raise RunnerError(f"expected an ending of {', '.join(_MADE)}, found {kind!r}")
+    return make(_Said(value, f"a {kind} ending"))
 
 
-def _plain(value: Any) -> Any:
+class _Said:
+    """The fields of one report; each is asked for with its type, and RunnerError says which isn't of it."""
+
+    def __init__(self, fields: Mapping[str, Any], what: str) -> None:
+        self._fields = fields
+        self._what = what
+
+    def text(self, name: str, default: str | None = None) -> str:
+        return _plain(str(self._take(name, str, default)))
+
+    def truth(self, name: str, default: bool) -> bool:
+        return bool(self._take(name, bool, default))
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._take(name, dict, {})
+        return found
+
+    def seconds(self, name: str) -> float | None:
+        found = self._fields.get(name)
+        if found is None:
+            return None
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < math.inf:
+            raise self._error(name, "a number of seconds", found)
+        return float(found)
+
+    def tasks(self, name: str) -> tuple[tuple[str, int], ...]:
+        found = []
+        for each in self._take(name, list, []):
+            match each:
+                case [str(task_id), int(index)] if not isinstance(index, bool) and index >= -1:
+                    found.append((task_id, index))
+                case _:
+                    raise self._error(name, "pairs of a task id and a map index", each)
+        return tuple(found)
+
+    def mappings(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        found = self._take(name, list, [])
+        for each in found:
+            if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+                raise self._error(name, "objects with a name", each)
+        return tuple(found)
+
+    def _take(self, name: str, kind: type, default: Any) -> Any:
+        found = self._fields.get(name, default)
+        if not isinstance(found, kind):
+            raise self._error(name, kind.__name__, found)
+        return found
+
+    def _error(self, name: str, expected: str, found: Any) -> RunnerError:
+        return RunnerError(f"expected {name} of {self._what} to be {expected}, found {found!r}")
+
+
+_MADE: Final[Mapping[str, Callable[[_Said], Ending]]] = {
+    "succeeded": lambda said: Succeeded(
+        skip=said.tasks("skip"), events=said.mappings("events"), label=said.text("label", "")
+    ),
+    "failed": lambda said: Failed(
+        reason=said.text("reason"), retryable=said.truth("retryable", True), delay_s=said.seconds("delay_s")
+    ),
+    "skipped": lambda said: Skipped(reason=said.text("reason", "")),
+    "rescheduled": lambda said: Rescheduled(at=_moment(said.text("at"))),
+    "deferred": lambda said: Deferred(
+        trigger=said.text("trigger"),
+        kwargs=said.mapping("kwargs"),
+        method=said.text("method", "execute_complete"),
+        method_kwargs=said.mapping("method_kwargs"),
+        timeout_s=said.seconds("timeout_s"),
+    ),
+}
+
+
+def _plain(value: str) -> str:
     """Text as it can be stored and shown: no half characters, and no more than somebody reads."""
-    if not isinstance(value, str):
-        return value
     text = value if len(value) <= _MOST_CHARACTERS else value[:_MOST_CHARACTERS] + " …"
     return text.encode("utf-8", "replace").decode()
 

@@ -1,15 +1,18 @@
 import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from airdock.errors import RunnerError
 from airdock.model.keys import TryKey
-from airdock.model.outcome import Deferred, Failed, Lost, Skipped, Succeeded
+from airdock.model.outcome import Deferred, Failed, Lost, Rescheduled, Skipped, Succeeded
 from airdock.model.usage import Usage, UsageSource
 from airdock.model.workload import Workload
 from airdock.runner.base import Ended
 from airdock.runner.endings import Seen, decide, parse_ending
 from airdock.runner.inside.endings import ending_of
+from airdock.runner.inside.wire import pack, unpack
 
 USAGE = Usage(memory_peak_bytes=255 << 20, cpu_s=1.0, source=UsageSource.CGROUP)
 FINE = Ended(exit_code=0, signal=None, usage=USAGE)
@@ -82,7 +85,20 @@ def test_what_stops_a_try_counts_more_than_anything_it_says() -> None:
         ({"kind": "skipped"}, Skipped()),
         ({"kind": "failed", "reason": "half \udcff"}, Failed(reason="half ?")),
         ({"kind": "failed", "reason": "y" * 5000}, Failed(reason="y" * 4000 + " …")),
+        ({"kind": "failed", "reason": "x", "delay_s": 3}, Failed(reason="x", delay_s=3.0)),
+        (
+            {"kind": "succeeded", "skip": [["a", -1], ["b", 2]], "events": [{"name": "n"}], "label": "one"},
+            Succeeded(skip=(("a", -1), ("b", 2)), events=({"name": "n"},), label="one"),
+        ),
+        (
+            {"kind": "rescheduled", "at": "2026-01-01T00:00:00+00:00"},
+            Rescheduled(at=datetime(2026, 1, 1, tzinfo=UTC)),
+        ),
         ({"kind": "deferred", "trigger": "a.B", "kwargs": {"c": 1}}, Deferred(trigger="a.B", kwargs={"c": 1})),
+        (
+            {"kind": "deferred", "trigger": "a.B", "method": "go", "method_kwargs": {"d": 2}, "timeout_s": 1.5},
+            Deferred(trigger="a.B", method="go", method_kwargs={"d": 2}, timeout_s=1.5),
+        ),
     ],
 )
 def test_endings_that_runners_report(value: dict, ending: object) -> None:
@@ -103,6 +119,16 @@ def test_endings_that_runners_report(value: dict, ending: object) -> None:
         {"kind": "rescheduled"},
         {"kind": "rescheduled", "at": "tomorrow"},
         {"kind": "rescheduled", "at": "2026-01-01T00:00:00"},
+        {"kind": ["failed"]},
+        {"kind": "failed", "reason": "x", "delay_s": -1},
+        {"kind": "failed", "reason": "x", "delay_s": True},
+        {"kind": "failed", "reason": "x", "delay_s": float("nan")},
+        {"kind": "succeeded", "skip": ["a"]},
+        {"kind": "succeeded", "skip": [["a", -2]]},
+        {"kind": "succeeded", "events": [{}]},
+        {"kind": "deferred"},
+        {"kind": "deferred", "trigger": "a.B", "method_kwargs": []},
+        {"kind": "deferred", "trigger": "a.B", "timeout_s": "1"},
     ],
 )
 def test_what_a_runner_may_not_report(value: object) -> None:
@@ -117,3 +143,41 @@ def test_an_exception_that_cannot_be_said_is_an_ending_too() -> None:
 
     name = SilentError.__qualname__
     assert ending_of(SilentError())["reason"] == f"{name}: (and RuntimeError while it was being said)"
+
+
+class TaskDeferred(BaseException):
+    """As Airflow's: known by its name."""
+
+    def __init__(self, trigger: object, kwargs: dict[str, Any], timeout: timedelta | None) -> None:
+        self.trigger, self.method_name, self.kwargs, self.timeout = trigger, "resume", kwargs, timeout
+
+
+class At:
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "m.At", {"moment": datetime(2026, 1, 1, tzinfo=UTC), "every": timedelta(seconds=90)}
+
+
+def test_a_deferral_is_told_with_values_that_come_back() -> None:
+    said = ending_of(TaskDeferred(At(), {"seen": {1, 2}}, timedelta(minutes=1)))
+    ending = parse_ending(said)
+    assert isinstance(ending, Deferred)
+    assert (ending.trigger, ending.method, ending.timeout_s) == ("m.At", "resume", 60.0)
+    assert unpack(ending.kwargs) == At().serialize()[1]
+    assert unpack(ending.method_kwargs) == {"seen": {1, 2}}
+
+
+def test_a_deferral_that_cannot_be_kept_fails_the_try() -> None:
+    said = ending_of(TaskDeferred(At(), {"file": object()}, None))
+    assert said["reason"].startswith("TypeError: kwargs of the method['file'] is a object, which can't be kept")
+
+
+def test_a_sensor_that_is_rescheduled_says_until_when() -> None:
+    class AirflowRescheduleException(Exception):  # noqa: N818  Airflow's name
+        reschedule_date = datetime(2026, 1, 1)
+
+    assert parse_ending(ending_of(AirflowRescheduleException())) == Rescheduled(at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("value", [(1, (2,)), {"__airdock__": "set"}, b"\xff", frozenset({"a"}), [None, 1.5, "x"]])
+def test_what_is_kept_for_later_comes_back_as_it_was(value: object) -> None:
+    assert unpack(pack(value)) == value

@@ -31,13 +31,13 @@ def _run(start, channel):
         job = _prepare(start, channel)
         value = _call(job, channel)
         _push(value, job.payload, job.context["ti"])
-        return {"kind": "succeeded"}
+        return endings.success(job.context["ti"])
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
-        ending = endings.ending_of(error)
-        if ending["kind"] != "skipped":
+        ending = endings.ending_of(error, job and job.context["ti"])
+        if ending["kind"] == "failed":
             endings.show(error, job.hidden if job else _hidden())
-        else:
+        elif ending["kind"] == "skipped":
             sys.stderr.write("skipped: %s\n" % ending["reason"])
         return ending
 

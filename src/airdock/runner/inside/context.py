@@ -38,7 +38,20 @@ class TaskInstance(object):
         self.map_index = key["map_index"]
         self.try_number = key["try_number"]
         self.task = None
+        self.skipped = []
+        self.events = []
+        self.label = ""
         self._channel = channel
+
+    def skip(self, tasks):
+        """Let these tasks be skipped when this one has succeeded: ids, or pairs of an id and a map index.
+
+        An id alone is every instance of the task. Trigger rules are not asked.
+        """
+        for each in (tasks,) if isinstance(tasks, str) else tasks:
+            task_id, index = (each, -1) if isinstance(each, str) else each
+            if [task_id, index] not in self.skipped:
+                self.skipped.append([task_id, index])
 
     def xcom_push(self, key, value):
         """Put a value where other tasks of the run find it. The value has to be JSON."""

@@ -2,10 +2,11 @@
 
 import sys
 
+from . import wire
 from .channel import ChannelError
 from .values import NotJsonError
 
-__all__ = ["Terminated", "ending_of", "reason_of", "show"]
+__all__ = ["Terminated", "ending_of", "reason_of", "show", "success"]
 
 _FINAL = ("AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTerminated")
 _OWN = __file__.rpartition("/")[0]
@@ -15,13 +16,55 @@ class Terminated(BaseException):
     """The supervisor told the runner to stop."""
 
 
-def ending_of(error):
-    """The ending that an exception means. Airflow's exceptions are known by name: there are several of each about."""
+def success(instance):
+    """The ending of a try whose code returned: with what it decided to skip, did to assets, and is shown as."""
+    ending = {"kind": "succeeded"}
+    for name, value in (("skip", instance.skipped), ("events", instance.events), ("label", instance.label)):
+        if value:
+            ending[name] = value
+    return ending
+
+
+def ending_of(error, instance=None):
+    """The ending that an exception means. Airflow's exceptions are known by name: there are several of each about.
+
+    `instance` is the task instance, where it is there already.
+    """
     names = [kind.__name__ for kind in type(error).__mro__]
     if "AirflowSkipException" in names:
         return {"kind": "skipped", "reason": _text(error)}
+    try:
+        if "TaskDeferred" in names:
+            return _deferred(error)
+        if "AirflowRescheduleException" in names:
+            return {"kind": "rescheduled", "at": _zoned(error.reschedule_date).isoformat()}
+        if "DownstreamTasksSkipped" in names and instance is not None:
+            instance.skip(error.tasks)
+            return success(instance)
+    except Exception as second:  # what the user's code gave along isn't what it has to be
+        error, names = second, []
     retryable = not any(name in _FINAL for name in names)
     return {"kind": "failed", "reason": reason_of(error), "retryable": retryable}
+
+
+def _deferred(error):
+    trigger, kwargs = error.trigger.serialize()
+    ending = {"kind": "deferred", "trigger": trigger, "kwargs": wire.pack(kwargs, "kwargs of the trigger")}
+    ending["method"] = error.method_name
+    ending["method_kwargs"] = wire.pack(error.kwargs or {}, "kwargs of the method")
+    timeout = getattr(error, "timeout", None)
+    if timeout is not None:
+        ending["timeout_s"] = float(timeout.total_seconds() if hasattr(timeout, "total_seconds") else timeout)
+    return ending
+
+
+def _zoned(moment):
+    """The moment with its zone; without one it is UTC."""
+    if moment.tzinfo is not None:
+        return moment
+    from datetime import timezone
+
+    return moment.replace(tzinfo=timezone.utc)
 
 
 def reason_of(error):
