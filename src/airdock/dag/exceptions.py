@@ -62,7 +62,7 @@ class TaskDeferralError(AirflowException):
     """The trigger that the task waited for failed."""
 
 
-class TaskDeferralTimeout(TaskDeferralError):
+class TaskDeferralTimeout(TaskDeferralError):  # noqa: N818  Airflow's name
     """The trigger that the task waited for didn't fire in time."""
 
 
