@@ -63,6 +63,7 @@ _OPTIONS: Final = (
         show_default=True,
         help="When to fetch the image.",
     ),
+    click.option("--platform", metavar="OS/ARCH", help="Of an image for several platforms, this one."),
     click.option(
         "-a",
         "--attach",
@@ -98,6 +99,7 @@ def run(
     detach_keys: str,
     sig_proxy: bool,
     pull: str,
+    platform: str | None,
     attached: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -120,7 +122,7 @@ def run(
     is_direct = remove and not (tty or detach or attached or detach_keys) and sig_proxy and not needs_monitor(options)
     with session.app() as app:
         app.open()  # it gets ready while we do
-        found = _find(app, image, pull=pull)
+        found = _find(app, image, pull=pull, platform=platform)
         if is_direct and (options["no_healthcheck"] or not found.config.healthcheck):
             code = _run_directly(app, found, image, interactive=interactive, options=options)
         else:
@@ -147,6 +149,7 @@ def create(
     tty: bool,
     remove: bool,
     pull: str,
+    platform: str | None,
     attached: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -159,18 +162,20 @@ def create(
     """
     with session.app() as app:
         app.open()
-        found = _find(app, image, pull=pull)
+        found = _find(app, image, pull=pull, platform=platform)
         made = _create(app, found, image, interactive=interactive, terminal=tty, remove=remove, options=options)
     click.echo(made.id)
 
 
-def _find(app: "App", image: str, *, pull: str) -> "Image":
-    if pull != "always" and app.engine.has(image):
+def _find(app: "App", image: str, *, pull: str, platform: str | None) -> "Image":
+    if pull != "always" and platform is None and app.engine.has(image):
         return app.engine.find(image)
     from airdock.cli.transfer_view import TransferView  # most images are here
+    from airdock.oci.index import parse_platform
 
+    wanted = parse_platform(platform) if platform else None
     with TransferView("pulling") as view:
-        return app.engine.obtain(image, pull=pull, tell=view)
+        return app.engine.obtain(image, pull=pull, platform=wanted, tell=view)
 
 
 def _run_directly(app: "App", found: "Image", image: str, *, interactive: bool, options: dict[str, Any]) -> int:

@@ -45,6 +45,13 @@ _LONGEST: Final = 500
 """Letters that are shown of such a line."""
 _CALLS: Final = ["build", "check", "outline", "targets"]
 
+
+def _refuse_attestation(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Scripts that were written for Docker turn these off; who wants one is to hear that there is none."""
+    if value is not None and value.lower() not in ("false", "0"):
+        raise click.BadParameter(f"expected false, found {value!r}: builds attach no {parameter.name}.")
+
+
 _FLAGS: Final = [
     click.option(
         "-t",
@@ -119,6 +126,16 @@ _FLAGS: Final = [
         help="Files, an image or a stage in place of NAME: DIR, docker-image://…, oci-layout://…, target:…",
     ),
     click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Add a label; repeatable."),
+    click.option(
+        "--provenance",
+        metavar="false",
+        callback=_refuse_attestation,
+        expose_value=False,
+        help="Only false: none is made.",
+    ),
+    click.option(
+        "--sbom", metavar="false", callback=_refuse_attestation, expose_value=False, help="Only false: none is made."
+    ),
     click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="Annotate the manifest."),
     click.option("--network", type=click.Choice(["default", "host", "none"]), default="host", help="For RUN."),
     click.option("--add-host", "extra_hosts", multiple=True, metavar="NAME:ADDRESS", help="A host for RUN."),

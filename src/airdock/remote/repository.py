@@ -72,6 +72,8 @@ class Repository:
         self._tell = tell
         self._lock = threading.Lock()
         self._base = ""
+        self._given_up: RegistryError | None = None
+        """Why the endpoint can't be had, once that was tried as often as it should be."""
         self._warned: set[str] = set()
 
     def connect(self) -> None:
@@ -82,6 +84,8 @@ class Repository:
         with self._lock:
             if self._base:
                 return
+            if self._given_up is not None:
+                raise self._given_up
             failure: RegistryError | None = None
             for scheme in self._endpoint.schemes:
                 base = f"{scheme}://{self._endpoint.address}"
@@ -93,9 +97,10 @@ class Repository:
                 if is_there:
                     self._base = base
                     return
-            raise failure or RegistryError(
+            self._given_up = failure or RegistryError(
                 "expected a registry, found another server: /v2/ isn't there", where=self._endpoint.address
             )
+            raise self._given_up
 
     # reading
 
@@ -326,6 +331,9 @@ class Repository:
             raise error
         if isinstance(error.__cause__, ssl.SSLError | socket.gaierror):  # a wrong name or certificate stays wrong
             raise error
+        is_new = not self._base
+        if error is self._given_up or (is_new and isinstance(error.__cause__, ConnectionRefusedError)):
+            raise error  # nobody is there; one who was there before may be starting again
         pause_s = pause_before(attempt, wanted_s=error.wanted_s if isinstance(error, _PassingError) else None)
         self._tell(Transfer(state="retry", text=f"{error.message}; again in {pause_s:.1f} s"))
         time.sleep(pause_s)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,6 +51,17 @@ def test_what_is_not_there_is_named(server: Server, open_repository: OpenReposit
     with pytest.raises(NotInRegistryError, match="team/app:1") as caught:
         open_repository().manifest("1")
     assert server.address in caught.value.message
+
+
+def test_a_door_that_is_shut_is_knocked_at_once(open_repository: OpenRepository, told: list[Transfer]) -> None:
+    """Nobody listens there: that doesn't pass, and trying again for each request would take a minute."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        repository = open_repository(address=f"127.0.0.1:{nobody.getsockname()[1]}")
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="refused"):
+                repository.manifest("1")
+    assert not told
 
 
 @pytest.mark.parametrize(
