@@ -84,7 +84,6 @@ def test_a_device_that_is_named_works(root_account: Account, unchanged_machine: 
         (["--cpus", "nan"], "processors"),
         (["--cidfile", "/nowhere/id"], "/nowhere"),
         (["--volume", "/tmp:/proc/self"], "outside /proc"),
-        (["--platform", "linux/riscv64", "--pull", "never"], "for riscv64"),
     ],
     ids=str,
 )

@@ -7,10 +7,11 @@ import pytest
 
 from airdock.clock import SystemClock
 from airdock.engine import DEFAULT_PATH, HOST_LABEL, Engine, RunRequest, command_of, environment_of
-from airdock.errors import ContainerError, UnknownContainerError
+from airdock.errors import ContainerError, UnknownContainerError, UnknownImageError
 from airdock.images.calls import DirectCalls
 from airdock.images.store import ImageStore
 from airdock.oci.config import ImageConfig
+from airdock.oci.descriptor import Platform
 from airdock.runtime.launcher import Launcher
 
 
@@ -82,3 +83,11 @@ def test_an_image_without_a_command_needs_one(engine: Engine) -> None:
 def test_a_container_that_is_not_there_is_named(engine: Engine) -> None:
     with pytest.raises(UnknownContainerError, match="nobody"):
         engine.remove("nobody")
+
+
+def test_an_image_for_another_machine_is_not_taken_for_the_one_asked_for(engine: Engine) -> None:
+    made = engine.images.put_image(config(cmd=("true",)), [])
+    engine.images.tag("app:1", made.digest)
+    assert engine.obtain("app:1", pull="never", platform=made.platform).digest == made.digest
+    with pytest.raises(UnknownImageError, match="for riscv64"):
+        engine.obtain("app:1", pull="never", platform=Platform(os="linux", architecture="riscv64"))
