@@ -8,7 +8,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["Body", "Http", "Response", "is_loopback"]
 
 _CHUNK: Final = 1 << 20
 _PIECE: Final = 256 << 10
+_DOCUMENT_S: Final = 120.0
+"""How long a manifest or a token may take: each wait is bounded too, but drops can come for ever."""
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DRAIN: Final = 64 << 10
@@ -64,10 +67,15 @@ class Response:
         return self._answer.headers.get_all(name) or []
 
     def read(self, at_most: int) -> bytes:
-        """The whole body; RegistryError when it's longer than `at_most` bytes."""
+        """The whole body; RegistryError when it's longer than `at_most` bytes, or takes minutes to come."""
         pieces, left = [], at_most
-        for piece in self.pieces():
+        deadline = time.monotonic() + _DOCUMENT_S
+        for piece in self._take(self._answer.read1):  # comes back with what there is, however little
             left -= len(piece)
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"expected a document within {_DOCUMENT_S:g} s, found {at_most - left} bytes of it", where=self.url
+                )
             if left < 0:
                 raise RegistryError(f"expected at most {at_most} bytes, found more", where=self.url)
             pieces.append(piece)
@@ -75,11 +83,14 @@ class Response:
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes. Raises UnreachableError when it breaks off."""
+        return self._take(self._answer.read)
+
+    def _take(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
         expected = self._answer.length
         got = 0
         while True:
             try:
-                piece = self._answer.read(_PIECE)
+                piece = read(_PIECE)
             except _FAILURES as error:
                 raise _broken(error, self.url) from error
             if not piece:

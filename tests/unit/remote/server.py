@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -390,6 +391,22 @@ def endless(status: int = 200, most: int = 1 << 30) -> Act:
         with suppress(OSError):
             while sent < most:
                 sent += handler.wfile.write(bytes(1 << 16))
+
+    return act
+
+
+def trickle(pause_s: float) -> Act:
+    """Send one byte after the other, without an end, until the other side has enough."""
+
+    def act(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(b" ")
+                time.sleep(pause_s)
 
     return act
 

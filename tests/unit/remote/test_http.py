@@ -17,7 +17,7 @@ from airdock.errors import RegistryError, UnreachableError
 from airdock.remote.base import RemoteSettings
 from airdock.remote.http import Http, is_loopback
 
-from .server import Handler, Server, answer, endless, hang_up, raw, serve
+from .server import Handler, Server, answer, endless, hang_up, raw, serve, trickle
 
 
 @contextmanager
@@ -70,6 +70,14 @@ def test_a_body_is_read_up_to_a_bound_only(server: Server) -> None:
     server.fault("/v2/", endless())
     refused = pytest.raises(RegistryError, match="at most 1000 bytes")
     with http_of() as http, http.request("GET", f"http://{server.address}/v2/") as response, refused:
+        response.read(1000)
+
+
+def test_a_document_that_comes_in_drops_for_ever_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airdock.remote.http._DOCUMENT_S", 0.05)
+    server.fault("/v2/", trickle(0.005))
+    late = pytest.raises(UnreachableError, match=r"within 0.05 s, found \d+ bytes")
+    with http_of() as http, http.request("GET", f"http://{server.address}/v2/") as response, late:
         response.read(1000)
 
 
