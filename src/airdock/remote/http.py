@@ -79,6 +79,7 @@ class Response:
             if left < 0:
                 raise RegistryError(f"expected at most {at_most} bytes, found more", where=self.url)
             pieces.append(piece)
+        self._answer.read()  # read1 doesn't notice an end that a length foretold; the connection is kept only then
         return b"".join(pieces)
 
     def pieces(self) -> Iterator[bytes]:
