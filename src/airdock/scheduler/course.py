@@ -11,6 +11,7 @@ from airdock.model.environment import Environment
 from airdock.model.keys import TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import TaskState
+from airdock.scheduler.admit import Lane
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude
 from airdock.scheduler.events import Action, Answered, Due, Happening, Wake
@@ -98,9 +99,15 @@ class Course:
         released, self._released = self._released, []
         return released
 
-    def admit(self, now: datetime) -> list[Transition]:
-        """Queue those that have room now."""
-        return [step for key in self.ready.take() if (step := self._queue(key, now))]
+    @property
+    def rank(self) -> tuple[datetime, datetime, str, str]:
+        """Which run goes first where priorities are equal: the one for the earlier date."""
+        run = self.run
+        return run.logical_date or run.created, run.created, run.key.dag_id, run.key.run_id
+
+    def admit(self, lane: Lane, now: datetime) -> list[Transition]:
+        """Queue those of the lane that have room now."""
+        return [step for key in self.ready.take(lane) if (step := self._queue(key, now))]
 
     def _queue(self, key: TaskKey, now: datetime) -> Transition | None:
         task, member = self.view.task(key.task_id), self.view.member(key)

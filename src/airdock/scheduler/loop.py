@@ -1,67 +1,57 @@
-"""Apply what was decided: one run in the foreground, driven by an inbox of events.
+"""Apply what was decided: many runs, driven by one inbox of events.
 
-One turn: take all that happened → decide → commit everything in one transaction → hand over workloads → acknowledge
-endings → tell. A crash between any two of these loses nothing: what was committed is found again, what was handed over
-is adopted or proven gone, what wasn't acknowledged is told again.
+One turn: take all that happened → decide, for each run that it concerns → commit everything in one transaction → hand
+over workloads → acknowledge endings → tell. A crash between any two of these loses nothing: what was committed is found
+again, what was handed over is adopted or proven gone, what wasn't acknowledged is told again.
+
+Between turns the loop sleeps on its inbox, until the next thing is due.
 """
 
-import queue
+import heapq
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from airdock.clock import Clock, SystemClock
-from airdock.dag.serialized import SerializedDag
-from airdock.errors import ConflictError, UnknownRunError
+from airdock.errors import AirdockError, ConflictError
 from airdock.executors.base import Executor
-from airdock.model.events import Event, Finished, Started, Waiting
-from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.environment import Environment
+from airdock.model.events import Finished, Started, Waiting
+from airdock.model.keys import RunKey, TaskKey
 from airdock.model.mount import Mount
-from airdock.model.outcome import Lost, Outcome
-from airdock.model.progress import Report, TaskChanged
-from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.model.progress import Report
+from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.course import Course
-from airdock.scheduler.events import Action, Answered, Happening, RunBegan, Stop, TryEnded, TryStarted
+from airdock.scheduler.duty import Duties, Intake
+from airdock.scheduler.events import Happening, RunBegan, TryEnded, TryStarted
+from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
 from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
-from airdock.scheduler.ready import Ready
-from airdock.scheduler.tell import tell_released, tell_run, tell_tasks, tell_waiting
-from airdock.scheduler.view import RunView
-from airdock.scheduler.workloads import make_workload
-from airdock.store.base import ACTIVE, Store
-from airdock.store.records import Answer, Batch, Expansion, Run, RunTransition, Transition
+from airdock.scheduler.room import Room
+from airdock.scheduler.submit import submit
+from airdock.scheduler.takeup import adopt, find_lost, is_stored, make_course
+from airdock.scheduler.tell import tell_held, tell_released, tell_run, tell_tasks, tell_waiting
+from airdock.scheduler.turn import Turn, join_batches
+from airdock.store.base import Store
+from airdock.store.records import Run, RunTransition
 
 __all__ = ["Scheduler"]
 
 _ROOM_RETRY_S: Final = 0.5
-"""How often to ask again for slots that other runs take; nobody tells when they give them back."""
+"""How often to ask again for slots that other schedulers take; nobody tells when they give them back."""
 
-
-class _Cancel:
-    """Put into the inbox to end the run's work and leave it to be resumed."""
-
-
-_Message = Event | Reply | _Cancel
-
-
-@dataclass(kw_only=True, slots=True)
-class _Turn:
-    """What one turn of the loop takes in."""
-
-    events: list[Happening] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    finished: list[Finished] = field(default_factory=list)
-    runs: list[RunTransition] = field(default_factory=list)
+_log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Runs one DAG run at a time with `run`, which blocks; `cancel` may be called from any thread or signal handler.
+    """Works on one run with `run`, or on all there are with `serve`; both block, and only one goes on at a time.
 
     `executors` are by name, and started by whoever owns them; their events come here. `workspace` gives, and makes,
-    the folder of a run's files. `owner` names this process in leases.
+    the folder of a run's files. `owner` names this process in leases. `cancel`, `look` and `happen` may be called from
+    any thread or signal handler.
     """
 
     def __init__(
@@ -84,15 +74,33 @@ class Scheduler:
         self._place = place
         self._clock = clock or SystemClock()
         self._report, self._reached, self._lease_s = report, reached, lease_s
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._stopping = threading.Event()
         self._renew_at = 0.0
+        slots = {name: executor.capacity().slots for name, executor in executors.items()}
+        self._room = Room(pools={}, executors=slots)
+        self._courses: dict[RunKey, Course] = {}
+        self._turns: dict[RunKey, Turn] = {}
+        self._waiting: dict[RunKey, Course] = {}
+        self._alarms: list[tuple[datetime, str, str]] = []
+        self._needing: dict[Environment, set[RunKey]] = {}
+        self._ended: dict[RunKey, RunState] = {}
+        self._lost: dict[RunKey, ConflictError] = {}
+        self._duties = Duties()
         for executor in executors.values():
             executor.subscribe(self._inbox.put)
 
     def cancel(self) -> None:
-        """Cancel what runs, start nothing more, and let `run` return with the run still running, to be resumed."""
-        self._inbox.put(_Cancel())
+        """Cancel what runs, start nothing more, and return from `run` or `serve` with runs left to be resumed."""
+        self._inbox.leave(Cancel())
+
+    def look(self) -> None:
+        """Something outside changed: let every duty look."""
+        self._inbox.leave(Look())
+
+    def happen(self, run: RunKey, event: Happening) -> None:
+        """Let this happen to the run. It is forgotten where the run isn't worked on here."""
+        self._inbox.leave(Happened(run=run, event=event))
 
     def run(self, key: RunKey, *, displacing: str = "") -> RunState:
         """Take the run over and work on it until it ends or `cancel` was called; returns its state then.
@@ -101,143 +109,195 @@ class Scheduler:
         """
         with passing(self._reached, "lease"):
             run = self._store.take_run(key, owner=self._owner, lease_s=self._lease_s, displacing=displacing)
-        self._renew_at = self._clock.monotonic() + self._lease_s / 3
-        course = self._load(run)
-        turn = _Turn(events=[RunBegan()])
-        self._recover(course, turn)
-        if run.state in RUN_FINISHED:
-            self._acknowledge(turn.finished)
-            state = run.state
-        else:
-            state = self._drive(course, turn)
-        with passing(self._reached, "release"):
-            self._store.release_run(key, owner=self._owner)
-        return state
+        self._work(lambda: self._take_up([run]), until=lambda: key not in self._courses)
+        if (lost := self._lost.pop(key, None)) is not None:
+            raise lost
+        return self._ended.pop(key)
 
-    # The way of a run
+    def serve(self, intake: Intake, duties: Duties) -> None:
+        """Work on every run that `intake` claims, and do the duties when they're due, until `cancel`."""
 
-    def _drive(self, course: Course, turn: _Turn) -> RunState:
-        run, now = course.run, self._clock.now()
-        if run.state is RunState.QUEUED:
-            turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
-        self._request(course)
+        def claim(now: datetime) -> None:
+            with passing(self._reached, "lease"):
+                runs = intake.claim(self._courses.values(), now=now)
+            self._take_up(runs)
+            self._ended.clear()
+            self._lost.clear()
+
+        duties.add(intake.pause_s, claim)
+        self._duties = duties
+        self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._courses)
+
+    def _work(self, begin: Callable[[], None], *, until: Callable[[], bool]) -> None:
         try:
-            while (state := self._take_turn(course, turn)) is None:
-                turn = self._wait(course)
+            begin()
+            while not until():
+                self._take_turn()
+                if not until():
+                    self._wait()
         except BaseException:
-            self._cancel_all(course)  # the lease stays, so that nobody runs these again before this process is gone
+            self._cancel_all()  # leases stay, so that nobody runs these again before this process is gone
             raise
-        return state
 
-    def _load(self, run: Run) -> Course:
-        dag = SerializedDag.from_dict(self._store.load_dag(run.dag_digest))
-        view = RunView(
-            run=run.key,
-            logical_date=run.logical_date,
-            dag=dag,
-            instances=self._store.list_instances(run.key),
-            answers=[answer for answer in self._store.list_answers(run.key) if answer.error is None],
-            lengths=lambda task_id, name: self._store.list_lengths(run.key, task_id=task_id, name=name),
-        )
-        ready = Ready(
-            dag=dag,
-            default_executor=self._default,
-            pools=self._pools(),
-            executors={name: executor.capacity().slots for name, executor in self._executors.items()},
-        )
-        return Course(run=run, dag=dag, view=view, ready=ready)
+    # Which runs
 
-    def _recover(self, course: Course, turn: _Turn) -> None:
+    def _take_up(self, runs: Sequence[Run]) -> None:
         """Endings that were kept come first; tries that nobody ended and nobody runs any more are lost.
 
         Also for a new run: what a dead process left is cleared up by whoever comes next.
         """
-        waiting = frozenset(course.active_tries())
-        adopted: set[TryKey] = set()
-        for executor in self._executors.values():
-            adopted |= executor.adopt(waiting)
-        self._sort(course, turn, self._drain())
-        told = {event.key for event in turn.finished}
-        lost = Outcome(ending=Lost(reason="the process that ran it died"))
-        turn.events += [
-            TryEnded(key=key, outcome=course.complete(key, lost))
-            for key in sorted(waiting, key=lambda key: (key.task_id, key.map_index))
-            if key not in adopted and key not in told
-        ]
+        if not runs:
+            return
+        if not self._courses:
+            self._renew_at = self._clock.monotonic() + self._lease_s / 3
+        self._room.pools = self._pools()
+        courses = [course for run in runs if (course := self._load(run)) is not None]
+        for course in courses:
+            self._courses[course.run.key] = course
+            self._turn(course).events.append(RunBegan())
+        alive = adopt(self._executors, [key for course in courses for key in course.active_tries()])
+        self._sort(self._inbox.drain())
+        for course in courses:
+            told = {event.key for event in self._turn(course).finished}
+            self._turn(course).events += find_lost(course, alive=(alive | told).__contains__)
+            self._begin(course)
 
-    def _request(self, course: Course) -> None:
+    def _load(self, run: Run) -> Course | None:
+        try:
+            return make_course(self._store, run, default_executor=self._default, room=self._room)
+        except AirdockError as error:
+            if not self._duties:
+                raise
+            _log.error("run %s can't be taken up: %s", run.key.run_id, error)
+            return None
+
+    def _begin(self, course: Course) -> None:
+        run, turn = course.run, self._turn(course)
+        if run.state in RUN_FINISHED:
+            self._acknowledge(turn.finished)
+            self._let_go(course, run.state)
+            return
+        if run.state is RunState.QUEUED:
+            now = self._clock.now()
+            turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         for environment, task_id in course.needs().items():
-            self._prepare.request(environment, where=task_id, answer=self._inbox.put)
+            needing = self._needing.setdefault(environment, set())
+            if not needing:
+                self._prepare.request(environment, where=task_id, answer=self._inbox.answer)
+            needing.add(run.key)
+
+    def _let_go(self, course: Course, state: RunState) -> None:
+        key = course.run.key
+        self._forget(course)
+        self._ended[key] = state
+        with passing(self._reached, "release"):
+            self._store.release_run(key, owner=self._owner)
+        self._duties.look()
+
+    def _forget(self, course: Course) -> None:
+        key = course.run.key
+        course.ready.leave()
+        for part in (self._courses, self._turns, self._waiting):
+            part.pop(key, None)
+        for environment in [each for each, needing in self._needing.items() if key in needing]:
+            self._needing[environment].discard(key)
+            if not self._needing[environment]:
+                del self._needing[environment]
+
+    def _lose(self, course: Course, error: ConflictError) -> None:
+        """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
+        _log.warning("run %s is given up: %s", course.run.key.run_id, error)
+        tries = course.active_tries()
+        for executor in self._executors.values():
+            executor.cancel(tries)
+        self._forget(course)
+        self._lost[course.run.key] = error
 
     # One turn
 
-    def _take_turn(self, course: Course, turn: _Turn) -> RunState | None:
-        """Do all that follows from what happened; returns the run's state if that was the last turn."""
+    def _turn(self, course: Course) -> Turn:
+        key = course.run.key
+        if key not in self._turns:
+            self._turns[key] = Turn(course=course)
+        return self._turns[key]
+
+    def _take_turn(self) -> None:
+        """Do all that follows from what happened."""
         now = self._clock.now()
-        stopping = self._stopping.is_set()
-        actions = course.absorb(turn.events, now)
-        claims = [] if stopping else course.admit(now)
-        end = course.conclude(now)
-        refused = self._commit(course, turn, actions, claims, end)
-        queued = [step for step in claims if step.key not in refused]
-        self._submit(course, queued)
+        for turn in self._turns.values():
+            turn.actions = turn.course.absorb(turn.events, now)
+        if not self._stopping.is_set():
+            self._admit(now)
+        turns, self._turns = list(self._turns.values()), {}
+        for turn in turns:
+            turn.end = None if turn.runs else turn.course.conclude(now)  # a run that begins ends in the next turn
+        for turn in self._commit(turns):
+            self._follow_up(turn, now)
+
+    def _admit(self, now: datetime) -> None:
+        """Queue what has room: higher priority first, then what is for the earlier date, whatever run it is of."""
+        for key, turn in self._turns.items():
+            self._waiting[key] = turn.course
+        lines = [(lane, course) for course in self._waiting.values() for lane in course.ready.lanes()]
+        for lane, course in sorted(lines, key=lambda line: (-line[0].priority, line[1].rank)):
+            if self._room.is_full:
+                break
+            if claims := course.admit(lane, now):
+                self._turn(course).claims += claims
+
+    def _commit(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Store what was decided, of all runs at once; returns those that were stored, without what had no room."""
+        batch = join_batches(turn.batch for turn in turns)
+        if not batch:
+            return list(turns)
+        try:
+            with passing(self._reached, *kinds_of(batch)):
+                refused = self._store.commit(batch, owner=self._owner)
+        except ConflictError as error:
+            if len(turns) == 1:
+                self._lose(turns[0].course, error)
+                return []
+            return [done for turn in turns for done in self._commit([turn])]
+        if refused:
+            for turn in turns:
+                self._undo(turn, refused)
+        return list(turns)
+
+    def _undo(self, turn: Turn, refused: Collection[TaskKey]) -> None:
+        undone = [step for step in turn.claims if step.key in refused]
+        if undone:
+            turn.course.undo(undone)
+            turn.claims = [step for step in turn.claims if step.key not in refused]
+
+    def _follow_up(self, turn: Turn, now: datetime) -> None:
+        course = turn.course
+        if turn.claims:
+            with passing(self._reached, "submit"):
+                workspace, place = self._workspace(course.run.key), self._place(course.dag.fileloc)
+                submit(self._executors, course, turn.claims, workspace=workspace, place=place)
         self._acknowledge(turn.finished)
-        stops = [action.key for action in actions if isinstance(action, Stop)]
+        stops = [stop.key for stop in turn.stops]
         for executor in self._executors.values() if stops else ():
             executor.cancel(stops)
+        self._tell(turn, now)
+        if not course.ready.lanes():
+            self._waiting.pop(course.run.key, None)
+        if (due := course.next_due()) is not None:
+            heapq.heappush(self._alarms, (due, course.run.key.dag_id, course.run.key.run_id))
+        if turn.runs:
+            self._turn(course)
+        if turn.end is not None:
+            self._let_go(course, turn.end.target)
+
+    def _tell(self, turn: Turn, now: datetime) -> None:
+        course = turn.course
         for change in turn.runs:
             tell_run(self._report, change)
-        tell_tasks(self._report, course, actions, queued)
-        tell_waiting(self._report, course, actions, now)
-        tell_released(self._report, course, queued, now)
-        if end is not None:
-            tell_run(self._report, end)
-            return end.target
-        return RunState.RUNNING if stopping and not course.ready.taken else None
-
-    def _commit(
-        self,
-        course: Course,
-        turn: _Turn,
-        actions: Iterable[Action],
-        claims: Sequence[Transition],
-        end: RunTransition | None,
-    ) -> frozenset[TaskKey]:
-        steps = [action for action in actions if isinstance(action, Transition)]
-        batch = Batch(
-            answers=turn.answers,
-            expansions=[action for action in actions if isinstance(action, Expansion)],
-            transitions=[*steps, *claims],
-            runs=[*turn.runs, *([end] if end else [])],
-        )
-        if not batch:
-            return frozenset()
-        with passing(self._reached, *kinds_of(batch)):
-            refused = self._store.commit(batch, owner=self._owner)
-        if refused:
-            course.undo([step for step in claims if step.key in refused])
-        return refused
-
-    def _submit(self, course: Course, queued: Sequence[Transition]) -> None:
-        if not queued:
-            return
-        workspace, place = self._workspace(course.run.key), self._place(course.dag.fileloc)
-        by_executor: dict[str, list[Transition]] = {}
-        for step in queued:
-            by_executor.setdefault(step.executor, []).append(step)
-        with passing(self._reached, "submit"):
-            for name, steps in by_executor.items():
-                workloads = [
-                    make_workload(
-                        course.view.task(step.key.task_id),
-                        step.key.attempt(step.to_try),
-                        digest=step.digest,
-                        workspace=workspace,
-                        place=place,
-                    )
-                    for step in steps
-                ]
-                self._executors[name].submit(workloads, run_info=_describe(course.run))
+        tell_tasks(self._report, course, turn.actions, turn.claims)
+        tell_waiting(self._report, course, turn.actions, now)
+        tell_released(self._report, course, turn.claims, now)
+        if turn.end is not None:
+            tell_run(self._report, turn.end)
 
     def _acknowledge(self, finished: Collection[Finished]) -> None:
         if not finished:
@@ -249,112 +309,91 @@ class Scheduler:
 
     # What happens meanwhile
 
-    def _wait(self, course: Course) -> _Turn:
-        """Block until something happened, then take all that has."""
-        turn = _Turn()
-        while not (turn.events or turn.finished or turn.answers or self._is_idle_stop(course)):
-            messages = self._drain() or self._sleep(course)
-            self._renew(course)
-            self._sort(course, turn, messages)
-            turn.events += course.pop_due(self._clock.now())
-            if course.ready.is_blocked:
+    def _wait(self) -> None:
+        """Block until something happened to a run, then take all that has."""
+        self._leave_idle()
+        while not self._turns and (self._courses or not self._stopping.is_set()):
+            is_blocked = any(course.ready.is_blocked for course in self._waiting.values())
+            messages = self._inbox.drain() or self._inbox.sleep(self._pause_s(is_blocked=is_blocked))
+            self._renew()
+            self._sort(messages)
+            self._ring(self._clock.now())
+            if not self._stopping.is_set():
+                self._duties.do(self._clock.now(), self._clock.monotonic())
+            self._leave_idle()
+            if is_blocked:
                 break
-        return turn
 
-    def _is_idle_stop(self, course: Course) -> bool:
-        return self._stopping.is_set() and not course.ready.taken
+    def _leave_idle(self) -> None:
+        """Where all is to stop, let go of the runs of which nothing runs any more."""
+        if self._stopping.is_set():
+            for course in [each for key, each in self._courses.items() if key not in self._turns]:
+                if not course.ready.taken:
+                    self._let_go(course, RunState.RUNNING)
 
-    def _sleep(self, course: Course) -> list[_Message]:
-        pauses = [max(self._renew_at - self._clock.monotonic(), 0.0)]
-        if (due := course.next_due()) is not None:
-            pauses.append(max((due - self._clock.now()) / timedelta(seconds=1), 0.0))
-        if course.ready.is_blocked:
+    def _pause_s(self, *, is_blocked: bool) -> float | None:
+        pauses = []
+        if self._courses:
+            pauses.append(self._renew_at - self._clock.monotonic())
+        if self._alarms:
+            pauses.append((self._alarms[0][0] - self._clock.now()) / timedelta(seconds=1))
+        if is_blocked:
             pauses.append(_ROOM_RETRY_S)
-        try:
-            return [self._inbox.get(timeout=min(pauses)), *self._drain()]
-        except queue.Empty:
-            return []
+        if (duty := self._duties.pause_s(self._clock.monotonic())) is not None:
+            pauses.append(duty)
+        return max(min(pauses), 0.0) if pauses else None
 
-    def _drain(self) -> list[_Message]:
-        messages: list[_Message] = []
-        while True:
-            try:
-                messages.append(self._inbox.get_nowait())
-            except queue.Empty:
-                return messages
+    def _ring(self, now: datetime) -> None:
+        """Let happen what is due."""
+        while self._alarms and self._alarms[0][0] <= now:
+            _, dag_id, run_id = heapq.heappop(self._alarms)
+            course = self._courses.get(RunKey(dag_id=dag_id, run_id=run_id))
+            if course is not None and (due := course.pop_due(now)):
+                self._turn(course).events += due
 
-    def _sort(self, course: Course, turn: _Turn, messages: Iterable[_Message]) -> None:
-        run, now = course.run.key, self._clock.now()
+    def _sort(self, messages: Iterable[Message]) -> None:
         for message in messages:
             match message:
-                case Started(key=key, at=at) if key.task.run == run:
-                    turn.events.append(TryStarted(key=key, at=at))
-                case Finished(key=key, outcome=outcome) if key.task.run == run:
-                    turn.finished.append(message)
-                    turn.events.append(TryEnded(key=key, outcome=course.complete(key, outcome)))
-                case Waiting(key=key, reason=reason) if key.task.run == run:
-                    self._report(
-                        TaskChanged(
-                            key=key.task,
-                            state=TaskState.QUEUED,
-                            at=now,
-                            try_number=key.try_number,
-                            waiting_for=reason,
-                        )
-                    )
+                case Started(key=key, at=at) if course := self._courses.get(key.task.run):
+                    self._turn(course).events.append(TryStarted(key=key, at=at))
+                case Finished(key=key, outcome=outcome) if course := self._courses.get(key.task.run):
+                    self._turn(course).finished.append(message)
+                    self._turn(course).events.append(TryEnded(key=key, outcome=course.complete(key, outcome)))
+                case Waiting(key=key) if key.task.run in self._courses:
+                    tell_held(self._report, message, self._clock.now())
                 case Prepared() | PrepareFailed():
-                    self._take_reply(course, turn, message, now)
-                case _Cancel():
+                    self._take_reply(message)
+                case Cancel():
                     self._stopping.set()
-                    self._cancel_all(course)
-                case Finished() if self._is_stored(message):
+                    self._cancel_all()
+                case Look():
+                    self._duties.look()
+                case Happened(run=run, event=event) if course := self._courses.get(run):
+                    self._turn(course).events.append(event)
+                case Finished() if is_stored(self._store, message):
                     self._acknowledge([message])
                 case _:
                     pass  # of another run: whoever resumes that run needs to be told
 
-    def _is_stored(self, event: Finished) -> bool:
-        """Whether this ending of another run's try was committed, but its process died before it acknowledged it."""
-        task = event.key.task
-        try:
-            rows = self._store.list_instances(task.run, task_id=task.task_id)
-        except UnknownRunError:
-            return True
-        current = (row.key.attempt(row.try_number) for row in rows if row.state in ACTIVE)
-        return event.key not in current
+    def _take_reply(self, reply: Reply) -> None:
+        now = self._clock.now()
+        for key in sorted(self._needing.pop(reply.environment, ()), key=lambda key: (key.dag_id, key.run_id)):
+            self._turn(self._courses[key]).take_reply(reply, now)
 
-    def _take_reply(self, course: Course, turn: _Turn, reply: Reply, now: datetime) -> None:
-        if course.view.answer(reply.environment) is not None:
-            return
-        answer = Answer(run=course.run.key, environment=reply.environment, at=now)
-        match reply:
-            case Prepared(digest=digest, reused=reused):
-                answer = replace(answer, digest=digest, reused=reused)
-            case PrepareFailed(error=error):
-                answer = replace(answer, error=error)
-        turn.answers.append(answer)
-        turn.events.append(Answered(answer=answer))
-
-    def _renew(self, course: Course) -> None:
-        if self._clock.monotonic() < self._renew_at:
+    def _renew(self) -> None:
+        if self._clock.monotonic() < self._renew_at or not self._courses:
             return
         self._renew_at = self._clock.monotonic() + self._lease_s / 3
-        key = course.run.key
-        if key not in self._store.renew_runs([key], owner=self._owner, lease_s=self._lease_s):
-            raise ConflictError("the run was taken over by somebody else", where=key.run_id)
-        course.ready.pools = self._pools()  # somebody may have changed them meanwhile
+        kept = self._store.renew_runs(list(self._courses), owner=self._owner, lease_s=self._lease_s)
+        for course in [each for key, each in self._courses.items() if key not in kept]:
+            error = ConflictError("the run was taken over by somebody else", where=course.run.key.run_id)
+            self._lose(course, error)
+        self._room.pools = self._pools()  # somebody may have changed them meanwhile
 
     def _pools(self) -> dict[str, int]:
         return {pool.name: pool.slots for pool in self._store.list_pools()}
 
-    def _cancel_all(self, course: Course) -> None:
-        tries = course.active_tries()
+    def _cancel_all(self) -> None:
+        tries = [key for course in self._courses.values() for key in course.active_tries()]
         for executor in self._executors.values():
             executor.cancel(tries)
-
-
-def _describe(run: Run) -> dict[str, object]:
-    return {
-        "run_id": run.key.run_id,
-        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
-        "conf": dict(run.conf),
-    }

@@ -1,38 +1,27 @@
-"""Who waits to be queued, and who takes slots, as this scheduler knows it."""
+"""Who of a run waits to be queued, and who takes slots, as this scheduler knows it."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.keys import TaskKey
 from airdock.scheduler.admit import Free, Lane, admit, explain
+from airdock.scheduler.room import Room
 from airdock.store.records import Limits
 
 __all__ = ["Ready"]
 
 
 class Ready:
-    """The lanes of one run, and the slots its instances take. `pools` and `executors` say how many there are."""
+    """The lanes of one run, and the slots that its instances take of the room that all runs share."""
 
-    def __init__(
-        self,
-        *,
-        dag: SerializedDag,
-        default_executor: str,
-        pools: Mapping[str, int],
-        executors: Mapping[str, int | None],
-    ) -> None:
-        self.pools = dict(pools)
-        self._dag = dag
-        self._default_executor = default_executor
-        self._executors = executors
+    def __init__(self, *, dag: SerializedDag, default_executor: str, room: Room) -> None:
+        self._dag, self._default_executor, self._room = dag, default_executor, room
         self._lane_of = {task.task_id: self._make_lane(task) for task in dag.tasks}
         self._limits_of = {task.task_id: self._make_limits(task) for task in dag.tasks}
         self._lanes: dict[Lane, deque[TaskKey]] = {}
         self._taken: set[TaskKey] = set()
         self._was_refused = False
-        self._by_pool: Counter[str] = Counter()
-        self._by_executor: Counter[str] = Counter()
         self._by_task: Counter[str] = Counter()
 
     def _make_lane(self, task: SerializedTask) -> Lane:
@@ -71,16 +60,17 @@ class Ready:
             self.free(key)
             self._lanes.setdefault(self._lane_of[key.task_id], deque()).appendleft(key)
 
-    def take(self) -> list[TaskKey]:
-        """Those that are to be queued now, in order. An instance that moved on since may be among them."""
+    def lanes(self) -> list[Lane]:
+        """Those in which somebody waits, the oldest first."""
+        return list(self._lanes)
+
+    def take(self, lane: Lane) -> list[TaskKey]:
+        """Those of the lane that are to be queued now, in order. An instance that moved on since may be among them."""
         self._was_refused = False
-        waiting = [(lane, len(keys)) for lane, keys in self._lanes.items()]
-        chosen: list[TaskKey] = []
-        for lane, count in admit(waiting, self._free()) if waiting else ():
-            keys = self._lanes[lane]
-            chosen += [keys.popleft() for _ in range(count)]
-            if not keys:
-                del self._lanes[lane]
+        keys = self._lanes[lane]
+        chosen = [keys.popleft() for _, count in admit([(lane, len(keys))], self._free()) for _ in range(count)]
+        if not keys:
+            del self._lanes[lane]
         return chosen
 
     def why(self, task_id: str) -> str:
@@ -100,8 +90,7 @@ class Ready:
 
     def _count(self, key: TaskKey, by: int) -> None:
         lane = self._lane_of[key.task_id]
-        self._by_pool[lane.pool] += by * lane.pool_slots
-        self._by_executor[lane.executor] += by
+        self._room.count(lane, by)
         if lane.task_id:
             self._by_task[lane.task_id] += by
 
@@ -112,17 +101,20 @@ class Ready:
     @property
     def is_blocked(self) -> bool:
         """Whether somebody waits for room that others have to make, which nobody tells."""
-        return bool(self._lanes) and (self._was_refused or not self._taken)
+        return bool(self._lanes) and (self._was_refused or self._room.is_empty)
+
+    def leave(self) -> None:
+        """The run is let go: its instances take nothing of the shared room any more."""
+        for key in self._taken:
+            self._count(key, -1)
+        self._taken.clear()
 
     def _free(self) -> Free:
         limited = (lane.task_id for lane in self._lanes if lane.task_id)
         return Free(
             run=self._dag.max_active_tasks - len(self._taken),
-            pools={name: None if slots < 0 else slots - self._by_pool[name] for name, slots in self.pools.items()},
-            executors={
-                name: None if slots is None else slots - self._by_executor[name]
-                for name, slots in self._executors.items()
-            },
+            pools=self._room.free_pools(),
+            executors=self._room.free_executors(),
             tasks={task_id: self._task_bound(task_id) for task_id in limited},
         )
 

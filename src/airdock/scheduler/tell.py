@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from airdock.model.events import Waiting
 from airdock.model.keys import TaskKey
 from airdock.model.progress import Report, RunChanged, TaskChanged
 from airdock.model.states import FINISHED, TaskState
@@ -10,7 +11,7 @@ from airdock.scheduler.course import Course
 from airdock.scheduler.events import Action
 from airdock.store.records import RunTransition, Transition
 
-__all__ = ["tell_released", "tell_run", "tell_tasks", "tell_waiting"]
+__all__ = ["tell_held", "tell_released", "tell_run", "tell_tasks", "tell_waiting"]
 
 
 def tell_run(report: Report, change: RunTransition) -> None:
@@ -52,6 +53,20 @@ def tell_released(report: Report, course: Course, queued: Collection[Transition]
                     waiting_for=_why(course, key),
                 )
             )
+
+
+def tell_held(report: Report, event: Waiting, at: datetime) -> None:
+    """An executor can't begin a try yet."""
+    key = event.key
+    report(
+        TaskChanged(
+            key=key.task,
+            state=TaskState.QUEUED,
+            at=at,
+            try_number=key.try_number,
+            waiting_for=event.reason,
+        )
+    )
 
 
 def tell_waiting(report: Report, course: Course, actions: Iterable[Action], at: datetime) -> None:

@@ -1,0 +1,46 @@
+"""Hand what was queued to executors."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from airdock.executors.base import Executor
+from airdock.model.mount import Mount
+from airdock.scheduler.course import Course
+from airdock.scheduler.workloads import make_workload
+from airdock.store.records import Run, Transition
+
+__all__ = ["submit"]
+
+
+def submit(
+    executors: Mapping[str, Executor],
+    course: Course,
+    queued: Sequence[Transition],
+    *,
+    workspace: Path,
+    place: Sequence[Mount],
+) -> None:
+    """Submit the tries of one run that became queued, each to its executor."""
+    by_executor: dict[str, list[Transition]] = {}
+    for step in queued:
+        by_executor.setdefault(step.executor, []).append(step)
+    for name, steps in by_executor.items():
+        workloads = [
+            make_workload(
+                course.view.task(step.key.task_id),
+                step.key.attempt(step.to_try),
+                digest=step.digest,
+                workspace=workspace,
+                place=place,
+            )
+            for step in steps
+        ]
+        executors[name].submit(workloads, run_info=_describe(course.run))
+
+
+def _describe(run: Run) -> dict[str, object]:
+    return {
+        "run_id": run.key.run_id,
+        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
+        "conf": dict(run.conf),
+    }
