@@ -368,7 +368,9 @@ class App:
 
     def load_dags(self, path: Path) -> "list[SerializedDag]":
         """The DAGs of a file, loaded away from this process. Raises DagFileError and the other DagErrors."""
-        from airdock.loading import ContainerLoad, ProcessLoad, load_dag_file
+        from airdock.loading.container import ContainerLoad
+        from airdock.loading.file import load_dag_file
+        from airdock.loading.process import ProcessLoad
 
         return load_dag_file(
             path,
@@ -380,7 +382,7 @@ class App:
         )
 
     def _place(self, path: "Path | str") -> "Sequence[Mount]":
-        from airdock.loading import make_place
+        from airdock.loading.place import make_place
 
         empty = self.config.home / "run" / "empty"
         empty.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from airdock.errors import CycleError, DagFileError
-from airdock.loading import ProcessLoad, load_dag_file, make_place
+from airdock.loading.file import load_dag_file
+from airdock.loading.place import make_place
+from airdock.loading.process import ProcessLoad
 from airdock.model.mount import Mount
 
 
