@@ -1,14 +1,15 @@
 """`@task`: a function whose call inside of a DAG makes a task."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Unpack, overload
+from importlib import import_module
+from typing import Any, Final, Unpack, overload
 
 from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments
 from airdock.dag.context import is_running
 from airdock.dag.function import FunctionOperator, infers_multiple_outputs
 from airdock.dag.mapping import OperatorPartial
 from airdock.dag.names import calling_place, check_keywords, nearest
-from airdock.dag.operator import BaseOperator
+from airdock.dag.operator import BaseOperator, accepted_arguments
 from airdock.dag.scope import current_dag
 from airdock.dag.xcom_arg import XComArg
 from airdock.errors import DagError
@@ -22,14 +23,28 @@ class DecoratedOperator(FunctionOperator):
     operator_kind = "@task"
 
 
-class TaskFunction:
-    """A function under `@task`. Calling it gives a result that other tasks take; within a running task it just runs."""
+_KINDS: Final = "airdock.operators.decorators"
+"""The kinds of task behind `@task.branch` and its like. The layer above this folder, so it is plugged in by name."""
 
-    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], where: str) -> None:
+
+class TaskFunction:
+    """A function under `@task`. Calling it gives a result that other tasks take; within a running task it just runs.
+
+    `kind` is the operator that a call makes.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        where: str,
+        kind: type[BaseOperator] = DecoratedOperator,
+    ) -> None:
         if not callable(function) or isinstance(function, type):
             raise DagError(f"expected a function below @task, found {type(function).__name__}", where=where)
         self.function = function
         self.where = where
+        self.kind = kind
         self.arguments = {"task_id": getattr(function, "__name__", "task"), **arguments}
         if self.arguments.get("multiple_outputs") is None:
             self.arguments["multiple_outputs"] = infers_multiple_outputs(function)
@@ -46,8 +61,8 @@ class TaskFunction:
     def override(self, **arguments: Any) -> "TaskFunction":
         """The same function with other task arguments."""
         where = calling_place()
-        _check(arguments, where)
-        return TaskFunction(self.function, {**self.arguments, **arguments}, where)
+        _check(arguments, where, self.kind)
+        return TaskFunction(self.function, {**self.arguments, **arguments}, where, self.kind)
 
     def partial(self, **kwargs: Any) -> "PartialFunction":
         """The arguments that all instances of the mapped task share."""
@@ -62,7 +77,8 @@ class TaskFunction:
         return self.partial().expand_kwargs(kwargs)
 
     def _make(self, inputs: Mapping[str, Any]) -> BaseOperator:
-        made: BaseOperator = DecoratedOperator(python_callable=self.function, **inputs, **self.task_arguments())
+        kind: Any = self.kind
+        made: BaseOperator = kind(python_callable=self.function, **inputs, **self.task_arguments())
         return made
 
     def task_arguments(self) -> dict[str, Any]:
@@ -98,7 +114,7 @@ class PartialFunction:
 
     def _partial(self) -> OperatorPartial:
         arguments = {**self.function.task_arguments(), "python_callable": self.function.function}
-        return OperatorPartial(DecoratedOperator, {**arguments, "op_kwargs": self.kwargs}, calling_place())
+        return OperatorPartial(self.function.kind, {**arguments, "op_kwargs": self.kwargs}, calling_place())
 
 
 class DecoratorArguments(TaskArguments, total=False):
@@ -112,7 +128,10 @@ class DecoratorArguments(TaskArguments, total=False):
 
 
 class TaskDecorator:
-    """`@task`, `@task(…)` and `@task.python`."""
+    """`@task`, `@task(…)`, `@task.python`, and `@task.branch` and its like, which make tasks of another kind."""
+
+    def __init__(self, kind: type[BaseOperator] = DecoratedOperator) -> None:
+        self._kind = kind
 
     @overload
     def __call__(self, function: Callable[..., Any], /) -> TaskFunction: ...
@@ -122,10 +141,10 @@ class TaskDecorator:
     def __call__(self, *functions: Any, **arguments: Any) -> Any:
         function = functions[0] if functions else None
         where = calling_place()
-        _check(arguments, where)
+        _check(arguments, where, self._kind)
         if function is None:
-            return lambda each: TaskFunction(each, arguments, where)
-        return TaskFunction(function, arguments, where)
+            return lambda each: TaskFunction(each, arguments, where, self._kind)
+        return TaskFunction(function, arguments, where, self._kind)
 
     @property
     def python(self) -> "TaskDecorator":
@@ -133,13 +152,18 @@ class TaskDecorator:
         return self
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"Airdock has no @task.{name} yet; it has @task and @task.python. {nearest(name, ('python',))}".rstrip()
-        )
+        if name.startswith("_"):
+            raise AttributeError(name)
+        kinds = import_module(_KINDS)
+        found = kinds.decorator(name)
+        if found is None:
+            raise AttributeError(f"Airdock has no @task.{name}. {nearest(name, kinds.NAMES)}".rstrip())
+        return TaskDecorator(found) if isinstance(found, type) else found
 
 
-def _check(arguments: Mapping[str, Any], where: str) -> None:
-    check_keywords(arguments, {*TASK_DEFAULTS, *DecoratorArguments.__annotations__}, "@task", where)
+def _check(arguments: Mapping[str, Any], where: str, kind: type[BaseOperator]) -> None:
+    known = {*TASK_DEFAULTS, *DecoratorArguments.__annotations__, *accepted_arguments(kind)}
+    check_keywords(arguments, known, kind.operator_kind or "@task", where)
 
 
 task = TaskDecorator()

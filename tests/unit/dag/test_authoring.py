@@ -220,8 +220,8 @@ def test_override_makes_another_task_of_the_same_function() -> None:
 
 
 def test_a_decorator_that_is_not_there_yet_says_so() -> None:
-    with pytest.raises(AttributeError, match=r"Airdock has no @task\.branch yet"):
-        _ = task.branch
+    with pytest.raises(AttributeError, match=r"Airdock has no @task\.brunch\. did you mean 'branch'"):
+        _ = task.brunch
 
 
 def test_arguments_of_a_dag_function_are_parameters() -> None:

@@ -1,0 +1,36 @@
+"""A task that lets only the latest run go on."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from airdock.operators.branch import BaseBranchOperator
+from airdock.operators.moments import moment_of_run, now
+
+__all__ = ["LatestOnlyOperator"]
+
+
+class LatestOnlyOperator(BaseBranchOperator):
+    """Skips what is directly downstream where the run isn't that of the latest interval. Manual runs go on."""
+
+    ui_color = "#e9ffdb"
+
+    def choose_branch(self, context: Any) -> Iterable[str]:
+        followed = list(self.downstream_task_ids)
+        run = context["dag_run"]
+        if getattr(run, "run_type", "manual") == "manual":
+            print("Manually triggered DAG_Run: allowing execution to proceed.")  # noqa: T201  a task's log
+            return followed
+        if self._is_latest(context, run):
+            print("Latest, allowing execution to proceed.")  # noqa: T201  a task's log
+            return followed
+        print("Not latest execution, skipping downstream.")  # noqa: T201  a task's log
+        return []
+
+    def _is_latest(self, context: Any, run: Any) -> bool:
+        """Whether no later tick has passed: the run's interval has ended, and the one after it hasn't."""
+        schedule, ended = self.dag.schedule, getattr(run, "data_interval_end", None) or moment_of_run(context)
+        following = getattr(run, "next_tick", None)
+        if following is None and isinstance(schedule, timedelta):
+            following = ended + schedule
+        return following is None or now() <= following
