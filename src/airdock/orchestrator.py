@@ -9,13 +9,14 @@ from typing import Any
 from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
 from airdock.dag.serialized import SerializedDag, SerializedTask
-from airdock.errors import ConfigError, ConflictError, UnknownRunError
+from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
+from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.records import Answer, Instance, Run, Try
 
@@ -152,16 +153,40 @@ class Orchestrator:
         """How each task instance of the run stands."""
         return self._store.list_instances(key)
 
+    def waits(self, key: RunKey) -> dict[TaskKey, Wait]:
+        """What each task instance of the run that waits is waiting for."""
+        run, rows = self._store.load_run(key), self._store.list_instances(key)
+        others: list[Instance] = []
+        if any(row.state is TaskState.SCHEDULED for row in rows):  # only they compete with other runs
+            beside = [each.key for each in self._store.list_runs() if each.state is RunState.RUNNING]
+            others = [row for each in beside if each != key for row in self._store.list_instances(each)]
+        return explain_waits(
+            self.dag_of(key),
+            run,
+            rows,
+            others=others,
+            pools=self._store.list_pools(),
+            answers=self._store.list_answers(key),
+        )
+
+    def find_dag(self, dag_id: str) -> SerializedDag:
+        """The DAG as its newest run had it. DagError if none ever ran."""
+        found = self._store.list_runs(dag_id=dag_id, limit=1)
+        if not found:
+            known = sorted({run.key.dag_id for run in self._store.list_runs()})
+            raise DagError(f"there is no DAG {dag_id!r}", hint=_known("DAGs", known) if known else "name its file")
+        return self.dag_of(found[0].key)
+
     def leaves(self, key: RunKey) -> tuple[str, ...]:
         """The tasks of the run's DAG that no other waits for."""
-        return leaves({task.task_id: frozenset(task.upstream) for task in self._load_dag(key).tasks})
+        return leaves({task.task_id: frozenset(task.upstream) for task in self.dag_of(key).tasks})
 
     def standing(self, key: RunKey) -> list[TaskChanged]:
         """How the run stands before it is worked on, told as changes: in the DAG's order, with what waits for whom.
 
         What was under way when its process died is told as waiting; the scheduler says what becomes of it.
         """
-        tasks = {task.task_id: task for task in self._load_dag(key).tasks}
+        tasks = {task.task_id: task for task in self.dag_of(key).tasks}
         place = {task_id: number for number, task_id in enumerate(tasks)}
         outcomes = {tried.key: tried.outcome for tried in self._store.list_tries(key)}
         rows = sorted(self._store.list_instances(key), key=lambda row: (place[row.key.task_id], row.key.map_index))
@@ -178,7 +203,8 @@ class Orchestrator:
             for row in rows
         ]
 
-    def _load_dag(self, key: RunKey) -> SerializedDag:
+    def dag_of(self, key: RunKey) -> SerializedDag:
+        """The DAG as this run has it."""
         return SerializedDag.from_dict(self._store.load_dag(self._store.load_run(key).dag_digest))
 
     def tries(self, key: RunKey) -> list[Try]:
