@@ -146,6 +146,19 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         """Do the task's work; what it returns is its XCom."""
         raise NotImplementedError(f"{type(self).__name__} has no execute()")
 
+    def defer(
+        self,
+        *,
+        trigger: Any,
+        method_name: str,
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> NoReturn:
+        """Wait for the trigger without a container; then `method_name(context, event=…, **kwargs)` is called."""
+        from airdock.dag.exceptions import TaskDeferred
+
+        raise TaskDeferred(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
+
     def on_kill(self) -> None:
         """Clean up what the process won't take with it when the task is stopped from outside."""
 

@@ -23,8 +23,10 @@ class ShortCircuitTask(ShortCircuitOperator):
 
 
 _KINDS: Final[Mapping[str, str]] = {
+    "bash": "airdock.operators.bash_task:BashTask",
     "branch": "airdock.operators.decorators:BranchTask",
     "run_if": "airdock.operators.decorators:run_if",
+    "sensor": "airdock.operators.sensor_task:SensorTask",
     "short_circuit": "airdock.operators.decorators:ShortCircuitTask",
     "skip_if": "airdock.operators.decorators:skip_if",
 }

@@ -1,0 +1,84 @@
+"""What a deferred task waits for: an object that lives in the triggerer, beside those of many other tasks."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+__all__ = ["BaseEventTrigger", "BaseTrigger", "TaskFailedEvent", "TaskSkippedEvent", "TaskSuccessEvent", "TriggerEvent"]
+
+
+class TriggerEvent:
+    """What a trigger tells its task: any JSON."""
+
+    def __init__(self, payload: Any = None, **more: Any) -> None:
+        self.payload = more or payload
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.payload == getattr(other, "payload", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self.payload)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}<{self.payload!r}>"
+
+
+class _EndEvent(TriggerEvent):
+    """Ends the task from the trigger, without calling it again. `xcoms` are pushed for it."""
+
+    task_instance_state = ""
+
+    def __init__(self, *, xcoms: Mapping[str, Any] | None = None) -> None:
+        super().__init__(self.task_instance_state)
+        self.xcoms = dict(xcoms or {})
+
+
+class TaskSuccessEvent(_EndEvent):
+    """The task has succeeded."""
+
+    task_instance_state = "success"
+
+
+class TaskFailedEvent(_EndEvent):
+    """The task has failed."""
+
+    task_instance_state = "failed"
+
+
+class TaskSkippedEvent(_EndEvent):
+    """The task is skipped."""
+
+    task_instance_state = "skipped"
+
+
+class BaseTrigger:
+    """Waits in `run` and yields the event. `serialize` says how it is made again elsewhere.
+
+    `task_instance` is set by the triggerer before `run`: it answers questions about other runs and tasks.
+    """
+
+    task_instance: Any = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The path of the class, and the keyword arguments."""
+        raise NotImplementedError(f"{type(self).__name__} has no serialize()")
+
+    def run(self) -> AsyncIterator[TriggerEvent]:
+        """An asynchronous generator of events; the first one wakes the task."""
+        raise NotImplementedError(f"{type(self).__name__} has no run()")
+
+    async def cleanup(self) -> None:
+        """Called when the trigger is over, whichever way."""
+
+    async def on_kill(self) -> None:
+        """Called when somebody ended the task meanwhile."""
+
+    def __repr__(self) -> str:
+        path, kwargs = self.serialize()
+        return f"<{path} {', '.join(f'{name}={value}' for name, value in kwargs.items())}>"
+
+
+class BaseEventTrigger(BaseTrigger):
+    """A trigger that may also watch an asset: each of its events is one of the asset's."""
