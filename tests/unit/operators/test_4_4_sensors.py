@@ -68,6 +68,14 @@ def test_the_time_is_counted_from_the_first_poke(running: Any) -> None:
             each.execute(context)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({}, AirflowFailException),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
 def test_a_poke_that_fails(running: Any, arguments: Any, kind: type[Exception]) -> None:
     with DAG("d"):
         sensor = Failing(task_id="s", **arguments)
