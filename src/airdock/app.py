@@ -5,7 +5,7 @@ Every part is made when it is first asked for, so that a command pays only for w
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -319,9 +319,9 @@ class App:
 
     @cached_property
     def executor(self) -> "Executor":
+        from airdock.answers import StoreTaskApi
         from airdock.executors.local import LocalExecutor
         from airdock.executors.sequential import SequentialExecutor
-        from airdock.orchestrator import StoreTaskApi
         from airdock.runner.pack import make_runner
         from airdock.runner.supervisor import Supervisor
 
@@ -380,6 +380,33 @@ class App:
             tell=self._note,
             place=self._place,
         )
+
+    def load_dag(self, path: Path, dag_id: str | None) -> "SerializedDag":
+        """The DAG of that id in the file, or the only one. Raises DagError."""
+        return _choose(self.load_dags(path), dag_id, path)
+
+    def load_folder(
+        self, folder: Path, *, tell: Callable[[Path, str], None] = lambda _path, _line: None
+    ) -> "Iterator[tuple[Path, list[SerializedDag] | AirdockError]]":
+        """Each DAG file below a folder (or the file itself) with its DAGs, or with why it can't be loaded.
+
+        What a file prints while it is loaded is told to `tell`.
+        """
+        from airdock.loading.folder import DagFolder
+        from airdock.model.progress import Note
+
+        paths = sorted(DagFolder(folder.absolute()).scan()) if folder.is_dir() else [folder.absolute()]
+        before = self._report
+        for path in paths:
+            self._report = lambda progress, path=path: (  # type: ignore[misc]
+                tell(path, progress.line) if isinstance(progress, Note) else None
+            )
+            try:
+                yield path, self.load_dags(path)
+            except AirdockError as error:
+                yield path, error
+            finally:
+                self._report = before
 
     def _place(self, path: "Path | str") -> "Sequence[Mount]":
         from airdock.loading.place import make_place

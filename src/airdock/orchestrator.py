@@ -1,4 +1,4 @@
-"""The façade over runs: make one, work on it, take it up again, look at it, and answer its tasks."""
+"""The façade over runs: make one, work on it, take it up again, look at it."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
-from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
+from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.loop import Scheduler
@@ -20,7 +20,7 @@ from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.records import Answer, Instance, Run, Try
 
-__all__ = ["Orchestrator", "StoreTaskApi", "make_owner"]
+__all__ = ["Orchestrator", "make_owner"]
 
 
 def make_owner() -> str:
@@ -177,6 +177,13 @@ class Orchestrator:
             raise DagError(f"there is no DAG {dag_id!r}", hint=_known("DAGs", known) if known else "name its file")
         return self.dag_of(found[0].key)
 
+    def dags(self) -> list[SerializedDag]:
+        """Each DAG that ran lately, as its newest run had it, by id."""
+        newest: dict[str, str] = {}
+        for run in self._store.list_runs(limit=1000):
+            newest.setdefault(run.key.dag_id, run.dag_digest)
+        return [SerializedDag.from_dict(self._store.load_dag(digest)) for _, digest in sorted(newest.items())]
+
     def leaves(self, key: RunKey) -> tuple[str, ...]:
         """The tasks of the run's DAG that no other waits for."""
         return leaves({task.task_id: frozenset(task.upstream) for task in self.dag_of(key).tasks})
@@ -214,44 +221,6 @@ class Orchestrator:
     def answers(self, key: RunKey) -> list[Answer]:
         """The images that the run's environments became, or why they couldn't."""
         return self._store.list_answers(key)
-
-
-class StoreTaskApi:
-    """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`."""
-
-    def __init__(self, *, store: Store) -> None:
-        self._store = store
-
-    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
-        """The value; for a mapped task without `map_index` the list over those that pushed one; else None."""
-        run = key.task.run
-        found = self._store.list_xcoms(run, task_id=task_id, name=xcom_key, map_index=map_index)
-        if map_index is None and self._is_mapped(run, task_id, [xcom.key for xcom in found]):
-            return [json.loads(xcom.value) for xcom in found]
-        return json.loads(found[0].value) if found else None
-
-    def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
-        keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
-        return any(each.map_index != NOT_MAPPED for each in keys)
-
-    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
-        length = len(value) if isinstance(value, (list, dict)) else None
-        self._store.put_xcom(key, name=xcom_key, value=json.dumps(value), length=length)
-
-    def images(self, run: RunKey) -> Mapping[str, str]:
-        """From task id to the digest its image has in this run, for the tasks whose image is made."""
-        dag = SerializedDag.from_dict(self._store.load_dag(self._store.load_run(run).dag_digest))
-        digests = {answer.environment: answer.digest for answer in self._store.list_answers(run) if answer.digest}
-        with_image = (task for task in dag.tasks if task.mode != "none")
-        return {task.task_id: digests[task.environment] for task in with_image if task.environment in digests}
-
-    def variable(self, name: str) -> str | None:
-        """None: there are no variables in the store."""
-        return None
-
-    def connection(self, id: str) -> Mapping[str, Any] | None:
-        """None: there are no connections in the store."""
-        return None
 
 
 def _make_instances(run: RunKey, task: SerializedTask) -> list[Instance]:

@@ -53,8 +53,27 @@ class Api:
     values: dict[tuple[str, str, int | None], Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
 
-    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
+    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None, **place: Any) -> Any:
         return self.values.get((task_id, xcom_key, map_index))
+
+    def xcom_count(self, key: TryKey, *, task_id: str, xcom_key: str, **place: Any) -> int | None:
+        found = self.values.get((task_id, xcom_key, None))
+        return None if found is None else len(found)
+
+    def xcom_part(self, key: TryKey, *, task_id: str, xcom_key: str, start: int, stop: int, **place: Any) -> list[Any]:
+        return list(self.values[task_id, xcom_key, None][start:stop])
+
+    def run_state(self, run: RunKey) -> str | None:
+        return "success" if run.dag_id == "other" else None
+
+    def runs(self, dag_id: str, **wanted: Any) -> list[str]:
+        return ["one", "two"]
+
+    def task_states(self, run: RunKey, **wanted: Any) -> list[tuple[str, int, str]]:
+        return [("a", -1, "success"), ("b", 0, "failed"), ("b", 1, "success")]
+
+    def previous_run(self, key: TryKey, *, state: str | None = None) -> dict[str, Any] | None:
+        return {"run_id": "before", "logical_date": "2026-01-01T00:00:00+00:00", "end_date": "2026-01-01T00:05:00Z"}
 
     def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
         if xcom_key == "refused":
@@ -65,10 +84,10 @@ class Api:
         return {"t": "sha256:0"}
 
     def variable(self, name: str) -> str | None:
-        return None
+        return {"greeting": "hello", "config": '{"depth": [1, 2]}'}.get(name)
 
-    def connection(self, id: str) -> None:
-        return None
+    def connection(self, id: str) -> dict[str, Any] | None:
+        return {"conn_id": id, "conn_type": "http", "host": "h", "extra": '{"a": 1}'} if id == "web" else None
 
 
 @dataclass

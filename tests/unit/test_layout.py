@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "building": frozenset({"oci", "images", "runtime", "containers", "builder", "engine"}),
     "environments": frozenset({"engine", "oci", "images", "builder"}),
     "runner": frozenset({"engine"}),
+    "answers": frozenset({"dag", "store"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
 }

@@ -2,12 +2,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airdock.answers import StoreTaskApi
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, UnknownRunError
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
-from airdock.orchestrator import Orchestrator, StoreTaskApi
+from airdock.orchestrator import Orchestrator
 from airdock.scheduler.loop import Scheduler
 from airdock.store.memory import MemoryStore
 from airdock.store.records import Answer, Batch, Pool, Transition

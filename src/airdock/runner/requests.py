@@ -1,10 +1,11 @@
 """Answers what a runner asks for over its channel."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from airdock.errors import AirdockError, RunnerError
-from airdock.model.keys import TryKey
+from airdock.model.keys import RunKey, TryKey
 from airdock.runner.task_api import TaskApi
 
 __all__ = ["answer"]
@@ -26,15 +27,35 @@ def answer(api: TaskApi, key: TryKey, request: _Fields) -> dict[str, Any]:
 
 
 def _xcom_get(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
-    run_id = fields.get("run_id")
-    if run_id not in (None, key.run_id):
-        raise RunnerError(f"expected run_id to be this run's, {key.run_id!r}, found {run_id!r}")
     map_index = fields.get("map_index")
     if map_index is not None and type(map_index) is not int:
         raise RunnerError(f"expected map_index to be a whole number or null, found {map_index!r}")
-    return api.xcom_get(
-        key, task_id=_text(fields, "task_id"), xcom_key=_text(fields, "key", "return_value"), map_index=map_index
-    )
+    return api.xcom_get(key, map_index=map_index, **_place(key, fields))
+
+
+def _xcom_count(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    return api.xcom_count(key, **_place(key, fields))
+
+
+def _xcom_part(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    start, stop = fields.get("start"), fields.get("stop")
+    if type(start) is not int or type(stop) is not int or not 0 <= start <= stop:
+        raise RunnerError(f"expected start and stop to be two places in order, found {start!r} and {stop!r}")
+    return api.xcom_part(key, start=start, stop=stop, **_place(key, fields))
+
+
+def _place(key: TryKey, fields: _Fields) -> dict[str, Any]:
+    """Which task's values are asked for, in which run."""
+    place: dict[str, Any] = {"task_id": _text(fields, "task_id"), "xcom_key": _text(fields, "key", "return_value")}
+    if fields.get("run_id") is not None or fields.get("dag_id") is not None:
+        place["run"] = _run(key, fields)
+    if fields.get("prior"):
+        place["prior"] = True
+    return place
+
+
+def _run(key: TryKey, fields: _Fields) -> RunKey:
+    return RunKey(dag_id=_text(fields, "dag_id", key.dag_id), run_id=_text(fields, "run_id", key.run_id))
 
 
 def _xcom_put(api: TaskApi, key: TryKey, fields: _Fields) -> None:
@@ -54,6 +75,34 @@ def _images(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
     return dict(api.images(key.task.run))
 
 
+def _run_state(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    return api.run_state(_run(key, fields))
+
+
+def _runs(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    dates = _texts(fields, "logical_dates")
+    try:
+        moments = None if dates is None else [datetime.fromisoformat(date) for date in dates]
+    except ValueError as error:
+        raise RunnerError(f"expected logical_dates in ISO 8601, found {dates!r}") from error
+    wanted = {"run_ids": _texts(fields, "run_ids"), "states": _texts(fields, "states")}
+    return api.runs(_text(fields, "dag_id"), logical_dates=moments, **wanted)
+
+
+def _task_states(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    group = None if fields.get("task_group_id") is None else _text(fields, "task_group_id")
+    return api.task_states(_run(key, fields), task_ids=_texts(fields, "task_ids"), group=group)
+
+
+def _previous_run(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    found = api.previous_run(key, state=None if fields.get("state") is None else _text(fields, "state"))
+    return dict(found) if found is not None else None
+
+
+def _mask(api: TaskApi, key: TryKey, fields: _Fields) -> None:
+    """The supervisor hides it; see `secrets`."""
+
+
 def _heartbeat(api: TaskApi, key: TryKey, fields: _Fields) -> bool:
     return True
 
@@ -65,6 +114,13 @@ _OPERATIONS: Final[dict[str, Callable[[TaskApi, TryKey, _Fields], Any]]] = {
     "connection": _connection,
     "images": _images,
     "heartbeat": _heartbeat,
+    "mask": _mask,
+    "previous_run": _previous_run,
+    "run_state": _run_state,
+    "runs": _runs,
+    "task_states": _task_states,
+    "xcom_count": _xcom_count,
+    "xcom_part": _xcom_part,
 }
 
 
@@ -72,4 +128,11 @@ def _text(fields: _Fields, name: str, default: str | None = None) -> str:
     value = fields.get(name, default)
     if not isinstance(value, str):
         raise RunnerError(f"expected {name} to be text, found {value!r}")
+    return value
+
+
+def _texts(fields: _Fields, name: str) -> list[str] | None:
+    value = fields.get(name)
+    if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        raise RunnerError(f"expected {name} to be a list of text or null, found {value!r}")
     return value

@@ -1,6 +1,7 @@
 """What a running task may ask for, whoever answers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from airdock.model.keys import RunKey, TryKey
@@ -14,8 +15,41 @@ class TaskApi(Protocol):
     Values are what JSON can carry. An AirdockError is told to the task as the answer; nothing else may be raised.
     """
 
-    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
-        """What a task of the same run put there, None where nothing is. `map_index` None is the list of all."""
+    def xcom_get(
+        self,
+        key: TryKey,
+        *,
+        task_id: str,
+        xcom_key: str,
+        map_index: int | None,
+        run: RunKey | None = None,
+        prior: bool = False,
+    ) -> Any:
+        """What a task put there, None where nothing is. `map_index` None is the list of all.
+
+        `run` is the try's own where it isn't given; with `prior` it is the newest up to its logical date in which there
+        is a value.
+        """
+        ...
+
+    def xcom_count(
+        self, key: TryKey, *, task_id: str, xcom_key: str, run: RunKey | None = None, prior: bool = False
+    ) -> int | None:
+        """How many instances of a mapped task put a value there; None where the task isn't mapped."""
+        ...
+
+    def xcom_part(
+        self,
+        key: TryKey,
+        *,
+        task_id: str,
+        xcom_key: str,
+        start: int,
+        stop: int,
+        run: RunKey | None = None,
+        prior: bool = False,
+    ) -> list[Any]:
+        """The values of a mapped task by map index, from place `start` to before `stop` of those that there are."""
         ...
 
     def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
@@ -32,4 +66,29 @@ class TaskApi(Protocol):
 
     def connection(self, id: str) -> Mapping[str, Any] | None:
         """An Airflow Connection's fields, None where there is none."""
+        ...
+
+    def run_state(self, run: RunKey) -> str | None:
+        """The state of a run, None where there is none."""
+        ...
+
+    def runs(
+        self,
+        dag_id: str,
+        *,
+        logical_dates: Collection[datetime] | None = None,
+        run_ids: Collection[str] | None = None,
+        states: Collection[str] | None = None,
+    ) -> list[str]:
+        """The ids of a DAG's runs, the newest first; None is any."""
+        ...
+
+    def task_states(
+        self, run: RunKey, *, task_ids: Collection[str] | None = None, group: str | None = None
+    ) -> list[tuple[str, int, str]]:
+        """Task id, map index and state of a run's task instances; of these tasks, or of a group's."""
+        ...
+
+    def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
+        """The newest run of the DAG with an earlier logical date, as a start message has it; of a state, if given."""
         ...

@@ -61,8 +61,26 @@ class Answers:
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], Any] = {}
 
-    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None) -> Any:
+    def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None, **place: Any) -> Any:
         return self.values.get((task_id, xcom_key))
+
+    def xcom_count(self, key: TryKey, *, task_id: str, xcom_key: str, **place: Any) -> int | None:
+        return None
+
+    def xcom_part(self, key: TryKey, **place: Any) -> list[Any]:
+        return []
+
+    def run_state(self, run: RunKey) -> str | None:
+        return None
+
+    def runs(self, dag_id: str, **wanted: Any) -> list[str]:
+        return []
+
+    def task_states(self, run: RunKey, **wanted: Any) -> list[tuple[str, int, str]]:
+        return []
+
+    def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
+        return None
 
     def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
         if xcom_key == "refused":
@@ -73,10 +91,10 @@ class Answers:
         return {"task": "process:host"}
 
     def variable(self, name: str) -> str | None:
-        return None
+        return "opensesame" if name == "door_password" else None
 
     def connection(self, id: str) -> Mapping[str, Any] | None:
-        return None
+        return {"conn_id": id, "password": "hunter22", "extra": '{"api_key": "k-12345", "region": "eu"}'}
 
 
 class Bench:

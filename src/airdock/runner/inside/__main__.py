@@ -14,24 +14,33 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     channel = Channel(os.environ.pop("AIRDOCK_CHANNEL"))
     channel.send("hello", version=VERSION, python=list(sys.version_info[:3]), pid=os.getpid())
-    ending = _run(channel.receive(), channel)
+    job, ending, error = _run(channel.receive(), channel)
     _flush()
     try:
         channel.send("result", ending=ending)
     except OSError:  # the supervisor is gone; whoever asks how this ended sees the exit code
         return 1
+    if job is not None:
+        try:
+            job.after(ending, error)
+        except endings.Terminated:
+            sys.stderr.write("callbacks were stopped by SIGTERM\n")
+        _flush()
     channel.close()
     return 1 if ending["kind"] == "failed" else 0
 
 
 def _run(start, channel):
+    """The job, where it came so far, how it ended, and what it raised."""
     job = None
     try:
         limits.on_termination(lambda: job and job.on_kill())
         job = _prepare(start, channel)
         value = _call(job, channel)
+        _decide(value, job.payload, job.context["ti"])
         _push(value, job.payload, job.context["ti"])
-        return endings.success(job.context["ti"])
+        job.finish()
+        return job, endings.success(job.context["ti"]), None
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
         ending = endings.ending_of(error, job and job.context["ti"])
@@ -39,7 +48,7 @@ def _run(start, channel):
             endings.show(error, job.hidden if job else _hidden())
         elif ending["kind"] == "skipped":
             sys.stderr.write("skipped: %s\n" % ending["reason"])
-        return ending
+        return job, ending, error
 
 
 def _prepare(start, channel):
@@ -72,6 +81,14 @@ def _call(job, channel):
             _flush()
             os._exit(1 if sys.exc_info()[0] else 0)
         channel.send("user_ended")
+
+
+def _decide(value, payload, instance):
+    """Skip what a function's result says, where the function ran without its DAG beside it."""
+    if payload["mode"] == "bare" and ("branch" in payload or "short_circuit" in payload):
+        from . import decisions
+
+        instance.skip(decisions.skipped(payload, value, instance.map_index))
 
 
 def _push(value, payload, instance):

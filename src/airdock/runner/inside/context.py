@@ -1,104 +1,12 @@
 """What a running task may ask about itself, in both modes."""
 
-from . import values
+from .instance import DagRun, TaskInstance
+from .times import parse_time
+from .xcoms import RETURN_KEY
 
-__all__ = ["Context", "DagRun", "TaskInstance", "current", "parse_time"]
-
-RETURN_KEY = "return_value"
-
-_UTC = "+00:00"
+__all__ = ["RETURN_KEY", "Context", "DagRun", "TaskInstance", "current", "parse_time"]
 
 current = []  # the context of the task that runs, once it does
-
-
-class DagRun(object):
-    """The run that the task belongs to."""
-
-    def __init__(self, dag_id, run):
-        self.dag_id = dag_id
-        self.run_id = run["run_id"]
-        self.conf = dict(run.get("conf") or {})
-        self._logical_date = run.get("logical_date")
-
-    @property
-    def logical_date(self):
-        return parse_time(self._logical_date)
-
-    def __repr__(self):
-        return "<DagRun %s %s>" % (self.dag_id, self.run_id)
-
-
-class TaskInstance(object):
-    """The task in this run; `xcom_pull` and `xcom_push` pass values between tasks."""
-
-    def __init__(self, key, channel):
-        self.dag_id = key["dag_id"]
-        self.task_id = key["task_id"]
-        self.run_id = key["run_id"]
-        self.map_index = key["map_index"]
-        self.try_number = key["try_number"]
-        self.task = None
-        self.skipped = []
-        self.events = []
-        self.label = ""
-        self._channel = channel
-
-    def skip(self, tasks):
-        """Let these tasks be skipped when this one has succeeded: ids, or pairs of an id and a map index.
-
-        An id alone is every instance of the task. Trigger rules are not asked.
-        """
-        for each in (tasks,) if isinstance(tasks, str) else tasks:
-            task_id, index = (each, -1) if isinstance(each, str) else each
-            if [task_id, index] not in self.skipped:
-                self.skipped.append([task_id, index])
-
-    def xcom_push(self, key, value):
-        """Put a value where other tasks of the run find it. The value has to be JSON."""
-        values.check(value, "value", "what task %r pushes as %r" % (self.task_id, key))
-        self._channel.ask("xcom_put", key=str(key), value=value)
-
-    def xcom_pull(
-        self, task_ids=None, dag_id=None, key=RETURN_KEY, include_prior_dates=False, map_indexes=None, default=None,
-        run_id=None,
-    ):  # fmt: skip
-        """What a task of this run put there, `default` where it put nothing.
-
-        Without `task_ids` the task's own. A list of ids gives a list. A mapped task gives the list over its instances,
-        unless `map_indexes` says which.
-        """
-        if dag_id not in (None, self.dag_id) or include_prior_dates:
-            raise NotImplementedError("xcom_pull reads the values of its own run only, yet")
-        if task_ids is None:
-            index = self.map_index if map_indexes is None else map_indexes
-            return self._pull(self.task_id, key, index, default, run_id)
-        if isinstance(task_ids, str):
-            return self._pull(task_ids, key, map_indexes, default, run_id)
-        return [self._pull(each, key, map_indexes, default, run_id) for each in task_ids]
-
-    def get_value(self, task_id, key, map_index):
-        """One value, or with None as index the list over all instances of a mapped task."""
-        return self._channel.ask("xcom_get", task_id=task_id, key=key, map_index=map_index, run_id=None)
-
-    def images(self):
-        """The image digest of every task of the run, as far as it is known."""
-        return self._channel.ask("images")
-
-    def _pull(self, task_id, key, indexes, default, run_id):
-        if run_id not in (None, self.run_id):
-            raise NotImplementedError("xcom_pull reads the values of its own run only, yet")
-        if isinstance(indexes, int):
-            value = self.get_value(task_id, key, indexes)
-        elif indexes is None:
-            value = self.get_value(task_id, key, -1)
-            if value is None:  # a mapped task has no value of its own, but a list of them
-                value = self.get_value(task_id, key, None) or None
-        else:
-            return [self._pull(task_id, key, index, default, run_id) for index in indexes]
-        return default if value is None else value
-
-    def __repr__(self):
-        return "<TaskInstance %s.%s %s>" % (self.dag_id, self.task_id, self.run_id)
 
 
 class Context(dict):
@@ -106,41 +14,62 @@ class Context(dict):
 
     def __init__(self, start, channel, make_time=None):
         payload, run = start["payload"], start["run"]
-        instance = TaskInstance(start["key"], channel)
-        dag_run = DagRun(start["key"]["dag_id"], run)
+        self._make_time = make_time or parse_time
+        state = payload.get("instance") or {}
+        instance = TaskInstance(start["key"], channel, state, self._make_time)
+        dag_run = DagRun(start["key"]["dag_id"], run, self._make_time)
+        instance.dag_run = dag_run
         super(Context, self).__init__(
             ti=instance,
             task_instance=instance,
             dag_run=dag_run,
             run_id=dag_run.run_id,
             params=dict(payload.get("params") or {}, **dag_run.conf),
-            task_instance_key_str="%s__%s__%s" % (instance.dag_id, instance.task_id, dag_run.run_id),
+            task_instance_key_str="__".join([instance.dag_id, instance.task_id, _short(run) or dag_run.run_id]),
+            templates_dict=None,
+            map_index_template=None,
+            partition_key=dag_run.partition_key,
+            task_reschedule_count=instance.reschedules,
+            inlets=[],
+            outlets=payload.get("outlets") or [],
         )
         self._time = run.get("logical_date")
-        self._make_time = make_time or parse_time
 
     def __missing__(self, name):
         if name == "images":
             value = self["ti"].images()
         elif name in _DATES and self._time:
-            value = _DATES[name](self._make_time if name in _MOMENTS else parse_time, self._time)
+            value = _DATES[name](self)
+        elif name in _LATER:
+            value = _LATER[name](self)
         else:
             raise KeyError(name)
         self[name] = value
         return value
 
     def __contains__(self, name):
-        return dict.__contains__(self, name) or name == "images" or bool(self._time and name in _DATES)
+        return dict.__contains__(self, name) or name in _LATER or bool(self._time and name in _DATES)
 
     def get(self, name, default=None):
         return self[name] if name in self else default
 
     def complete(self):
-        """Everything but `images`, as a plain dict."""
-        if self._time:
-            for name in _DATES:
-                self[name]
+        """Everything that costs no question, as a plain dict."""
+        for name in _DATES if self._time else ():
+            self[name]
+        for name in _FREE:
+            self[name]
         return dict(self)
+
+    def moment(self, name):
+        """A time of the run, as tasks of this mode know them."""
+        return getattr(self["dag_run"], name)
+
+    def previous(self, name):
+        """A time of the newest successful run before this one; None where there is none."""
+        if not hasattr(self, "_previous"):
+            self._previous = self["ti"].get_previous_dagrun("success")
+        return self._previous and getattr(self._previous, name)
 
     def keywords_for(self, function, args, kwargs):
         """The keyword arguments with which to call `function`: `kwargs`, and what of the context it names."""
@@ -153,27 +82,50 @@ class Context(dict):
         return found
 
 
-_MOMENTS = ("logical_date", "data_interval_start", "data_interval_end")
+def _short(run):
+    """The day of the run, as it stands in the key of a task instance."""
+    return (run.get("logical_date") or "")[:10].replace("-", "")
+
+
+def _at(context):
+    """The logical date in UTC, as the standard library has it."""
+    return parse_time(context._time)
+
+
+def _accessor(name):
+    def make(context):
+        from . import accessors
+
+        return getattr(accessors, name)(context)
+
+    return make
+
+
 _DATES = {
-    "logical_date": lambda make, text: make(text),
-    "data_interval_start": lambda make, text: make(text),
-    "data_interval_end": lambda make, text: make(text),
-    "ds": lambda make, text: make(text).strftime("%Y-%m-%d"),
-    "ds_nodash": lambda make, text: make(text).strftime("%Y%m%d"),
-    "ts": lambda make, text: make(text).isoformat(),
-    "ts_nodash": lambda make, text: make(text).strftime("%Y%m%dT%H%M%S"),
-    "ts_nodash_with_tz": lambda make, text: make(text).isoformat().replace("-", "").replace(":", ""),
+    "logical_date": lambda context: context.moment("logical_date"),
+    "data_interval_start": lambda context: context.moment("data_interval_start"),
+    "data_interval_end": lambda context: context.moment("data_interval_end"),
+    "ds": lambda context: _at(context).strftime("%Y-%m-%d"),
+    "ds_nodash": lambda context: _at(context).strftime("%Y%m%d"),
+    "ts": lambda context: _at(context).isoformat(),
+    "ts_nodash": lambda context: _at(context).strftime("%Y%m%dT%H%M%S"),
+    "ts_nodash_with_tz": lambda context: _at(context).isoformat().replace("-", "").replace(":", ""),
 }
-
-
-def parse_time(text):
-    """A time of the channel, always UTC, as the standard library has it."""
-    if not text:
-        return None
-    from datetime import datetime, timezone
-
-    moment = datetime.fromisoformat(text[:-1] + _UTC if text.endswith("Z") else text)
-    return moment.astimezone(timezone.utc)
+_FREE = ("var", "conn", "macros", "outlet_events", "triggering_asset_events", "partition_date")
+_LATER = {
+    "images": None,
+    "var": _accessor("Variables"),
+    "conn": _accessor("Connections"),
+    "macros": _accessor("Macros"),
+    "outlet_events": _accessor("outlet_events"),
+    "triggering_asset_events": _accessor("triggering_events"),
+    "expanded_ti_count": lambda context: context["ti"].count_instances(),
+    "partition_date": lambda context: context.moment("partition_date"),
+    "prev_data_interval_start_success": lambda context: context.previous("data_interval_start"),
+    "prev_data_interval_end_success": lambda context: context.previous("data_interval_end"),
+    "prev_start_date_success": lambda context: context.previous("start_date"),
+    "prev_end_date_success": lambda context: context.previous("end_date"),
+}
 
 
 def _parameters(function):

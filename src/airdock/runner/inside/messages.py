@@ -4,7 +4,11 @@
 such parts, `json` it is.
 """
 
-__all__ = ["decode", "encode"]
+__all__ = ["Listed", "decode", "encode"]
+
+
+class Listed(object):
+    """What is written as the list of what iterating over it gives."""
 
 
 class _Reading:
@@ -20,6 +24,8 @@ class _Reading:
 
 
 def _default(value):
+    if isinstance(value, Listed):
+        return list(value)
     raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
 
 
@@ -48,4 +54,4 @@ except (ImportError, AttributeError, TypeError):
 
     def encode(value):
         """The value as JSON. TypeError, ValueError or RecursionError for what has no JSON."""
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return json.dumps(value, default=_default, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -56,7 +56,7 @@ def _find(value, path, depth):
         return path, "is %r, which JSON lacks; return None or text" % value
     if isinstance(value, dict):
         return _find_in_dict(value, path, depth)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, messages.Listed)):
         for index, each in enumerate(value):
             found = _find(each, "%s[%d]" % (path, index), depth + 1)
             if found:

@@ -1,0 +1,170 @@
+"""What running tasks ask for, answered from the store."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from airdock.dag.serialized import SerializedDag
+from airdock.errors import UnknownRunError
+from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
+from airdock.store.base import Store
+from airdock.store.records import Run, XCom
+
+__all__ = ["StoreTaskApi"]
+
+_MOST_RUNS: Final = 1000
+"""Of a DAG, the newest first, that a question about its runs looks at."""
+
+
+class StoreTaskApi:
+    """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`."""
+
+    def __init__(self, *, store: Store) -> None:
+        self._store = store
+
+    def xcom_get(
+        self,
+        key: TryKey,
+        *,
+        task_id: str,
+        xcom_key: str,
+        map_index: int | None,
+        run: RunKey | None = None,
+        prior: bool = False,
+    ) -> Any:
+        """The value; for a mapped task without `map_index` the list over those that pushed one; else None."""
+        place, found = self._find(key, task_id, xcom_key, map_index, run, prior)
+        if map_index is None and self._is_mapped(place, task_id, [xcom.key for xcom in found]):
+            return [json.loads(xcom.value) for xcom in found]
+        return json.loads(found[0].value) if found else None
+
+    def xcom_count(
+        self, key: TryKey, *, task_id: str, xcom_key: str, run: RunKey | None = None, prior: bool = False
+    ) -> int | None:
+        """How many instances of a mapped task pushed a value; None where the task isn't mapped."""
+        place, found = self._find(key, task_id, xcom_key, None, run, prior)
+        return len(found) if self._is_mapped(place, task_id, [xcom.key for xcom in found]) else None
+
+    def xcom_part(
+        self,
+        key: TryKey,
+        *,
+        task_id: str,
+        xcom_key: str,
+        start: int,
+        stop: int,
+        run: RunKey | None = None,
+        prior: bool = False,
+    ) -> list[Any]:
+        """Those of `xcom_count` values, by map index."""
+        found = self._find(key, task_id, xcom_key, None, run, prior)[1]
+        return [json.loads(xcom.value) for xcom in found[start:stop]]
+
+    def _find(
+        self, key: TryKey, task_id: str, name: str, map_index: int | None, run: RunKey | None, prior: bool
+    ) -> tuple[RunKey, Sequence[XCom]]:
+        """The run in which the values are looked for, and the values."""
+        asked = run or key.task.run
+        for place in [asked, *self._earlier(asked)] if prior else [asked]:
+            if found := self._store.list_xcoms(place, task_id=task_id, name=name, map_index=map_index):
+                return place, found
+        return asked, ()
+
+    def _earlier(self, key: RunKey) -> list[RunKey]:
+        return [run.key for run in self._before(key)]
+
+    def _before(self, key: RunKey) -> list[Run]:
+        """The DAG's runs of an earlier logical date, the newest first."""
+        date = self._store.load_run(key).logical_date
+        if date is None:
+            return []
+        runs = self._store.list_runs(dag_id=key.dag_id, limit=_MOST_RUNS)
+        dated = [(run.logical_date, run) for run in runs if run.logical_date is not None and run.logical_date < date]
+        return [run for _, run in sorted(dated, key=lambda each: each[0], reverse=True)]
+
+    def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
+        keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
+        return any(each.map_index != NOT_MAPPED for each in keys)
+
+    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
+        length = len(value) if isinstance(value, (list, dict)) else None
+        self._store.put_xcom(key, name=xcom_key, value=json.dumps(value), length=length)
+
+    def images(self, run: RunKey) -> Mapping[str, str]:
+        """From task id to the digest its image has in this run, for the tasks whose image is made."""
+        dag = self._load_dag(run)
+        digests = {answer.environment: answer.digest for answer in self._store.list_answers(run) if answer.digest}
+        with_image = (task for task in dag.tasks if task.mode != "none")
+        return {task.task_id: digests[task.environment] for task in with_image if task.environment in digests}
+
+    def _load_dag(self, run: RunKey) -> SerializedDag:
+        return SerializedDag.from_dict(self._store.load_dag(self._store.load_run(run).dag_digest))
+
+    def variable(self, name: str) -> str | None:
+        """None: there are no variables in the store."""
+        return None
+
+    def connection(self, id: str) -> Mapping[str, Any] | None:
+        """None: there are no connections in the store."""
+        return None
+
+    def run_state(self, run: RunKey) -> str | None:
+        try:
+            return str(self._store.load_run(run).state)
+        except UnknownRunError:
+            return None
+
+    def runs(
+        self,
+        dag_id: str,
+        *,
+        logical_dates: Collection[datetime] | None = None,
+        run_ids: Collection[str] | None = None,
+        states: Collection[str] | None = None,
+    ) -> list[str]:
+        return [
+            run.key.run_id
+            for run in self._store.list_runs(dag_id=dag_id, limit=_MOST_RUNS)
+            if (logical_dates is None or run.logical_date in logical_dates)
+            and (run_ids is None or run.key.run_id in run_ids)
+            and (states is None or str(run.state) in states)
+        ]
+
+    def task_states(
+        self, run: RunKey, *, task_ids: Collection[str] | None = None, group: str | None = None
+    ) -> list[tuple[str, int, str]]:
+        wanted = set(task_ids) if task_ids is not None else None
+        if group is not None:
+            members = self._members(run, group)
+            wanted = members if wanted is None else wanted & members
+        rows = self._store.list_instances(run)
+        return [
+            (row.key.task_id, row.key.map_index, str(row.state))
+            for row in rows
+            if wanted is None or row.key.task_id in wanted
+        ]
+
+    def _members(self, run: RunKey, group: str) -> set[str]:
+        """The tasks of the group and of those in it."""
+        dag = self._load_dag(run)
+
+        def is_in(found: str) -> bool:
+            while found and found != group:
+                found = str(dag.groups.get(found, {}).get("parent") or "")
+            return found == group
+
+        return {task.task_id for task in dag.tasks if is_in(task.group)}
+
+    def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
+        for run in self._before(key.task.run):
+            if state is None or str(run.state) == state:
+                return _describe(run)
+        return None
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    """The run as a task sees it."""
+    times = {"logical_date": run.logical_date, "start_date": run.started, "end_date": run.ended}
+    told = {name: time.isoformat() if time else None for name, time in times.items()}
+    return {"run_id": run.key.run_id, "conf": dict(run.conf), "state": str(run.state), **told}
