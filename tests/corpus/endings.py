@@ -1,0 +1,152 @@
+"""How runs of the example DAGs that need nothing outside have to end, as the files mean it.
+
+Every task succeeds but for those that a row names. What depends on the day or minute of the run is a function of it.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+__all__ = ["CANNOT_RUN", "ENDINGS", "Ending"]
+
+_MONDAY: Final = 0
+_SATURDAY: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """One run: `tasks` is how many instances it has, `skipped` and `failed` their ids, `mapped` how many each has."""
+
+    file: str
+    dag_id: str
+    tasks: int
+    run: str = "success"
+    skipped: Callable[[datetime], Collection[str]] = lambda _now: ()
+    failed: Collection[str] = ()
+    mapped: Mapping[str, int] = field(default_factory=dict)
+
+    def state(self, task_id: str, now: datetime) -> str:
+        """What an instance of this task has to end in."""
+        if task_id in self.failed:
+            return "failed"
+        return "skipped" if task_id in self.skipped(now) else "success"
+
+
+def _plain(file: str, tasks: int, *, dag_id: str = "", mapped: Mapping[str, int] | None = None) -> Ending:
+    """A run in which everything succeeds."""
+    return Ending(file=file, dag_id=dag_id or file, tasks=tasks, mapped=mapped or {})
+
+
+def _skips(file: str, tasks: int, *skipped: str, dag_id: str = "") -> Ending:
+    """A run in which always the same tasks are skipped."""
+    return Ending(file=file, dag_id=dag_id or file, tasks=tasks, skipped=lambda _now: skipped)
+
+
+def _weekday_branch(now: datetime) -> Collection[str]:
+    if now.weekday() == _MONDAY:
+        return {"branch_false", "make_weekend_choice", "branch_weekend", "branch_mid_week"}
+    return {"branch_true", "branch_mid_week" if now.weekday() >= _SATURDAY else "branch_weekend"}
+
+
+def _in_the_evening(now: datetime) -> Collection[str]:
+    """From 15:00 to midnight: the upper end lies before the lower, so it means the next day's."""
+    return {"date_outside_range" if now.hour >= 15 else "date_in_range"}
+
+
+def _even_minutes(now: datetime) -> Collection[str]:
+    return {"empty_task_1" if now.minute % 2 else "empty_task_2"}
+
+
+_GREETINGS: Final = {f"generate_{language}_greeting": 3 for language in ("english", "german", "french")}
+_NESTED: Final = ("false_1", "branch_2", "true_2", "false_2", "join_2", "false_3")
+# chain() joins lists of one length in pairs: what is short-circuited is task_4, and task_6 behind it.
+_CUT: Final = ("false_1", "false_2", "task_4", "task_6")
+
+ENDINGS: Final = (
+    _plain("example_simplest_dag", 1),
+    _plain("example_display_name", 2),
+    _plain("example_complex", 37),
+    _plain("tutorial", 3),
+    _plain("tutorial_dag", 3),
+    _plain("tutorial_taskflow_api", 3),
+    _plain("tutorial_taskflow_templates", 1),
+    Ending(file="example_failed_dag", dag_id="example_failed_dag", tasks=1, run="failed", failed={"fail_task"}),
+    _skips("example_bash_operator", 9, "this_will_skip", "run_this_last"),
+    _skips("example_bash_decorator", 13, "this_will_skip", "sleep_in"),
+    _plain("example_measurement_correction_decorator", 4),
+    _plain("example_measurement_correction_operator", 4),
+    _plain("example_branch_labels", 7),
+    Ending(
+        file="example_branch_python_dop_operator_3",
+        dag_id="example_branch_dop_operator_v3",
+        tasks=3,
+        skipped=_even_minutes,
+    ),
+    _skips("example_nested_branch_dag", 9, *_NESTED),
+    _skips("example_skip_dag", 8, "skip_operator_1", "all_success", "final_1", "skip_operator_2"),
+    _skips("example_branch_datetime_operator", 3, "date_in_range"),
+    Ending(
+        file="example_branch_datetime_operator",
+        dag_id="example_branch_datetime_operator_2",
+        tasks=3,
+        skipped=_in_the_evening,
+    ),
+    _skips("example_branch_datetime_operator", 3, "date_in_range", dag_id="example_branch_datetime_operator_3"),
+    Ending(
+        file="example_branch_day_of_week_operator",
+        dag_id="example_weekday_branch_operator",
+        tasks=6,
+        skipped=_weekday_branch,
+    ),
+    _skips("example_short_circuit_operator", 14, *_CUT),
+    _skips("example_short_circuit_decorator", 14, *_CUT),
+    _plain("example_latest_only", 2, dag_id="latest_only"),
+    _plain("example_latest_only_with_trigger", 5, dag_id="latest_only_with_trigger"),
+    _plain("example_sensor_decorator", 2),
+    _plain("example_dynamic_task_mapping", 4, mapped={"add_one": 3}),
+    _plain(
+        "example_dynamic_task_mapping",
+        7,
+        dag_id="example_task_mapping_second_order",
+        mapped={"times_2": 3, "add_10": 3},
+    ),
+    _plain(
+        "example_dynamic_task_mapping",
+        6,
+        dag_id="example_task_group_mapping",
+        mapped={"op.add_1": 3, "op.mul_2": 3},
+    ),
+    _plain("example_dynamic_task_mapping_with_no_taskflow_operators", 4, mapped={"add_one": 3}),
+    _plain("example_task_state_store", 1),
+    _plain("example_task_state_store_mapped", 4, mapped={"process_table": 3}),
+    _plain("example_task_group", 9),
+    _plain("example_task_group_decorator", 17),
+    _plain("example_setup_teardown", 6),
+    _plain("example_setup_teardown_taskflow", 9),
+    _plain("example_params_trigger_ui", 12, mapped=_GREETINGS),
+    _plain("example_params_ui_tutorial", 1),
+    Ending(
+        file="example_passing_params_via_test_command",  # made to be tested with a param that a plain run hasn't
+        dag_id="example_passing_params_via_test_command",
+        tasks=3,
+        run="failed",
+        failed={"also_run_this"},
+    ),
+    _plain("example_xcom", 6),
+    _plain("example_xcomargs", 2, dag_id="example_xcom_args"),
+    _plain("example_xcomargs", 4, dag_id="example_xcom_args_with_operators"),
+    _plain("example_trigger_target_dag", 2),
+    _plain("example_custom_weight", 4),
+    _plain("example_workday_timetable", 1),
+)
+"""In the order of the reference's table of what runs on one machine."""
+
+CANNOT_RUN: Final[Mapping[str, str]] = {
+    "tutorial": "templates have no macros.ds_add",
+    "example_branch_dop_operator_v3": "what a branch leaves out isn't skipped",
+    "example_nested_branch_dag": "what a branch leaves out isn't skipped",
+    "example_short_circuit_decorator": "what a short circuit leaves out isn't skipped",
+    "example_task_state_store_mapped": "the context has no task_state_store",
+}
+"""DAG → why its run doesn't end so yet. One that does has to leave this table."""
