@@ -18,7 +18,6 @@ from typing import Final
 from airdock.clock import Clock, SystemClock
 from airdock.errors import AirdockError, ConflictError
 from airdock.executors.base import Executor
-from airdock.model.environment import Environment
 from airdock.model.events import Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.mount import Mount
@@ -28,6 +27,7 @@ from airdock.scheduler.course import Course
 from airdock.scheduler.duty import Duties, Intake
 from airdock.scheduler.events import Happening, RunBegan, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
+from airdock.scheduler.needs import Needs
 from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.room import Room
@@ -50,7 +50,8 @@ class Scheduler:
     """Works on one run with `run`, or on all there are with `serve`; both block, and only one goes on at a time.
 
     `executors` are by name, and started by whoever owns them; their events come here. `workspace` gives, and makes,
-    the folder of a run's files. `owner` names this process in leases. `cancel`, `look` and `happen` may be called from
+    the folder of a run's files. `owner` names this process in leases. Of a DAG that `is_paused` what runs goes on, and
+    nothing more is queued; `look` lets it be asked again. `cancel`, `look` and `happen` may be called from
     any thread or signal handler.
     """
 
@@ -68,12 +69,13 @@ class Scheduler:
         report: Report = lambda _progress: None,
         reached: Reached = lambda _name: None,
         lease_s: float = 60.0,
+        is_paused: Callable[[str], bool] = lambda _dag_id: False,
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
-        self._prepare, self._workspace, self._owner = prepare, workspace, owner
-        self._place = place
+        self._workspace, self._place, self._owner = workspace, place, owner
         self._clock = clock or SystemClock()
         self._report, self._reached, self._lease_s = report, reached, lease_s
+        self._is_paused = is_paused
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._renew_at = 0.0
@@ -83,7 +85,7 @@ class Scheduler:
         self._turns: dict[RunKey, Turn] = {}
         self._waiting: dict[RunKey, Course] = {}
         self._alarms: list[tuple[datetime, str, str]] = []
-        self._needing: dict[Environment, set[RunKey]] = {}
+        self._needs = Needs(prepare=prepare, inbox=self._inbox)
         self._ended: dict[RunKey, RunState] = {}
         self._lost: dict[RunKey, ConflictError] = {}
         self._duties = Duties()
@@ -180,11 +182,7 @@ class Scheduler:
         if run.state is RunState.QUEUED:
             now = self._clock.now()
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
-        for environment, task_id in course.needs().items():
-            needing = self._needing.setdefault(environment, set())
-            if not needing:
-                self._prepare.request(environment, where=task_id, answer=self._inbox.answer)
-            needing.add(run.key)
+        self._needs.ask(course)
 
     def _let_go(self, course: Course, state: RunState) -> None:
         key = course.run.key
@@ -199,10 +197,7 @@ class Scheduler:
         course.ready.leave()
         for part in (self._courses, self._turns, self._waiting):
             part.pop(key, None)
-        for environment in [each for each, needing in self._needing.items() if key in needing]:
-            self._needing[environment].discard(key)
-            if not self._needing[environment]:
-                del self._needing[environment]
+        self._needs.forget(key)
 
     def _lose(self, course: Course, error: ConflictError) -> None:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
@@ -238,12 +233,16 @@ class Scheduler:
         """Queue what has room: higher priority first, then what is for the earlier date, whatever run it is of."""
         for key, turn in self._turns.items():
             self._waiting[key] = turn.course
-        lines = [(lane, course) for course in self._waiting.values() for lane in course.ready.lanes()]
+        lines = [(lane, course) for course in self._going_on() for lane in course.ready.lanes()]
         for lane, course in sorted(lines, key=lambda line: (-line[0].priority, line[1].rank)):
             if self._room.is_full:
                 break
             if claims := course.admit(lane, now):
                 self._turn(course).claims += claims
+
+    def _going_on(self) -> list[Course]:
+        """The runs in which somebody waits to be queued, and whose DAG isn't paused."""
+        return [course for course in self._waiting.values() if not self._is_paused(course.run.key.dag_id)]
 
     def _commit(self, turns: Sequence[Turn]) -> list[Turn]:
         """Store what was decided, of all runs at once; returns those that were stored, without what had no room."""
@@ -313,7 +312,7 @@ class Scheduler:
         """Block until something happened to a run, then take all that has."""
         self._leave_idle()
         while not self._turns and (self._courses or not self._stopping.is_set()):
-            is_blocked = any(course.ready.is_blocked for course in self._waiting.values())
+            is_blocked = any(course.ready.is_blocked for course in self._going_on())
             messages = self._inbox.drain() or self._inbox.sleep(self._pause_s(is_blocked=is_blocked))
             self._renew()
             self._sort(messages)
@@ -368,6 +367,7 @@ class Scheduler:
                     self._cancel_all()
                 case Look():
                     self._duties.look()
+                    self._turns.update({key: self._turn(course) for key, course in self._waiting.items()})
                 case Happened(run=run, event=event) if course := self._courses.get(run):
                     self._turn(course).events.append(event)
                 case Finished() if is_stored(self._store, message):
@@ -377,7 +377,7 @@ class Scheduler:
 
     def _take_reply(self, reply: Reply) -> None:
         now = self._clock.now()
-        for key in sorted(self._needing.pop(reply.environment, ()), key=lambda key: (key.dag_id, key.run_id)):
+        for key in self._needs.pop(reply.environment):
             self._turn(self._courses[key]).take_reply(reply, now)
 
     def _renew(self) -> None:
