@@ -143,7 +143,6 @@ ENDINGS: Final = (
 """In the order of the reference's table of what runs on one machine."""
 
 CANNOT_RUN: Final[Mapping[str, str]] = {
-    "tutorial": "templates have no macros.ds_add",
     "example_branch_dop_operator_v3": "what a branch leaves out isn't skipped",
     "example_nested_branch_dag": "what a branch leaves out isn't skipped",
     "example_short_circuit_decorator": "what a short circuit leaves out isn't skipped",

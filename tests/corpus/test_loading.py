@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.corpus import table
 from tests.corpus.files import find_dag_files
 from tests.corpus.known import CANNOT_LOAD, EXPECTED
 from tests.corpus.loading import Loaded, load_all
@@ -41,3 +42,7 @@ def test_a_file_that_cannot_load_still_cannot(name: str, loaded: dict[str, Loade
     found = loaded[name]
     assert found.error, f"{name} loads now ({len(found.dags)} DAGs, {found.tasks} tasks): take it out of CANNOT_LOAD"
     assert CANNOT_LOAD[name] in found.error, f"{name} fails for another reason now: {found.error}"
+
+
+def test_the_page_has_the_table_of_today() -> None:
+    assert table.render() in table.PAGE.read_text(), "run: python tests/corpus/table.py"
