@@ -17,6 +17,7 @@ import pytest
 from airdock.dag.load import load_dag_file
 from airdock.errors import StoreError
 from airdock.model.keys import RunKey, TryKey
+from airdock.model.outcome import Deferred
 from airdock.runner.channel import VERSION, Channel, open_listener
 from airdock.runner.endings import parse_ending
 from airdock.runner.pack import make_runner, runner_argv
@@ -400,9 +401,17 @@ with DAG("d", params={"n": 1}):
 """
 
 
-def run_sdk(folder: Path, task_id: str, api: Api, **fields: Any) -> Seen:
+def run_sdk(
+    folder: Path,
+    task_id: str,
+    api: Api,
+    *,
+    source: str = PIPELINE,
+    instance: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Seen:
     path = folder / "pipeline.py"
-    path.write_text(PIPELINE)
+    path.write_text(source)
     modules, paths = set(sys.modules), list(sys.path)
     try:
         (dag,) = load_dag_file(path)
@@ -410,7 +419,7 @@ def run_sdk(folder: Path, task_id: str, api: Api, **fields: Any) -> Seen:
         sys.path[:] = paths
         for name in set(sys.modules) - modules:
             del sys.modules[name]
-    payload = dict(dag.task(task_id).payload)
+    payload = {**dag.task(task_id).payload, "instance": instance}
     return Try(folder=folder, python=sys.executable, payload=payload, api=api, **fields).run()
 
 
@@ -449,6 +458,118 @@ def test_beside_airdock_frames_of_both_are_hidden(folder: Path) -> None:
 def test_beside_airdock_a_termination_reaches_the_operator(folder: Path) -> None:
     seen = run_sdk(folder, "sleeps", Api(), stop_at="user_code")
     assert seen.ending == {"kind": "failed", "reason": "stopped by SIGTERM", "retryable": True}
+
+
+CONTEXT = """
+from datetime import datetime, timezone
+from airflow.sdk import DAG, BaseOperator, task
+from airflow.sdk.exceptions import TaskDeferred
+
+class At:
+    def serialize(self):
+        return ("m.At", {"moment": datetime(2026, 1, 1, tzinfo=timezone.utc)})
+
+class Waits(BaseOperator):
+    def execute(self, context):
+        raise TaskDeferred(trigger=At(), method_name="go_on", kwargs={"seen": (1, 2)})
+
+    def go_on(self, context, event=None, seen=None):
+        return [event, list(seen)]
+
+def tell(context):
+    print("told", context["ti"].task_id, repr(context.get("exception")), context.get("reason"))
+
+class Shows(BaseOperator):
+    template_fields = ("text",)
+
+    def __init__(self, *, text, **kwargs):
+        super().__init__(**kwargs)
+        self.text = text
+
+    def execute(self, context):
+        return self.text
+
+with DAG("d"):
+    Waits(task_id="waits", on_success_callback=tell)
+
+    @task(on_failure_callback=[tell], on_execute_callback=tell)
+    def breaks():
+        raise KeyError("gone")
+
+    breaks()
+    Shows(task_id="shows", text=[
+        "{{ var.value.greeting }} {{ var.json.config.depth[1] }} {{ var.value.get('none', 'fallback') }}",
+        "{{ conn.web.host }} {{ conn.web.extra_dejson.a }}",
+        "{{ macros.ds_add(ds, 2) }} {{ dag_run.run_type }} {{ task_instance_key_str }} {{ ti.try_number }}",
+        "{{ data_interval_start | ds }} {{ logical_date | ts_nodash }}",
+        "{{ ti.get_dagrun_state('other', 'r') }} {{ ti.get_ti_count('other', states=['success']) }}",
+        "{{ prev_end_date_success | ds }} {{ expanded_ti_count is none }} {{ images.t }}",
+    ])
+"""
+
+
+def test_a_deferred_task_goes_on_where_it_said(folder: Path) -> None:
+    seen = run_sdk(folder, "waits", Api(), source=CONTEXT)
+    ending = parse_ending(seen.ending)
+    assert isinstance(ending, Deferred)
+    assert (ending.trigger, ending.method, seen.code) == ("m.At", "go_on", 0)
+    api = Api()
+    resumed = {"method": ending.method, "kwargs": dict(ending.method_kwargs), "event": {"x": 1}}
+    seen = run_sdk(folder, "waits", api, source=CONTEXT, instance={"next": resumed})
+    assert (seen.ending, api.pushed) == ({"kind": "succeeded"}, {"return_value": [{"x": 1}, [1, 2]]})
+    assert seen.output == "told t None None\n"
+    late = {"method": "go_on", "error": "the trigger didn't fire in time", "timed_out": True}
+    seen = run_sdk(folder, "waits", Api(), source=CONTEXT, instance={"next": late})
+    assert seen.ending["reason"] == "TaskDeferralTimeout: the trigger didn't fire in time"
+
+
+def test_callbacks_are_called_around_the_task(folder: Path) -> None:
+    seen = run_sdk(folder, "breaks", Api(), source=CONTEXT)
+    assert seen.output.splitlines() == ["told t None None", "told t KeyError('gone') KeyError: 'gone'"]
+    assert seen.told[-1] == "result"
+
+
+def test_templates_have_what_airflows_have(folder: Path) -> None:
+    api = Api()
+    seen = run_sdk(folder, "shows", api, source=CONTEXT)
+    assert seen.ending == {"kind": "succeeded"}, seen.errors
+    assert api.pushed["return_value"] == [
+        "hello 2 fallback",
+        "h 1",
+        "2026-01-04 manual d__t__20260102 1",
+        "2026-01-02 20260102T030405",
+        "success 4",
+        "2026-01-01 True sha256:0",
+    ]
+
+
+def test_a_function_in_an_image_has_variables_connections_and_macros(folder: Path, python: str) -> None:
+    api = Api({("many", "return_value", None): [1, 2]})
+    seen = run(folder, python, """
+        def work(var, conn, macros, ti, prev_data_interval_start_success, prev_end_date_success, **context):
+            return [var.value.greeting, var.json.get("none", 5), conn.web.host, conn.get("nowhere", None),
+                    macros.ds_add(context["ds"], -1), ti.get_task_states("other")["one"], ti.xcom_pull("many"),
+                    str(prev_data_interval_start_success), str(prev_end_date_success), context["run_id"]]
+    """, api=api)  # fmt: skip
+    assert seen.ending == {"kind": "succeeded"}, seen.errors
+    assert api.pushed["return_value"] == [
+        "hello", 5, "h", None, "2026-01-01", {"a": "success", "b_0": "failed", "b_1": "success"}, [1, 2],
+        "2026-01-01 00:00:00+00:00", "2026-01-01 00:05:00+00:00", "r",
+    ]  # fmt: skip
+
+
+def test_what_a_function_did_to_assets_is_told(folder: Path, python: str) -> None:
+    outlets = [{"name": "sales", "uri": "s3://sales"}]
+    seen = run(folder, python, """
+        def work(outlet_events, ti):
+            outlet_events["sales"].extra["rows"] = 3
+            ti.skip(["later", ("other", 1)])
+    """, outlets=outlets)  # fmt: skip
+    assert seen.ending == {
+        "kind": "succeeded",
+        "skip": [["later", -1], ["other", 1]],
+        "events": [{"name": "sales", "uri": "s3://sales", "extra": {"rows": 3}}],
+    }
 
 
 def _version(python: str) -> str:

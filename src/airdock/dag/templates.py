@@ -78,6 +78,7 @@ class Templates:
     def _jinja(self) -> Any:
         if self._environment is None:
             self._environment = _make_environment(self.folders, self.options)
+            self._environment.context_class = _make_context_class(self.context)
         return self._environment
 
 
@@ -117,6 +118,19 @@ def _make_environment(folders: tuple[str, ...], options: Mapping[str, Any]) -> A
     environment.filters.update(_FILTERS)
     environment.filters.update(options.get("filters") or {})
     return environment
+
+
+def _make_context_class(context: Mapping[str, Any]) -> Any:
+    """What a template names and the complete context lacks is asked for: some of it costs a question."""
+    import jinja2.runtime
+    import jinja2.utils
+
+    class Asking(jinja2.runtime.Context):
+        def resolve_or_missing(self, key: str) -> Any:
+            found = super().resolve_or_missing(key)
+            return context[key] if found is jinja2.utils.missing and key in context else found
+
+    return Asking
 
 
 _FILTERS: Final = {

@@ -20,6 +20,7 @@ from airdock.runner.base import RUNNER_NAME, Emit, Running
 from airdock.runner.channel import VERSION, Channel, open_listener
 from airdock.runner.endings import Seen, parse_ending
 from airdock.runner.logs import LogFile, LogStream
+from airdock.runner.secrets import find_secrets
 
 if TYPE_CHECKING:
     from airdock.runner.watch import Watch
@@ -146,7 +147,13 @@ class Attempt:
         """Remember the ending that the runner reports. RunnerError where it isn't one."""
         if self.seen.result is not None:
             raise RunnerError("expected one result, found a second")
-        self.seen.result = parse_ending(message.get("ending"))
+        ending = parse_ending(message.get("ending"))
+        self.seen.result = self.log.mask.ending(ending) if self.log is not None else ending
+
+    def hide(self, request: Mapping[str, Any], value: Any) -> None:
+        """Keep the secrets in the answer to a request out of the log, before the task has them."""
+        if self.log is not None:
+            self.log.mask.add(find_secrets(request, value))
 
     def drain(self) -> None:
         """Take what is still in the channel after the runner's end: it can hold the result."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from airdock.clock import Clock
 from airdock.model.keys import NOT_MAPPED, TryKey
+from airdock.runner.secrets import Mask
 
 __all__ = ["LINE_LIMIT", "LogFile", "LogStream", "log_path", "run_folder", "tail"]
 
@@ -48,13 +49,15 @@ def _name(text: str) -> str:
 class LogFile:
     """A log that is written to. Whoever opened it closes it; after that, what is written is dropped.
 
-    What can't be written, on a full disk, is dropped too: `lacking` says why, and whoever prints goes on.
+    What can't be written, on a full disk, is dropped too: `lacking` says why, and whoever prints goes on. What `mask`
+    knows is never written.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self.lacking = ""
+        self.mask = Mask()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, lines: list[bytes]) -> None:
@@ -62,7 +65,7 @@ class LogFile:
         if self._descriptor < 0 or not lines:
             return
         stamp = _stamp(self._clock.now())
-        data = memoryview(b"".join([stamp + line + b"\n" for line in lines]))
+        data = memoryview(b"".join([stamp + self.mask.line(line) + b"\n" for line in lines]))
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]

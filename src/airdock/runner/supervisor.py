@@ -211,7 +211,9 @@ class Supervisor:
         attempt.watch.begin()
 
     def _answer(self, attempt: Attempt, request: Mapping[str, Any], reply: Callable[[Mapping[str, Any]], None]) -> None:
-        reply(answer(self._tasks, attempt.key, request))
+        response = answer(self._tasks, attempt.key, request)
+        attempt.hide(request, response.get("value"))
+        reply(response)
 
     def _finish(self, attempt: Attempt) -> None:
         """Tell how a try ended that was started."""

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from airdock.runner.inside import callbacks
+from airdock.runner.inside.connection import Connection
 from airdock.runner.inside.context import Context
 from airdock.runner.inside.mapping import choose
+from airdock.runner.inside.messages import encode
 
 KEY = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1, "try_number": 2}
 
@@ -68,6 +71,104 @@ def test_values_of_other_tasks_are_pulled() -> None:
     assert ti.xcom_pull(task_ids="mapped", map_indexes=1) == 2
     assert ti.xcom_pull(task_ids="mapped", map_indexes=[1, 7], default="d") == [2, "d"]
     assert ti.xcom_pull(key="nothing") is None
+
+
+def test_values_of_a_mapped_task_are_asked_for_as_they_are_needed() -> None:
+    answers = Answers({("many", "return_value", None): list(range(250))})
+    asked: list[str] = []
+    start = {"key": KEY, "payload": {}, "run": {"run_id": "r"}}
+
+    class Counting:
+        def ask(self, op: str, **fields: Any) -> Any:
+            asked.append(op)
+            return answers.ask(op, **fields)
+
+    values = Context(start, Counting())["ti"].xcom_pull("many")
+    assert (len(values), values[-1], values[1:3], values[0]) == (250, 249, [1, 2], 0)
+    asked.clear()
+    assert list(values) == list(range(250))
+    assert asked == ["xcom_part"] * 2  # the first hundred was known
+    assert encode({"a": values[:2], "b": Context(start, Counting())["ti"].xcom_pull("many")}).startswith(b'{"a":[0,1]')
+    with pytest.raises(IndexError, match="expected an index below 250, found 250"):
+        values[250]
+
+
+def test_skips_are_collected() -> None:
+    ti = make()["ti"]
+    ti.skip("a")
+    ti.skip(["a", ("b", 2)])
+    assert ti.skipped == [["a", -1], ["b", 2]]
+
+
+def test_macros() -> None:
+    macros = make()["macros"]
+    assert macros.ds_add("2026-02-27", 3) == "2026-03-02"
+    assert macros.ds_add("2026-03-02", -3) == "2026-02-27"
+    assert macros.ds_format("2026-01-02", "%Y-%m-%d", "%d.%m.%y") == "02.01.26"
+    assert macros.datetime(2026, 1, 1) + macros.timedelta(days=1) == datetime(2026, 1, 2)
+    assert macros.json.loads("[1]") == [1]
+    assert macros.datetime_diff_for_humans(datetime(2026, 1, 1), datetime(2026, 1, 3)) == "2 days before"
+    assert 0 <= macros.random() < 1
+    assert macros.uuid.UUID(int=0).int == 0
+    assert hasattr(macros.dateutil, "__version__")
+    with pytest.raises(AttributeError, match="there is no macro 'nothing'"):
+        getattr(macros, "nothing")  # noqa: B009  what a template does
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("postgresql://me:p%40ss@db:5432/sales?sslmode=on", ("postgres", "me", "p@ss", "db", 5432, "sales", "on")),
+        (
+            '{"conn_type": "http", "host": "h", "extra": {"sslmode": "off"}}',
+            ("http", None, None, "h", None, None, "off"),
+        ),
+    ],
+)
+def test_connections_are_read(text: str, fields: tuple[object, ...]) -> None:
+    found = Connection.parse("db", text)
+    parts = (found.conn_type, found.login, found.password, found.host, found.port, found.schema)
+    assert (*parts, found.extra_dejson["sslmode"]) == fields
+    again = Connection.parse("db", found.get_uri())
+    assert (again.host, again.password, again.extra_dejson) == (found.host, found.password, found.extra_dejson)
+
+
+def test_events_of_assets_are_told_with_the_success() -> None:
+    class AssetAlias:
+        name = "later"
+
+    context = make()
+    context["outlets"] = [{"name": "sales", "uri": "s3://sales"}, AssetAlias()]
+    context["outlet_events"]["s3://sales"].extra["rows"] = 5
+    context["outlet_events"][AssetAlias()].add({"name": "made", "uri": "s3://made"}, {"n": 1})
+    assert context["outlet_events"].events() == [
+        {"name": "sales", "uri": "s3://sales", "extra": {"rows": 5}},
+        {"name": "made", "uri": "s3://made", "extra": {"n": 1}, "alias": "later"},
+    ]
+
+
+def test_callbacks_are_chosen_by_the_ending() -> None:
+    told: list[tuple[str, object]] = []
+
+    class Task:
+        on_retry_callback = [lambda context: told.append(("retry", context["exception"]))]
+        on_failure_callback = [
+            lambda context: 1 / 0,
+            lambda context: told.append(("failure", context["reason"])),
+        ]
+        on_success_callback = staticmethod(lambda context: told.append(("success", context.get("exception"))))
+
+    context, error = make(), ValueError("x")
+    failed = {"kind": "failed", "reason": "r", "retryable": True}
+    context["ti"].max_tries = 2
+    callbacks.after(Task, context, failed, error)
+    callbacks.after(Task, context, {**failed, "retryable": False}, error)
+    context["ti"].max_tries = 1
+    callbacks.after(Task, context, failed, error)
+    callbacks.after(Task, make(), {"kind": "succeeded"}, None)
+    callbacks.after(Task, make(), {"kind": "skipped", "reason": ""}, error)
+    callbacks.after(Task, make(), {"kind": "deferred"}, error)
+    assert told == [("retry", error), ("failure", "r"), ("failure", "r"), ("success", None)]
 
 
 def test_images_are_asked_for_only_when_wanted() -> None:

@@ -68,6 +68,41 @@ end()
     ]
 
 
+def test_secrets_that_were_asked_for_are_not_in_the_log(bench, make_workload: MakeWorkload) -> None:
+    script = """
+found = ask("connection", conn_id="db")["value"]
+print(found["password"], found["extra"])
+print(ask("variable", name="door_password")["value"])
+ask("mask", secret="own-secret"); print("own-secret", file=sys.stderr)
+end("failed", reason="can't use " + found["password"])
+"""
+    assert bench.run(make_workload(script)).ending == Failed(reason="can't use ***")
+    assert bench.log().splitlines() == ['*** {"api_key": "***", "region": "eu"}', "***", "***"]
+
+
+def test_other_runs_are_asked_about(bench, make_workload: MakeWorkload) -> None:
+    script = """
+print(ask("runs", dag_id="d", logical_dates=["2026-01-01T00:00:00+00:00"], run_ids=None, states=["success"])["value"])
+print(ask("runs", dag_id="d", logical_dates=["soon"])["error"])
+print(ask("runs", dag_id="d", states="success")["error"])
+print(ask("run_state", dag_id="d", run_id="r")["value"], ask("previous_run", state=None)["value"])
+print(ask("task_states", run_id="r", task_ids=["a"])["value"])
+print(ask("xcom_count", task_id="task")["value"], ask("xcom_part", task_id="task", start=0, stop=2)["value"])
+print(ask("xcom_part", task_id="task", start=2, stop=0)["error"])
+end()
+"""
+    assert bench.run(make_workload(script)).ending == Succeeded()
+    assert bench.log().splitlines() == [
+        "[]",
+        "expected logical_dates in ISO 8601, found ['soon']",
+        "expected states to be a list of text or null, found 'success'",
+        "None None",
+        "[]",
+        "None []",
+        "expected start and stop to be two places in order, found 2 and 0",
+    ]
+
+
 def test_large_values_pass_both_ways(bench, make_workload: MakeWorkload) -> None:
     bench.answers.values["other", "return_value"] = "x" * 20_000_000
     script = """

@@ -76,7 +76,7 @@ class Context(dict):
         names, takes_all = _parameters(function)
         given = set(names[: len(args)])
         found = dict(kwargs)
-        for name in self.complete() if takes_all else names:
+        for name in [*names, *self.complete()] if takes_all else names:
             if name in self and name not in found and name not in given:
                 found[name] = self[name]
         return found
