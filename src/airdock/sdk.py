@@ -7,13 +7,18 @@ from airdock.dag.edges import chain, chain_linear, cross_downstream
 from airdock.dag.exceptions import (
     AirflowException,
     AirflowFailException,
+    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
+    TaskDeferred,
 )
 from airdock.dag.operator import BaseOperator
 from airdock.dag.param import Param
 from airdock.dag.pythons import find_pythons
+from airdock.dag.sensor import BaseSensorOperator, PokeReturnValue
+from airdock.dag.states import DagRunState, TaskInstanceState
+from airdock.dag.trigger import BaseTrigger, TriggerEvent
 from airdock.dag.trigger_rule import TriggerRule
 from airdock.dag.xcom_arg import XComArg
 
@@ -21,12 +26,20 @@ __all__ = [
     "DAG",
     "AirflowException",
     "AirflowFailException",
+    "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "BaseOperator",
+    "BaseSensorOperator",
+    "BaseTrigger",
     "Context",
+    "DagRunState",
     "Param",
+    "PokeReturnValue",
+    "TaskDeferred",
+    "TaskInstanceState",
+    "TriggerEvent",
     "TriggerRule",
     "XComArg",
     "chain",

@@ -1,9 +1,10 @@
 """Answers `import airflow…` with our own modules; a name that isn't there yet says so, and what is near it."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ from airdock.dag.names import nearest
 
 __all__ = ["AirflowNames", "install", "uninstall"]
 
-_ROOT: Final = "airflow"
+_ROOTS: Final = ("airflow", "tests_common")
+_EXAMPLES: Final = "airflow.example_dags"
+"""Modules that Airflow's own examples import from beside them; they are looked for below the folders of DAG files."""
 _PACKAGES: Final = frozenset(
     ".".join(parts[:length]) for parts in (name.split(".") for name in MODULES) for length in range(1, len(parts) + 1)
 )
@@ -27,8 +30,10 @@ class AirflowNames:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] != _ROOT:
+        if fullname.partition(".")[0] not in _ROOTS:
             return None
+        if fullname.startswith(_EXAMPLES):
+            return _example(fullname, self)
         if fullname not in _PACKAGES:
             raise ModuleNotFoundError(_missing_module(fullname), name=fullname)
         return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]  # see the class
@@ -50,11 +55,25 @@ class _AirflowModule(ModuleType):
             value = getattr(import_module(module), attribute)
             setattr(self, name, value)
             return value
-        if f"{self.__name__}.{name}" in _PACKAGES:
+        if f"{self.__name__}.{name}" in _PACKAGES or (self.__name__.startswith(_EXAMPLES) and name[:1] != "_"):
             return import_module(f"{self.__name__}.{name}")
         if name.startswith("_"):
             raise AttributeError(name)
         raise ImportError(_missing_name(self.__name__, name, names), name=self.__name__)
+
+
+def _example(fullname: str, loader: AirflowNames) -> ModuleSpec:
+    """A module beside the DAG file, or the folder of one. ModuleNotFoundError."""
+    inner = fullname.removeprefix(_EXAMPLES).replace(".", "/")
+    for folder in sys.path:
+        if os.path.isfile(f"{folder}{inner}.py"):  # noqa: PTH113  part of a task's start
+            path = f"{folder}{inner}.py"
+            spec = ModuleSpec(fullname, SourceFileLoader(fullname, path), origin=path)
+            spec.has_location = True
+            return spec
+        if os.path.isdir(f"{folder}{inner}"):  # noqa: PTH112  as above
+            return ModuleSpec(fullname, loader, is_package=True)  # type: ignore[arg-type]  # see the class
+    raise ModuleNotFoundError(_missing_module(fullname), name=fullname)
 
 
 def install() -> None:
@@ -66,7 +85,7 @@ def install() -> None:
 def uninstall() -> None:
     """Take the names away again, and forget the modules."""
     sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, AirflowNames)]
-    for name in [each for each, module in sys.modules.items() if isinstance(module, _AirflowModule)]:
+    for name in [each for each in sys.modules if each.partition(".")[0] in _ROOTS]:
         del sys.modules[name]
 
 

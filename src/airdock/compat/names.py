@@ -5,69 +5,174 @@ from typing import Final
 
 __all__ = ["MODULES"]
 
-_EXCEPTIONS: Final = {
-    name: f"airdock.dag.exceptions:{name}"
-    for name in (
-        "AirflowException",
-        "AirflowFailException",
-        "AirflowSensorTimeout",
-        "AirflowSkipException",
-        "AirflowTaskTerminated",
-        "AirflowTaskTimeout",
-    )
-}
-_DAG: Final = {"DAG": "airdock.dag.dag:DAG"}
-_OPERATOR: Final = {"BaseOperator": "airdock.dag.operator:BaseOperator"}
-_PARAM: Final = {"Param": "airdock.dag.param:Param"}
-_XCOM_ARG: Final = {"XComArg": "airdock.dag.xcom_arg:XComArg"}
-_RULE: Final = {"TriggerRule": "airdock.dag.trigger_rule:TriggerRule"}
-_CONTEXT: Final = {"get_current_context": "airdock.dag.context:get_current_context"}
-_CONTEXT_TYPE: Final = {"Context": "airdock.dag.context:Context"}
-_CHAIN: Final = {
-    "chain": "airdock.dag.edges:chain",
-    "chain_linear": "airdock.dag.edges:chain_linear",
-    "cross_downstream": "airdock.dag.edges:cross_downstream",
-}
-_DECORATORS: Final = {"dag": "airdock.dag.dag:dag", "task": "airdock.dag.decorators:task"}
+
+def _of(module: str, names: str, **renamed: str) -> dict[str, str]:
+    """The names, found in one module of ours; `renamed` are called otherwise there."""
+    return {
+        **{name: f"airdock.{module}:{name}" for name in names.split()},
+        **{name: f"airdock.{module}:{ours}" for name, ours in renamed.items()},
+    }
+
+
+# --- authoring ------------------------------------------------------------------------------------------------------
+_EXCEPTIONS: Final = _of(
+    "dag.exceptions",
+    "AirflowException AirflowFailException AirflowRescheduleException AirflowSensorTimeout AirflowSkipException "
+    "AirflowTaskTerminated AirflowTaskTimeout TaskDeferralError TaskDeferralTimeout TaskDeferred",
+)
+_DAG: Final = _of("dag.dag", "DAG")
+_OPERATOR: Final = _of("dag.operator", "BaseOperator")
+_SENSOR: Final = _of("dag.sensor", "BaseSensorOperator PokeReturnValue")
+_TRIGGER: Final = _of(
+    "dag.trigger", "BaseEventTrigger BaseTrigger TaskFailedEvent TaskSkippedEvent TaskSuccessEvent TriggerEvent"
+)
+_PARAM: Final = _of("dag.param", "Param")
+_XCOM_ARG: Final = _of("dag.xcom_arg", "XComArg")
+_MAPPED: Final = _of("dag.mapping", "MappedOperator")
+_RULE: Final = _of("dag.trigger_rule", "TriggerRule")
+_WEIGHT_RULE: Final = _of("compat.legacy", "WeightRule")
+_STATES: Final = _of("dag.states", "DagRunState TaskInstanceState")
+_CONTEXT: Final = _of("dag.context", "get_current_context")
+_CONTEXT_TYPE: Final = _of("dag.context", "Context")
+_CHAIN: Final = _of("dag.edges", "chain chain_linear cross_downstream")
+_DECORATORS: Final = {**_of("dag.dag", "dag"), **_of("dag.decorators", "task")}
+_SKIP_MIXIN: Final = _of("operators.branch", "SkipMixin")
+_BRANCH_MIXIN: Final = _of("operators.branch", "BranchMixIn")
+_NEVER: Final = _of("compat.legacy", "NEVER_EXPIRE")
+_PLUGIN: Final = _of("compat.legacy", "AirflowPlugin")
+_CONF: Final = _of("compat.legacy", "conf")
+_LOG: Final = _of("compat.legacy", "LoggingMixin")
+_INSTANCE: Final = _of("dag.context", "", TaskInstance="Context", DagRun="Context")
 _SDK: Final = {
     **_DAG,
     **_OPERATOR,
+    **_SENSOR,
     **_PARAM,
     **_XCOM_ARG,
     **_RULE,
+    **_WEIGHT_RULE,
+    **_STATES,
     **_CONTEXT,
     **_CONTEXT_TYPE,
     **_CHAIN,
     **_DECORATORS,
+    **_TRIGGER,
 }
-_BASH: Final = {"BashOperator": "airdock.operators.bash:BashOperator"}
-_EMPTY: Final = {"EmptyOperator": "airdock.operators.empty:EmptyOperator"}
-_PYTHON: Final = {"PythonOperator": "airdock.operators.python:PythonOperator", **_CONTEXT}
+_TIMEZONE: Final = _of(
+    "compat.timezone", "coerce_datetime datetime is_localized is_naive make_aware make_naive parse utc utcnow"
+)
+
+# --- ready-made tasks -----------------------------------------------------------------------------------------------
+_BASH: Final = _of("operators.bash", "BashOperator")
+_BRANCH: Final = _of("operators.branch", "BaseBranchOperator BranchMixIn SkipMixin")
+_EMPTY: Final = _of("operators.empty", "EmptyOperator")
+_DATETIME: Final = _of("operators.branch_datetime", "BranchDateTimeOperator")
+_LATEST: Final = _of("operators.latest_only", "LatestOnlyOperator")
+_WEEKDAY: Final = _of("operators.branch_weekday", "BranchDayOfWeekOperator")
+_DAYS: Final = _of("operators.weekday", "WeekDay")
+_PYTHON: Final = {
+    **_of("operators.python", "PythonOperator"),
+    **_of("operators.branch", "BranchPythonOperator"),
+    **_of("operators.short_circuit", "ShortCircuitOperator"),
+    **_of(
+        "operators.virtualenv",
+        "BranchExternalPythonOperator BranchPythonVirtualenvOperator ExternalPythonOperator PythonVirtualenvOperator",
+    ),
+    **_CONTEXT,
+}
+_BASH_SENSOR: Final = _of("operators.sensors", "BashSensor")
+_FILE_SENSOR: Final = _of("operators.sensors", "FileSensor")
+_PYTHON_SENSOR: Final = _of("operators.sensors", "PythonSensor")
+_DAY_SENSOR: Final = _of("operators.sensors", "DayOfWeekSensor")
+_DATE_TIME_SENSOR: Final = _of("operators.time_sensors", "DateTimeSensor DateTimeSensorAsync")
+_TIME_SENSOR: Final = _of("operators.time_sensors", "TimeSensor TimeSensorAsync")
+_DELTA_SENSOR: Final = _of("operators.time_sensors", "TimeDeltaSensor TimeDeltaSensorAsync WaitSensor")
+_FILE_TRIGGERS: Final = _of("operators.file_triggers", "DirectoryFileDeleteTrigger FileDeleteTrigger FileTrigger")
+_TIME_TRIGGERS: Final = _of("operators.time_sensors", "DateTimeTrigger TimeDeltaTrigger")
+
+_STANDARD: Final[Mapping[str, Mapping[str, str]]] = {
+    "operators.bash": _BASH,
+    "operators.branch": _BRANCH,
+    "operators.datetime": _DATETIME,
+    "operators.empty": _EMPTY,
+    "operators.latest_only": _LATEST,
+    "operators.python": _PYTHON,
+    "operators.weekday": _WEEKDAY,
+    "sensors.bash": _BASH_SENSOR,
+    "sensors.date_time": _DATE_TIME_SENSOR,
+    "sensors.filesystem": _FILE_SENSOR,
+    "sensors.python": _PYTHON_SENSOR,
+    "sensors.time": _TIME_SENSOR,
+    "sensors.time_delta": _DELTA_SENSOR,
+    "sensors.weekday": _DAY_SENSOR,
+    "triggers.file": _FILE_TRIGGERS,
+    "triggers.temporal": _TIME_TRIGGERS,
+}
+"""Below `airflow.providers.standard`, and in Airflow 2 directly below `airflow`."""
+
+_AIRFLOW_2: Final[Mapping[str, Mapping[str, str]]] = {
+    "airflow.operators.bash_operator": _BASH,
+    "airflow.operators.branch_operator": _BRANCH,
+    "airflow.operators.dummy": _of("operators.empty", "", DummyOperator="EmptyOperator"),
+    "airflow.operators.dummy_operator": _of("operators.empty", "", DummyOperator="EmptyOperator"),
+    "airflow.operators.latest_only_operator": _LATEST,
+    "airflow.operators.python_operator": _PYTHON,
+    "airflow.sensors.base": {**_SENSOR, **_of("dag.sensor", "poke_mode_only")},
+    "airflow.sensors.base_sensor_operator": _SENSOR,
+    "airflow.sensors.bash_sensor": _BASH_SENSOR,
+    "airflow.sensors.date_time_sensor": _DATE_TIME_SENSOR,
+    "airflow.utils.dates": _of("compat.legacy", "days_ago"),
+    "airflow.utils.decorators": _of("compat.legacy", "apply_defaults"),
+    "airflow.utils.helpers": _CHAIN,
+    "airflow.utils.weekday": _DAYS,
+}
+"""What Airflow 3 itself no longer loads."""
 
 MODULES: Final[Mapping[str, Mapping[str, str]]] = {
+    **{f"airflow.providers.standard.{name}": names for name, names in _STANDARD.items()},
+    **{f"airflow.{name}": names for name, names in _STANDARD.items()},
+    **_AIRFLOW_2,
     "airflow": {**_DAG, **_XCOM_ARG},
+    "airflow.configuration": _CONF,
     "airflow.decorators": _DECORATORS,
     "airflow.exceptions": _EXCEPTIONS,
-    "airflow.models": {**_DAG, **_OPERATOR, **_PARAM, **_XCOM_ARG},
+    "airflow.listeners": _of("compat.legacy", "hookimpl"),
+    "airflow.models": {**_DAG, **_OPERATOR, **_PARAM, **_XCOM_ARG, **_MAPPED, **_INSTANCE},
     "airflow.models.baseoperator": {**_OPERATOR, **_CHAIN},
     "airflow.models.dag": _DAG,
+    "airflow.models.dagrun": _of("dag.context", "", DagRun="Context"),
+    "airflow.models.mappedoperator": _MAPPED,
     "airflow.models.param": _PARAM,
+    "airflow.models.skipmixin": _SKIP_MIXIN,
+    "airflow.models.taskinstance": _of("dag.context", "", TaskInstance="Context"),
     "airflow.models.xcom_arg": _XCOM_ARG,
-    "airflow.operators.bash": _BASH,
-    "airflow.operators.empty": _EMPTY,
-    "airflow.operators.python": _PYTHON,
-    "airflow.providers.common.compat.sdk": {**_SDK, **_EXCEPTIONS},
-    "airflow.providers.standard.operators.bash": _BASH,
-    "airflow.providers.standard.operators.empty": _EMPTY,
-    "airflow.providers.standard.operators.python": _PYTHON,
+    "airflow.plugins_manager": _PLUGIN,
+    "airflow.providers.common.compat.sdk": {**_SDK, **_EXCEPTIONS, **_SKIP_MIXIN, **_CONF},
+    "airflow.providers.common.compat.sdk.timezone": _TIMEZONE,
+    "airflow.providers.standard.utils.skipmixin": _SKIP_MIXIN,
+    "airflow.providers.standard.utils.weekday": _DAYS,
     "airflow.sdk": _SDK,
     "airflow.sdk.bases.operator": {**_OPERATOR, **_CHAIN},
+    "airflow.sdk.bases.sensor": {**_SENSOR, **_of("dag.sensor", "poke_mode_only")},
+    "airflow.sdk.configuration": _CONF,
     "airflow.sdk.definitions.context": {**_CONTEXT, **_CONTEXT_TYPE},
     "airflow.sdk.definitions.dag": {**_DAG, "dag": "airdock.dag.dag:dag"},
+    "airflow.sdk.definitions.mappedoperator": _MAPPED,
     "airflow.sdk.definitions.param": _PARAM,
     "airflow.sdk.definitions.xcom_arg": _XCOM_ARG,
     "airflow.sdk.exceptions": _EXCEPTIONS,
+    "airflow.sdk.execution_time.context": _NEVER,
+    "airflow.sdk.execution_time.task_runner": _of("dag.context", "", RuntimeTaskInstance="Context"),
+    "airflow.sdk.timezone": _TIMEZONE,
+    "airflow.triggers.base": _TRIGGER,
     "airflow.utils.context": _CONTEXT_TYPE,
+    "airflow.utils.log.logging_mixin": _LOG,
+    "airflow.utils.session": _of("compat.legacy", "provide_session"),
+    "airflow.utils.state": {**_STATES, **_of("dag.states", "State")},
+    "airflow.utils.timezone": _TIMEZONE,
     "airflow.utils.trigger_rule": _RULE,
+    "airflow.utils.weight_rule": _WEIGHT_RULE,
+    "tests_common.test_utils.system_tests": _of("compat.legacy", "", get_test_run="run_of_system_test"),
+    "tests_common.test_utils.watcher": _of("compat.legacy", "", watcher="watch_nothing"),
 }
 """Module → name → `module:name` of ours. The folders above a module are packages without names of their own."""

@@ -24,10 +24,14 @@ class ShortCircuitTask(ShortCircuitOperator):
 
 _KINDS: Final[Mapping[str, str]] = {
     "bash": "airdock.operators.bash_task:BashTask",
+    "branch_external_python": "airdock.operators.virtualenv:BranchExternalPythonTask",
+    "branch_virtualenv": "airdock.operators.virtualenv:BranchVirtualenvTask",
+    "external_python": "airdock.operators.virtualenv:ExternalPythonTask",
     "branch": "airdock.operators.decorators:BranchTask",
     "run_if": "airdock.operators.decorators:run_if",
     "sensor": "airdock.operators.sensor_task:SensorTask",
     "short_circuit": "airdock.operators.decorators:ShortCircuitTask",
+    "virtualenv": "airdock.operators.virtualenv:VirtualenvTask",
     "skip_if": "airdock.operators.decorators:skip_if",
 }
 
