@@ -6,16 +6,19 @@ Every part is made when it is first asked for, so that a command pays only for w
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airdock.clock import SystemClock
 from airdock.config import Config
-from airdock.errors import AirdockError, ConfigError, DagError
+from airdock.errors import AirdockError, DagError
 from airdock.record import record
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airdock.dag.serialized import SerializedDag
     from airdock.engine import Engine
     from airdock.environments.base import Environments
@@ -24,26 +27,22 @@ if TYPE_CHECKING:
     from airdock.executors.base import Executor
     from airdock.images.image import Image
     from airdock.images.store import ImageStore
-    from airdock.model.environment import Environment
     from airdock.model.keys import RunKey
     from airdock.model.mount import Mount
     from airdock.model.progress import Progress, Report
     from airdock.model.states import RunState
     from airdock.networks.networks import Networks
     from airdock.orchestrator import Orchestrator
+    from airdock.preparing import Preparing
     from airdock.reclaim import Reclaim
-    from airdock.remote.base import RemoteSettings
     from airdock.runner.base import Starter
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
-    from airdock.scheduler.prepare import Reply
+    from airdock.serving import Server
     from airdock.store.base import Store
     from airdock.transfer import Transfers
 
 __all__ = ["App", "RunSummary"]
-
-_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
-_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @record
@@ -149,49 +148,17 @@ class App:
         from airdock.engine import HOST_LABEL
         from airdock.remote.client import Remote
         from airdock.remote.credentials import DockerCredentials
+        from airdock.surroundings import find_login_files, make_remote_settings
         from airdock.transfer import Transfers
 
-        credentials = DockerCredentials(self._login_files())
+        credentials = DockerCredentials(find_login_files(os.environ))
         return Transfers(
             images=self.images,
-            remote=Remote(settings=self._remote_settings(), credentials=credentials),
+            remote=Remote(settings=make_remote_settings(self.config.registries, os.environ), credentials=credentials),
             credentials=credentials,
             cache=self.config.home / "cache",
             bound=HOST_LABEL,
         )
-
-    def _remote_settings(self) -> "RemoteSettings":
-        from airdock.remote.base import RemoteSettings
-
-        registries = self.config.registries
-        mirrors: dict[str, list[str]] = {}
-        for entry in registries.mirrors:
-            registry, equals, mirror = entry.partition("=")
-            if not (registry and equals and mirror):
-                raise ConfigError(
-                    f"expected registries.mirrors to have REGISTRY=MIRROR, got {entry!r}",
-                    hint="such as docker.io=https://mirror.example.com",
-                )
-            mirrors.setdefault(registry, []).append(mirror)
-        return RemoteSettings(
-            mirrors=mirrors,
-            insecure=frozenset(registries.insecure),
-            retries=registries.retries,
-            timeout_s=float(registries.timeout_s),
-            at_once=registries.at_once,
-            certificates=(Path("/etc/docker/certs.d"), Path.home() / ".config/containers/certs.d"),
-            proxies={name.lower(): value for name, value in os.environ.items() if name.lower() in _PROXIES and value},
-        )
-
-    def _login_files(self) -> "Sequence[Path]":
-        """Docker's file first, which is the one that is written; then Podman's."""
-        named = os.environ.get("REGISTRY_AUTH_FILE")
-        if named:
-            return (Path(named),)
-        docker = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
-        podman = [Path(runtime) / "containers/auth.json"] if runtime else []
-        return (docker, *podman)
 
     @cached_property
     def networks(self) -> "Networks":
@@ -301,7 +268,9 @@ class App:
 
     @cached_property
     def scheduler(self) -> "Scheduler":
-        from airdock.orchestrator import make_owner
+        return self._make_scheduler()
+
+    def _make_scheduler(self, **settings: Any) -> "Scheduler":
         from airdock.scheduler.loop import Scheduler
 
         return Scheduler(
@@ -311,11 +280,54 @@ class App:
             prepare=self._preparing,
             workspace=self.workspace,
             place=self._place,
-            owner=make_owner(),
+            owner=self._owner,
             clock=self.clock,
             report=self._tell,
             reached=self._reached,
+            **settings,
         )
+
+    @cached_property
+    def _owner(self) -> str:
+        from airdock.orchestrator import make_owner
+
+        return make_owner()
+
+    @cached_property
+    def server(self) -> "Server":
+        """What `serve` runs. Make it before `serve` to be able to stop it."""
+        from airdock.serving import LEASE_S, Server
+
+        return Server(
+            folder=self.config.home / "dags",
+            store=self.store,
+            owner=self._owner,
+            scheduler=lambda is_paused: self._make_scheduler(is_paused=is_paused, lease_s=LEASE_S),
+            load=self.load_dags,
+            create=lambda dag, plan: self.orchestrator.create_run(
+                dag, run_id=plan.run_id, logical_date=plan.logical_date
+            ),
+            report=self._tell,
+            side_by_side=len(os.sched_getaffinity(0)),
+        )
+
+    def serve(self, *, report: "Report" = lambda _progress: None) -> None:
+        """Watch the DAG folder, and run what is due, until `server.stop`."""
+        self._report = report
+        with self._working():
+            self.server.run()
+
+    @contextmanager
+    def _working(self) -> "Iterator[None]":
+        """What runs tasks is there; at the end what runs is stopped and waited for."""
+        self.executor.start()
+        try:
+            yield
+        finally:
+            self._preparing.stop()
+            self.executor.stop()
+            self.executor.join()
+            self._preparing.join()
 
     @cached_property
     def executor(self) -> "Executor":
@@ -341,13 +353,14 @@ class App:
     def _starter(self) -> "Starter":
         if self.is_isolated:
             from airdock.runner.container import ContainerStarter
+            from airdock.surroundings import find_certificates, find_proxies
 
             network = self.config.network.mode
             return ContainerStarter(
                 engine=self.engine,
                 network=network,
-                environ=_proxies(os.environ) if network == "host" else {},
-                host_environ=_certificates(os.environ),
+                environ=find_proxies(os.environ) if network == "host" else {},
+                host_environ=find_certificates(os.environ),
                 tell=self._note,
             )
         from airdock.runner.process import ProcessStarter
@@ -355,8 +368,10 @@ class App:
         return ProcessStarter(environments=self.config.home / "cache" / "process", environ=os.environ)
 
     @cached_property
-    def _preparing(self) -> "_Preparing":
-        return _Preparing(self.environments)
+    def _preparing(self) -> "Preparing":
+        from airdock.preparing import Preparing
+
+        return Preparing(self.environments)
 
     def workspace(self, run: "RunKey") -> Path:
         """The folder of a run that all its tasks see; made when it is first asked for."""
@@ -422,6 +437,7 @@ class App:
         dag_id: str | None = None,
         conf: Mapping[str, Any] | None = None,
         resume: str | None = None,
+        logical_date: "datetime | None" = None,
         report: "Report" = lambda _progress: None,
     ) -> RunSummary:
         """Run a DAG of the file once, or finish an earlier run, in the foreground.
@@ -432,19 +448,13 @@ class App:
         self._report = report
         if resume is None:
             dags = self._load_while_opening(path)
-            key = self.orchestrator.create_run(_choose(dags, dag_id, path), conf=conf)
+            key = self.orchestrator.create_run(_choose(dags, dag_id, path), conf=conf, logical_date=logical_date)
         else:
             key = self.orchestrator.find_run(resume).key
         for change in self.orchestrator.standing(key):
             self._tell(change)
-        self.executor.start()
-        try:
+        with self._working():
             state = self.orchestrator.run(key) if resume is None else self.orchestrator.resume(key)
-        finally:
-            self._preparing.stop()
-            self.executor.stop()
-            self.executor.join()
-            self._preparing.join()
         return RunSummary(
             key=key,
             state=state,
@@ -486,41 +496,6 @@ class App:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Preparing:
-    """Asks for environments without waiting for them: `scheduler.prepare.Prepare` over threads."""
-
-    def __init__(self, environments: "Environments", *, side_by_side: int = 8) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._environments = environments
-        self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-prepare")
-
-    def request(self, environment: "Environment", *, where: str, answer: "Callable[[Reply], None]") -> None:
-        self._threads.submit(self._prepare, environment, where, answer)
-
-    def stop(self) -> None:
-        """Begin nothing more; what is being built is finished."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def join(self) -> None:
-        self._threads.shutdown(wait=True)
-
-    def _prepare(self, environment: "Environment", where: str, answer: "Callable[[Reply], None]") -> None:
-        import logging
-
-        from airdock.scheduler.prepare import Prepared, PrepareFailed
-
-        try:
-            made = self._environments.prepare(environment, where=where)
-            answer(Prepared(environment=environment, digest=made.digest, reused=made.reused))
-        except AirdockError as error:
-            answer(PrepareFailed(environment=environment, error=error.to_dict()))
-        except Exception as error:  # the scheduler waits for an answer, whatever went wrong
-            logging.getLogger(__name__).exception("an environment could not be made")
-            failed = AirdockError(f"{type(error).__name__}: {error}", where=where)
-            answer(PrepareFailed(environment=environment, error=failed.to_dict()))
-
-
 def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "SerializedDag":
     """The DAG of that id, or the only one."""
     names = ", ".join(dag.dag_id for dag in dags)
@@ -532,16 +507,6 @@ def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "Ser
     if found is None:
         raise DagError(f"expected a DAG {dag_id!r}, found {names}", where=str(path))
     return found
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """The proxies of this machine's network, for tasks that are on it too."""
-    return {name: value for name, value in environ.items() if name.lower() in _PROXIES}
-
-
-def _certificates(environ: Mapping[str, str]) -> dict[str, str]:
-    """Where this machine keeps the certificates that it trusts, if that is where a host image has it too."""
-    return {name: environ[name] for name in _CERTIFICATES if environ.get(name, "").startswith(("/etc/", "/usr/"))}
 
 
 def _ignore(progress: "Progress") -> None:

@@ -42,6 +42,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "answers": frozenset({"dag", "store"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
+    "preparing": frozenset({"environments", "scheduler"}),
+    "serving": frozenset({"dag", "store", "scheduler", "loading"}),
+    "surroundings": frozenset({"config", "remote"}),
 }
 """What each part may import beyond the floor and itself. `app` may import everything but `cli`; `cli` everything."""
 

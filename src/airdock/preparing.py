@@ -1,0 +1,43 @@
+"""Makes environments beside the scheduler, which never waits for them."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from airdock.environments.base import Environments
+from airdock.errors import AirdockError
+from airdock.model.environment import Environment
+from airdock.scheduler.prepare import Prepared, PrepareFailed, Reply
+
+__all__ = ["Preparing"]
+
+_log = logging.getLogger(__name__)
+
+
+class Preparing:
+    """Asks for environments without waiting for them: `scheduler.prepare.Prepare` over threads."""
+
+    def __init__(self, environments: Environments, *, side_by_side: int = 8) -> None:
+        self._environments = environments
+        self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-prepare")
+
+    def request(self, environment: Environment, *, where: str, answer: Callable[[Reply], None]) -> None:
+        self._threads.submit(self._prepare, environment, where, answer)
+
+    def stop(self) -> None:
+        """Begin nothing more; what is being built is finished."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def join(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    def _prepare(self, environment: Environment, where: str, answer: Callable[[Reply], None]) -> None:
+        try:
+            made = self._environments.prepare(environment, where=where)
+            answer(Prepared(environment=environment, digest=made.digest, reused=made.reused))
+        except AirdockError as error:
+            answer(PrepareFailed(environment=environment, error=error.to_dict()))
+        except Exception as error:  # the scheduler waits for an answer, whatever went wrong
+            _log.exception("an environment could not be made")
+            failed = AirdockError(f"{type(error).__name__}: {error}", where=where)
+            answer(PrepareFailed(environment=environment, error=failed.to_dict()))

@@ -1,0 +1,124 @@
+"""Makes the runs that schedules ask for, when they are due."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from airdock.dag.serialized import SerializedDag
+from airdock.errors import AirdockError, ConflictError
+from airdock.model.states import RUN_FINISHED
+from airdock.record import record
+from airdock.scheduler.timetables import Interval, RunPlan, next_run
+from airdock.store.base import Store
+from airdock.store.records import Run
+
+__all__ = ["Planner"]
+
+_SCHEDULED: Final = "scheduled"
+_MOST_AT_ONCE: Final = 100
+"""How many runs of one DAG are made in one go, so that a long catchup holds up nobody."""
+
+_log = logging.getLogger(__name__)
+
+
+@record
+class _Next:
+    """What comes next of a DAG as it was when this was reckoned; `plan` is None where nothing does."""
+
+    dag: SerializedDag
+    plan: RunPlan | None
+
+
+class Planner:
+    """A duty: `plan` makes what is due, and says when it wants to be called again.
+
+    `dags` are those to look after, by id, without those that are paused. `create` makes a run, and raises
+    ConflictError if it is there. No more runs of a DAG are made than its `max_active_runs` that haven't ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        dags: Callable[[], Mapping[str, SerializedDag]],
+        create: Callable[[SerializedDag, RunPlan], object],
+    ) -> None:
+        self._store, self._dags, self._create = store, dags, create
+        self._next: dict[str, _Next] = {}
+
+    def plan(self, now: datetime) -> float | None:
+        """Make what is due; returns the seconds until something is next, None if nothing is."""
+        dags = self._dags()
+        self._next = {dag_id: each for dag_id, each in self._next.items() if dags.get(dag_id) is each.dag}
+        pauses = []
+        for dag_id, dag in dags.items():
+            try:
+                due = self._plan(dag, now)
+            except AirdockError as error:
+                _log.error("DAG %s can't be scheduled: %s", dag_id, error)
+                self._next[dag_id] = _Next(dag=dag, plan=None)
+                continue
+            if due is not None:
+                pauses.append(max((due - now) / timedelta(seconds=1), 0.0))
+        return min(pauses) if pauses else None
+
+    def _plan(self, dag: SerializedDag, now: datetime) -> datetime | None:
+        """When the DAG's next run is due. None where there is none, or where one of its runs has to end first."""
+        if dag.dag_id not in self._next:
+            self._look_ahead(dag, self._find_last(dag), now)
+        room: int | None = None
+        for _ in range(_MOST_AT_ONCE):
+            plan = self._next[dag.dag_id].plan
+            if plan is None or plan.run_after > now:
+                return plan.run_after if plan else None
+            room = self._count_room(dag) if room is None else room - 1
+            if room <= 0:
+                return None
+            self._make(dag, plan)
+            self._look_ahead(dag, plan.interval, now)
+        return now
+
+    def _look_ahead(self, dag: SerializedDag, last: Interval | None, now: datetime) -> None:
+        plan = next_run(
+            dag.timetable,
+            last=last,
+            now=now,
+            start=_parse(dag.start_date),
+            end=_parse(dag.end_date),
+            catchup=dag.catchup,
+        )
+        self._next[dag.dag_id] = _Next(dag=dag, plan=plan)
+
+    def _make(self, dag: SerializedDag, plan: RunPlan) -> None:
+        try:
+            self._create(dag, plan)
+        except ConflictError:
+            _log.info("run %s of %s is there already", plan.run_id, dag.dag_id)
+
+    def _runs(self, dag: SerializedDag) -> list[Run]:
+        return self._store.list_runs(dag_id=dag.dag_id, limit=1000)
+
+    def _count_room(self, dag: SerializedDag) -> int:
+        return dag.max_active_runs - sum(run.state not in RUN_FINISHED for run in self._runs(dag))
+
+    def _find_last(self, dag: SerializedDag) -> Interval | None:
+        """The interval of the newest run that a schedule asked for."""
+        found = [interval for run in self._runs(dag) if (interval := _interval(run)) is not None]
+        return max(found, key=lambda interval: interval[1], default=None)
+
+
+def _interval(run: Run) -> Interval | None:
+    """From the logical date to the time that the run's id names; None for a run that no schedule asked for."""
+    kind, _, moment = run.key.run_id.partition("__")
+    if kind != _SCHEDULED or run.logical_date is None:
+        return None
+    try:
+        after = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return min(run.logical_date, after), after
+
+
+def _parse(date: str) -> datetime | None:
+    return datetime.fromisoformat(date) if date else None

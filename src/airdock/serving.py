@@ -1,0 +1,94 @@
+"""What serves a DAG folder: watch it, load what changes, make the runs that are due, and work on all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from airdock.dag.serialized import SerializedDag
+from airdock.loading.catalogue import Catalogue
+from airdock.loading.folder import DagFolder
+from airdock.loading.index import LoadedFile, MemoryDagIndex
+from airdock.loading.watch import Watcher
+from airdock.model.progress import Note, Report
+from airdock.scheduler.duty import Duties
+from airdock.scheduler.intake import StoreIntake
+from airdock.scheduler.loop import Scheduler
+from airdock.scheduler.planner import Planner
+from airdock.scheduler.timetables import RunPlan
+from airdock.store.base import Store
+
+__all__ = ["LEASE_S", "Server"]
+
+LEASE_S: Final = 10.0
+"""How long a run belongs to a scheduler that is gone: with a look at every third of it, taken over within 15 s."""
+_PLAN_S: Final = 60.0
+"""How often schedules are looked at whatever they say, because clocks are set."""
+
+
+class Server:
+    """`run` blocks until `stop`, which may be called from any thread or signal handler.
+
+    `scheduler` makes the loop, and is given who says whether a DAG is paused. `load` loads one file; `create` makes
+    the run that a schedule asks for.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        store: Store,
+        owner: str,
+        scheduler: Callable[[Callable[[str], bool]], Scheduler],
+        load: Callable[[Path], Sequence[SerializedDag]],
+        create: Callable[[SerializedDag, RunPlan], object],
+        report: Report,
+        side_by_side: int,
+    ) -> None:
+        self.index = MemoryDagIndex()
+        self._folder, self._report = folder, report
+        self._scheduler = scheduler(self._is_paused)
+        self._catalogue = Catalogue(index=self.index, load=load, changed=self._hear_of_file, side_by_side=side_by_side)
+        self._watcher = Watcher(DagFolder(folder), changed=self._catalogue.take)
+        self._planner = Planner(store=store, dags=self._open_dags, create=create)
+        self._intake = StoreIntake(
+            store=store,
+            owner=owner,
+            lease_s=LEASE_S,
+            knows=lambda dag_id: dag_id in self._open_dags(),
+            max_active=lambda dag_id: self.index.dags()[dag_id].max_active_runs,
+        )
+
+    def run(self) -> None:
+        """Serve until `stop`: then tasks that run are stopped, and their runs are left to whoever serves next."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        duties = Duties()
+        duties.add(_PLAN_S, self._planner.plan)
+        self._watcher.start()
+        try:
+            self._scheduler.serve(self._intake, duties)
+        finally:
+            self._watcher.stop()
+            self._watcher.join()
+            self._catalogue.stop()
+            self._catalogue.join()
+
+    def stop(self) -> None:
+        self._scheduler.cancel()
+
+    def _open_dags(self) -> Mapping[str, SerializedDag]:
+        return {dag_id: dag for dag_id, dag in self.index.dags().items() if not _begins_paused(dag)}
+
+    def _is_paused(self, dag_id: str) -> bool:
+        dag = self.index.dags().get(dag_id)
+        return dag is not None and _begins_paused(dag)
+
+    def _hear_of_file(self, loaded: LoadedFile | None) -> None:
+        if loaded is not None:
+            names = ", ".join(dag.dag_id for dag in loaded.dags)
+            why = loaded.error["message"] if loaded.error else ""
+            self._report(Note(line=f"{loaded.path.name}: {f'not loaded: {why}' if why else f'loaded {names}'}"))
+        self._scheduler.look()
+
+
+def _begins_paused(dag: SerializedDag) -> bool:
+    return dag.is_paused_upon_creation is True
