@@ -31,7 +31,11 @@ PROGRAM: Final = "airdock"
 
 _COMMANDS: Final = {
     "run": ("airdock.cli.run:run", "Run a DAG file, every task in its own container."),
-    "runs": ("airdock.cli.runs:runs", "Look at past runs."),
+    "dags": ("airdock.cli.dags:dags", "Look at DAGs and try them."),
+    "runs": ("airdock.cli.runs:runs", "Look at runs, past ones and those that go on."),
+    "tasks": ("airdock.cli.tasks:tasks", "Look at tasks and try them."),
+    "scheduler": ("airdock.cli.scheduler:scheduler", "Watch the DAG folder, and run what is due."),
+    "up": ("airdock.cli.scheduler:up", "Start everything there is, in one process tree."),
     "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),
     "container": ("airdock.cli.container:container", "Run containers, look into them, remove them."),
     "network": ("airdock.cli.network:network", "Make networks on which containers find each other by name."),

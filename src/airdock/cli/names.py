@@ -7,7 +7,15 @@ from click.shell_completion import CompletionItem
 
 from airdock.cli.session import Session
 
-__all__ = ["complete_containers", "complete_images", "complete_networks", "complete_runs", "complete_volumes"]
+__all__ = [
+    "complete_containers",
+    "complete_dags",
+    "complete_images",
+    "complete_networks",
+    "complete_runs",
+    "complete_tasks",
+    "complete_volumes",
+]
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -41,6 +49,11 @@ def _runs(session: Session) -> Iterable[str]:
         return [run.key.run_id for run in app.orchestrator.runs()]
 
 
+def _dags(session: Session) -> Iterable[str]:
+    with session.app() as app:
+        return {run.key.dag_id for run in app.orchestrator.runs(limit=1000)}
+
+
 def _networks(session: Session) -> Iterable[str]:
     with session.app() as app:
         return ["host", "none", "private", *(network.name for network in app.networks.list())]
@@ -56,3 +69,15 @@ complete_containers = _completing(_containers)
 complete_networks = _completing(_networks)
 complete_runs = _completing(_runs)
 complete_volumes = _completing(_volumes)
+complete_dags = _completing(_dags)
+
+
+def complete_tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tasks of the run that stands before them on the command line."""
+
+    def tasks(session: Session) -> Iterable[str]:
+        with session.app() as app:
+            found = app.orchestrator.find_run(str(ctx.params["run_id"]))
+            return [row.key.label for row in app.orchestrator.states(found.key)]
+
+    return _completing(tasks)(ctx, param, incomplete)

@@ -22,6 +22,8 @@ from airdock.model.progress import Note
 from airdock.model.states import RUN_FINISHED, RunState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airdock.app import App, RunSummary
 
 __all__ = ["parse_target", "run"]
@@ -55,6 +57,7 @@ def run(
     resume: str | None,
     plain: bool,
     as_json: bool,
+    logical_date: "datetime | None" = None,
     **flags: str | None,
 ) -> None:
     """Run the DAG in FILE once: build what its tasks need, run each in its own container, show it all live.
@@ -86,7 +89,7 @@ def run(
         if resume is not None and (state := app.orchestrator.find_run(resume).state) in RUN_FINISHED:
             feed(Note(line=f"this run ended before, {state.value}: nothing is left to resume"))
         try:
-            ended = app.run_file(path, dag_id=dag_id, conf=given, resume=resume, report=feed)
+            ended = app.run_file(path, dag_id=dag_id, conf=given, resume=resume, logical_date=logical_date, report=feed)
         except (KeyboardInterrupt, SystemExit):
             feed.close()
             _tell_stopped(feed.board, target)

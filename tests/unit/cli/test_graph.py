@@ -6,7 +6,7 @@ REPORT = [
     Node(id="extract", label="extract"),
     Node(id="tools", label="tools"),
     Node(id="old", label="old", upstream=("extract",)),
-    Node(id="chart", label="chart ×3", upstream=("extract", "tools")),
+    Node(id="chart", label="chart x3", upstream=("extract", "tools")),
     Node(id="compare", label="compare", upstream=("old", "chart")),
 ]
 
@@ -16,7 +16,7 @@ def test_layers_show_who_waits_for_whom() -> None:
         "extract ───┐",
         "tools ───┐ │",
         "         │ ├─▶ old ──────┐",
-        "         └─┴─▶ chart ×3 ─┤",
+        "         └─┴─▶ chart x3 ─┤",
         "                         └─▶ compare",
     ]
 
@@ -48,7 +48,7 @@ def test_where_it_is_too_wide_rails_stand_beside_a_list() -> None:
         "●     extract",
         "│ ●   tools",
         "├─│─● old",
-        "●─┘ │ chart ×3",
+        "●─┘ │ chart x3",
         "●───┘ compare",
     ]
 

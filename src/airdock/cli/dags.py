@@ -1,0 +1,16 @@
+"""`airdock dags`: what DAGs there are, how they look, and whether they work."""
+
+from typing import Final
+
+from airdock.cli.lazy import LazyGroup
+
+__all__ = ["dags"]
+
+_COMMANDS: Final = {
+    "list": ("airdock.cli.dags_look:list_dags", "List DAGs: those that ran, or those of a folder."),
+    "show": ("airdock.cli.dags_look:show", "Draw the graph of a DAG."),
+    "test": ("airdock.cli.dags_test:test", "Run a DAG once in the foreground, for a date."),
+    "import": ("airdock.cli.dags_import:import_dags", "Say what of a folder of Airflow's DAG files works here."),
+}
+
+dags = LazyGroup("dags", lazy=_COMMANDS, help="Look at DAGs and try them.", short_help="Look at DAGs and try them.")
