@@ -58,6 +58,25 @@ def _even_minutes(now: datetime) -> Collection[str]:
     return {"empty_task_1" if now.minute % 2 else "empty_task_2"}
 
 
+def _soft_failures(now: datetime) -> Collection[str]:
+    """What times out with soft_fail. An hour from now is a time of day: after 23:00 it has passed already."""
+    late = {"timeout_after_second_date_in_the_future", "timeout_after_second_date_in_the_future_async"}
+    return {
+        "Sensor_fails_after_3_seconds",
+        "failure_timeout_sensor_python",
+        *(late if now.hour < 23 else ()),
+        *(["week_day_sensor_failing_on_timeout"] if now.weekday() != _MONDAY else []),
+    }
+
+
+_DECORATED: Final = ("asset1_producer", "asset2_producer", "consumes_asset_decorator")
+_ALIASED: Final = (
+    "s3_bucket_producer",
+    "s3_bucket_consumer",
+    "alias_example_alias_producer",
+    "alias_example_alias_consumer",
+)
+_EXTRAS: Final = ("by_yield", "by_context", "from_classic_operator")
 _GREETINGS: Final = {f"generate_{language}_greeting": 3 for language in ("english", "german", "french")}
 _NESTED: Final = ("false_1", "branch_2", "true_2", "false_2", "join_2", "false_3")
 # chain() joins lists of one length in pairs: what is short-circuited is task_4, and task_6 behind it.
@@ -104,6 +123,9 @@ ENDINGS: Final = (
     _plain("example_latest_only", 2, dag_id="latest_only"),
     _plain("example_latest_only_with_trigger", 5, dag_id="latest_only_with_trigger"),
     _plain("example_sensor_decorator", 2),
+    _plain("example_time_delta_sensor_async", 2),
+    Ending(file="example_sensors", dag_id="example_sensors", tasks=16, skipped=_soft_failures),
+    _plain("example_external_task_child_deferrable", 1, dag_id="child_dag"),
     _plain("example_dynamic_task_mapping", 4, mapped={"add_one": 3}),
     _plain(
         "example_dynamic_task_mapping",
@@ -119,7 +141,14 @@ ENDINGS: Final = (
     ),
     _plain("example_dynamic_task_mapping_with_no_taskflow_operators", 4, mapped={"add_one": 3}),
     _plain("example_task_state_store", 1),
+    _plain("example_task_state_store_async", 1),
     _plain("example_task_state_store_mapped", 4, mapped={"process_table": 3}),
+    *(_plain("example_asset_decorator", 1, dag_id=each) for each in _DECORATED),
+    *(_plain("example_asset_alias", 1, dag_id=f"asset_{each}") for each in _ALIASED),
+    *(_plain("example_outlet_event_extra", 1, dag_id=f"asset_with_extra_{each}") for each in _EXTRAS),
+    _plain("example_inlet_event_extra", 1, dag_id="read_asset_event"),
+    _plain("example_asset_state_store", 1, dag_id="example_asset_state_store_producer"),
+    _plain("example_asset_state_store", 1, dag_id="example_asset_state_store_consumer"),
     _plain("example_task_group", 9),
     _plain("example_task_group_decorator", 17),
     _plain("example_setup_teardown", 6),
@@ -143,9 +172,9 @@ ENDINGS: Final = (
 """In the order of the reference's table of what runs on one machine."""
 
 CANNOT_RUN: Final[Mapping[str, str]] = {
-    "example_branch_dop_operator_v3": "what a branch leaves out isn't skipped",
-    "example_nested_branch_dag": "what a branch leaves out isn't skipped",
-    "example_short_circuit_decorator": "what a short circuit leaves out isn't skipped",
+    "example_time_delta_sensor_async": "nothing fires a deferred task's trigger in a run yet",
+    "example_sensors": "a task's /tmp is its own: a file that one makes there is none that another waits for",
+    "example_task_state_store": "the context has no task_state_store",
     "example_task_state_store_mapped": "the context has no task_state_store",
 }
 """DAG → why its run doesn't end so yet. One that does has to leave this table."""

@@ -1,6 +1,7 @@
 """Writes the table of Airflow's example files into docs/airflow.md: `python tests/corpus/table.py [-]`.
 
-With `-` it is printed instead. It is made from what the tests of this folder hold, so it is no better and no worse than what they show.
+With `-` it is printed instead. It is made from what the tests of this folder hold, so it is no better and no worse than
+what they show.
 """
 
 import sys
