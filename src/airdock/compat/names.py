@@ -90,6 +90,10 @@ _DELTA_SENSOR: Final = _of("operators.time_sensors", "TimeDeltaSensor TimeDeltaS
 _FILE_TRIGGERS: Final = _of("operators.file_triggers", "DirectoryFileDeleteTrigger FileDeleteTrigger FileTrigger")
 _TIME_TRIGGERS: Final = _of("operators.time_sensors", "DateTimeTrigger TimeDeltaTrigger")
 
+_TRIGGER_RUN: Final = _of("operators.trigger_dagrun", "DagIsPaused TriggerDagRunOperator")
+_EXTERNAL: Final = _of("operators.external_task", "ExternalTaskFailedError ExternalTaskMarker ExternalTaskSensor")
+_EXTERNAL_TRIGGERS: Final = _of("operators.external_triggers", "DagStateTrigger WorkflowTrigger")
+
 _STANDARD: Final[Mapping[str, Mapping[str, str]]] = {
     "operators.bash": _BASH,
     "operators.branch": _BRANCH,
@@ -97,14 +101,17 @@ _STANDARD: Final[Mapping[str, Mapping[str, str]]] = {
     "operators.empty": _EMPTY,
     "operators.latest_only": _LATEST,
     "operators.python": _PYTHON,
+    "operators.trigger_dagrun": _TRIGGER_RUN,
     "operators.weekday": _WEEKDAY,
     "sensors.bash": _BASH_SENSOR,
     "sensors.date_time": _DATE_TIME_SENSOR,
+    "sensors.external_task": _EXTERNAL,
     "sensors.filesystem": _FILE_SENSOR,
     "sensors.python": _PYTHON_SENSOR,
     "sensors.time": _TIME_SENSOR,
     "sensors.time_delta": _DELTA_SENSOR,
     "sensors.weekday": _DAY_SENSOR,
+    "triggers.external_task": _EXTERNAL_TRIGGERS,
     "triggers.file": _FILE_TRIGGERS,
     "triggers.temporal": _TIME_TRIGGERS,
 }
@@ -113,6 +120,7 @@ _STANDARD: Final[Mapping[str, Mapping[str, str]]] = {
 _AIRFLOW_2: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.operators.bash_operator": _BASH,
     "airflow.operators.branch_operator": _BRANCH,
+    "airflow.operators.dagrun_operator": _TRIGGER_RUN,
     "airflow.operators.dummy": _of("operators.empty", "", DummyOperator="EmptyOperator"),
     "airflow.operators.dummy_operator": _of("operators.empty", "", DummyOperator="EmptyOperator"),
     "airflow.operators.latest_only_operator": _LATEST,
@@ -121,6 +129,7 @@ _AIRFLOW_2: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sensors.base_sensor_operator": _SENSOR,
     "airflow.sensors.bash_sensor": _BASH_SENSOR,
     "airflow.sensors.date_time_sensor": _DATE_TIME_SENSOR,
+    "airflow.sensors.external_task_sensor": _EXTERNAL,
     "airflow.utils.dates": _of("compat.legacy", "days_ago"),
     "airflow.utils.decorators": _of("compat.legacy", "apply_defaults"),
     "airflow.utils.helpers": _CHAIN,

@@ -18,8 +18,9 @@ class FunctionOperator(BaseOperator):
     """Calls `python_callable(*op_args, **op_kwargs)` and the keys of the context that it names.
 
     On the host image the DAG file is imported and the function called. Everywhere else its source travels: see
-    `portable`. `templates_dict` is rendered and given to it as `templates_dict`. What it returns is printed only by
-    subclasses that say so; `show_return_value_in_logs` is kept for them.
+    `portable`. `templates_dict` is rendered and given to it as `templates_dict`; `templates_exts` are endings of file
+    names among the templates whose files are read instead. What it returns is printed only by subclasses that say so;
+    `show_return_value_in_logs` is kept for them.
     """
 
     template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
@@ -31,6 +32,7 @@ class FunctionOperator(BaseOperator):
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         templates_dict: dict[str, Any] | None = None,
+        templates_exts: Sequence[str] | None = None,
         show_return_value_in_logs: bool = True,
         task_id: str,
         dag: "DAG | None" = None,
@@ -47,6 +49,7 @@ class FunctionOperator(BaseOperator):
         self.op_args = list(op_args or ())
         self.op_kwargs = dict(op_kwargs or {})
         self.templates_dict = templates_dict
+        self.template_ext = tuple(templates_exts or ())
         self.show_return_value_in_logs = show_return_value_in_logs
 
     def execute(self, context: Any) -> Any:

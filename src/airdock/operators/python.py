@@ -40,12 +40,12 @@ class PythonOperator(FunctionOperator):
             op_args=op_args,
             op_kwargs=op_kwargs,
             templates_dict=templates_dict,
+            templates_exts=templates_exts,
             show_return_value_in_logs=show_return_value_in_logs,
             task_id=task_id,
             dag=dag,
             **arguments,
         )
-        self.template_ext = tuple(templates_exts or ())
 
     def execute(self, context: Any) -> Any:
         value = super().execute(context)

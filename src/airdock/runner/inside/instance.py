@@ -155,6 +155,14 @@ class TaskInstance(object):
         """The state of a run, as text."""
         return self._channel.ask("run_state", dag_id=dag_id, run_id=run_id)
 
+    def trigger_dag_run(self, dag_id, **fields):
+        """Start a run of a DAG: gives its `run_id`, with `exists` where it was there already, or `paused`.
+
+        `fields` are run_id, conf, logical_date, run_after, reset, note and refuse_paused.
+        """
+        times = {name: each.isoformat() for name, each in fields.items() if hasattr(each, "isoformat")}
+        return self._channel.ask("trigger_run", dag_id=dag_id, **dict(fields, **times))
+
     def get_dr_count(self, dag_id, logical_dates=None, run_ids=None, states=None):
         """How many runs of a DAG there are, of these dates, ids and states."""
         return len(self._runs(dag_id, logical_dates, run_ids, states))
