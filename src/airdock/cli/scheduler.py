@@ -1,26 +1,45 @@
 """`airdock scheduler` and `airdock up`: watch the DAG folder and run what is due, until told to stop."""
 
-import json
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import click
 
 from airdock.cli.errors import tell
+from airdock.cli.json_lines import render_event
 from airdock.cli.session import Session, pass_session
-from airdock.model.progress import Note, Progress, RunChanged, TaskChanged
-from airdock.model.states import FINISHED
+from airdock.cli.words import paint, printable, word
+from airdock.clock import Clock, SystemClock
+from airdock.model.outcome import Failed, Lost
+from airdock.model.progress import BuildFinished, BuildStarted, Note, Progress, RunChanged, TaskChanged
+from airdock.model.states import TaskState
 
-__all__ = ["scheduler", "up"]
+__all__ = ["Lines", "render_line", "scheduler", "up"]
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+_UNTOLD = frozenset({TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED})
+
+
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    """What both commands take."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object per event."),
+        click.option("--parallelism", metavar="N", help="Tasks that run at one time."),
+        click.option(
+            "--executor", metavar="local|sequential", help="What runs tasks. [default: the setting core.executor]"
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command(short_help="Watch the DAG folder, and run what is due.")
-@_JSON
+@_flags
 @pass_session
-def scheduler(session: Session, /, *, as_json: bool) -> None:
+def scheduler(session: Session, /, *, executor: str | None, parallelism: str | None, as_json: bool) -> None:
     """Watch the folder `dags` of the home, load what changes there, and run what its schedules ask for.
 
     Each file is loaded, and each task runs, in a container of its own. Ctrl-C, or SIGTERM, stops the tasks that run;
@@ -29,15 +48,16 @@ def scheduler(session: Session, /, *, as_json: bool) -> None:
     \b
     Examples:
       airdock scheduler
-      airdock scheduler --json | jq 'select(.event == "run")'
+      airdock --home /srv/airdock scheduler --parallelism 8
+      airdock scheduler --json | jq -c 'select(.event == "run_changed")'
     """
-    _serve(session, as_json=as_json)
+    _serve(session, executor=executor, parallelism=parallelism, as_json=as_json)
 
 
 @click.command(short_help="Start everything there is, in one process tree.")
-@_JSON
+@_flags
 @pass_session
-def up(session: Session, /, *, as_json: bool) -> None:
+def up(session: Session, /, *, executor: str | None, parallelism: str | None, as_json: bool) -> None:
     """Start the scheduler, and with it whatever else serves DAGs, and stay until stopped.
 
     \b
@@ -45,49 +65,80 @@ def up(session: Session, /, *, as_json: bool) -> None:
       airdock up
       airdock --home /srv/airdock up
     """
-    _serve(session, as_json=as_json)
+    _serve(session, executor=executor, parallelism=parallelism, as_json=as_json)
 
 
-def _serve(session: Session, *, as_json: bool) -> None:
-    with session.app() as app:
+def _serve(session: Session, *, executor: str | None, parallelism: str | None, as_json: bool) -> None:
+    with session.app({"core.executor": executor, "core.parallelism": parallelism}) as app:
         app.open()
         server = app.server
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            server.stop()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        tell(f"serving {app.config.home / 'dags'}; Ctrl-C stops")
-        try:
-            app.serve(report=lambda progress: _say(progress, as_json=as_json))
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with _stopping(server.stop):
+            tell(f"serving {app.config.home / 'dags'}; Ctrl-C stops")
+            app.serve(report=Lines(as_json=as_json, clock=SystemClock()))
 
 
-def _say(progress: Progress, *, as_json: bool) -> None:
-    row = _row(progress)
-    if row is not None:
-        click.echo(
-            json.dumps(row) if as_json else " ".join(str(value) for name, value in row.items() if name != "event")
-        )
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP stops in order; after it signals do what they did before."""
+    kept: dict[int, Any] = {}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        restore()
+        stop()
+
+    def restore() -> None:
+        while kept:
+            signal.signal(*kept.popitem())
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        kept[number] = signal.signal(number, hear)
+    try:
+        yield
+    finally:
+        restore()
 
 
-def _row(progress: Progress) -> dict[str, Any] | None:
-    """What is said of it; runs and ends of tasks, and what loading says."""
-    match progress:
-        case Note(line=line):
-            return {"event": "note", "line": line}
-        case RunChanged(dag_id=dag_id, run_id=run_id, state=state, at=at):
-            return {"event": "run", "at": at.isoformat(timespec="seconds"), "run": f"{dag_id}/{run_id}", "state": state}
-        case TaskChanged(key=key, state=state, at=at) if state in FINISHED:
-            run = f"{key.dag_id}/{key.run_id}"
-            return {
-                "event": "task",
-                "at": at.isoformat(timespec="seconds"),
-                "run": run,
-                "task": key.label,
-                "state": state,
-            }
+class Lines:
+    """A `Report` that prints each event as a line, whichever thread tells it."""
+
+    def __init__(self, *, as_json: bool, clock: Clock) -> None:
+        self._as_json, self._clock = as_json, clock
+        self._started = clock.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Progress) -> None:
+        if self._as_json:
+            line = render_event(event, self._clock.monotonic() - self._started)
+        elif said := render_line(event):
+            line = f"{self._clock.now():%Y-%m-%d %H:%M:%S}  {said}"
+        else:
+            return
+        with self._lock:
+            click.echo(line)
+
+
+def render_line(event: Progress) -> str:
+    """An event in words, with the DAG and run it is of; empty for what isn't worth a line."""
+    match event:
+        case Note():
+            return printable(event.line)
+        case RunChanged():
+            why = f": {event.reason}" if event.reason else ""
+            state = TaskState(event.state.value) if event.state.value in set(TaskState) else TaskState.NONE
+            return f"{event.dag_id} {event.run_id}  {paint(event.state.value, state)}{why}"
+        case TaskChanged() if event.state not in _UNTOLD:
+            number = f" (try {event.try_number})" if event.try_number > 1 else ""
+            said = f"{event.key.dag_id} {event.key.run_id} {event.key.label}  {paint(word(event.state), event.state)}"
+            return f"{said}{number}{_why(event)}"
+        case BuildStarted():
+            return f"image {event.label}  building"
+        case BuildFinished() if not event.reused:
+            return f"image {event.label}  " + (f"failed: {printable(event.error)}" if event.error else "built")
         case _:
-            return None
+            return ""
+
+
+def _why(event: TaskChanged) -> str:
+    ending = event.outcome.ending if event.outcome else None
+    reason = ending.reason if isinstance(ending, Failed | Lost) else ""
+    return f": {printable(' '.join(reason.split()))}" if reason else ""
