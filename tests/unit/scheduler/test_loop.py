@@ -9,7 +9,7 @@ from airdock.errors import ConflictError
 from airdock.executors.memory import MemoryExecutor
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey
-from airdock.model.outcome import Deferred, Ending, Failed, Lost, Rescheduled, Skipped, Succeeded
+from airdock.model.outcome import AwaitingInput, Ending, Failed, Lost, Rescheduled, Skipped, Succeeded
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState
 from airdock.model.workload import Workload
@@ -100,7 +100,7 @@ def test_a_skip_goes_on_down(make_house: Make, make_dag: Make, make_task: Make) 
 
 
 def test_what_is_not_supported_fails_and_says_so(make_house: Make, make_dag: Make, make_task: Make) -> None:
-    house = make_house(executor=MemoryExecutor(script=script(a=[Deferred(trigger="x.Trigger")])))
+    house = make_house(executor=MemoryExecutor(script=script(a=[AwaitingInput()])))
     assert house.run(make_dag(make_task("a", retries=1))) is RunState.FAILED
 
 
