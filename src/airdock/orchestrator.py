@@ -18,7 +18,7 @@ from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
-from airdock.store.records import Answer, Instance, Run, Try
+from airdock.store.records import Answer, Instance, Pool, Run, Try
 
 __all__ = ["Orchestrator", "make_owner"]
 
@@ -183,6 +183,16 @@ class Orchestrator:
         for run in self._store.list_runs(limit=1000):
             newest.setdefault(run.key.dag_id, run.dag_digest)
         return [SerializedDag.from_dict(self._store.load_dag(digest)) for _, digest in sorted(newest.items())]
+
+    def pools(self) -> list[Pool]:
+        """Every pool by name."""
+        return self._store.list_pools()
+
+    def set_pool(self, name: str, *, slots: int) -> None:
+        """Make a pool, or give it so many slots; -1 is unlimited. ConfigError for a name or number that is none."""
+        if not name.strip() or slots < -1:
+            raise ConfigError(f"expected a name and at least 0 slots, or -1, found {name!r} and {slots}")
+        self._store.save_pools([Pool(name=name, slots=slots)])
 
     def leaves(self, key: RunKey) -> tuple[str, ...]:
         """The tasks of the run's DAG that no other waits for."""

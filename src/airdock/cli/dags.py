@@ -9,6 +9,7 @@ __all__ = ["dags"]
 _COMMANDS: Final = {
     "list": ("airdock.cli.dags_look:list_dags", "List DAGs: those that ran, or those of a folder."),
     "show": ("airdock.cli.dags_look:show", "Draw the graph of a DAG."),
+    "trigger": ("airdock.cli.dags_trigger:trigger", "Make a run of a DAG, which a scheduler works on."),
     "test": ("airdock.cli.dags_test:test", "Run a DAG once in the foreground, for a date."),
     "import": ("airdock.cli.dags_import:import_dags", "Say what of a folder of Airflow's DAG files works here."),
 }

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "dags": ("airdock.cli.dags:dags", "Look at DAGs and try them."),
     "runs": ("airdock.cli.runs:runs", "Look at runs, past ones and those that go on."),
     "tasks": ("airdock.cli.tasks:tasks", "Look at tasks and try them."),
+    "pools": ("airdock.cli.pools:pools", "Bound how many tasks run at one time."),
     "scheduler": ("airdock.cli.scheduler:scheduler", "Watch the DAG folder, and run what is due."),
     "up": ("airdock.cli.scheduler:up", "Start everything there is, in one process tree."),
     "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),

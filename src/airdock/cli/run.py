@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airdock.app import App, RunSummary
 
-__all__ = ["parse_target", "run"]
+__all__ = ["parse_conf", "parse_target", "run"]
 
 
 @click.command(short_help="Run a DAG file, every task in its own container.")
@@ -73,7 +73,7 @@ def run(
       airdock run etl.py --resume manual__2026-01-31T02:00:00
       airdock run etl.py --json | jq 'select(.event == "summary") | .tasks[] | {task_id, user_s, overhead_s}'
     """
-    given = _parse_conf(conf)
+    given = parse_conf(conf)
     path, dag_id = parse_target(target)
     context = click.get_current_context()
     settings = {
@@ -115,7 +115,8 @@ def parse_target(text: str) -> tuple[Path, str | None]:
     return (Path(path), dag_id) if colon and dag_id and "/" not in dag_id else (Path(text), None)
 
 
-def _parse_conf(text: str | None) -> dict[str, Any]:
+def parse_conf(text: str | None) -> dict[str, Any]:
+    """What `--conf` gives; BadParameter where it isn't a JSON object."""
     if text is None:
         return {}
     try:

@@ -269,3 +269,24 @@ def test_a_log_is_followed_from_before_it_is_there(tmp_path: Path) -> None:
                 file.write(piece)
 
     assert list(follow_log(path, is_over=lambda: over, pause=pause)) == ["ab", "c", "last"]
+
+
+def test_a_run_is_made_for_whoever_serves(work: Work, tmp_path: Path) -> None:
+    made = ask(
+        tmp_path, "dags", "trigger", "weather", "--run-id", "two", "--conf", '{"a": 1}', "--logical-date", "2026-02-01"
+    )
+    assert made.output == "two\n"
+    run = work.orchestrator.find_run("two")
+    assert (run.state, run.conf) == (RunState.QUEUED, {"a": 1})
+    assert run.logical_date == datetime(2026, 2, 1, tzinfo=UTC)
+    assert ask(tmp_path, "dags", "trigger", "weather", "--logical-date", "soon").exit_code == 2
+
+
+def test_pools_are_made_and_listed(work: Work, tmp_path: Path) -> None:
+    assert ask(tmp_path, "pools", "set", "database", "4").output == "database\n"
+    assert ask(tmp_path, "pools", "set", "default_pool", "-1").exit_code == 0
+    assert json.loads(ask(tmp_path, "pools", "list", "--json").output) == [
+        {"name": "database", "slots": 4},
+        {"name": "default_pool", "slots": -1},
+    ]
+    assert "unlimited" in ask(tmp_path, "pools", "list").output
