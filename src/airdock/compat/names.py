@@ -137,10 +137,28 @@ _AIRFLOW_2: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """What Airflow 3 itself no longer loads."""
 
+_DOCKER: Final = _of("operators.elsewhere", "DockerOperator")
+_POD: Final = _of("operators.elsewhere", "KubernetesPodOperator")
+_ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
+    "airflow.providers.cncf.kubernetes.operators.job": _of(
+        "operators.elsewhere", "KubernetesDeleteJobOperator KubernetesJobOperator"
+    ),
+    "airflow.providers.cncf.kubernetes.operators.pod": _POD,
+    "airflow.providers.cncf.kubernetes.operators.resource": _of(
+        "operators.elsewhere", "KubernetesCreateResourceOperator KubernetesDeleteResourceOperator"
+    ),
+    "airflow.providers.docker.operators.docker": _DOCKER,
+    "airflow.providers.standard.operators.hitl": _of(
+        "operators.elsewhere", "ApprovalOperator HITLBranchOperator HITLEntryOperator HITLOperator"
+    ),
+}
+"""Kinds of task that load, and fail when they run."""
+
 MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     **{f"airflow.providers.standard.{name}": names for name, names in _STANDARD.items()},
     **{f"airflow.{name}": names for name, names in _STANDARD.items()},
     **_AIRFLOW_2,
+    **_ELSEWHERE,
     "airflow": {**_DAG, **_XCOM_ARG},
     "airflow.configuration": _CONF,
     "airflow.decorators": _DECORATORS,
