@@ -463,6 +463,42 @@ class App:
             last=self.orchestrator.leaves(key),
         )
 
+    def test_task(
+        self,
+        path: Path,
+        task_id: str,
+        *,
+        dag_id: str | None = None,
+        conf: Mapping[str, Any] | None = None,
+        logical_date: "datetime | None" = None,
+        report: "Report" = lambda _progress: None,
+    ) -> RunSummary:
+        """Run one task of the file alone, at once and once, in a store that is forgotten. Its log is kept.
+
+        What other tasks pushed isn't there. A mapped task has to say itself how many it is. Raises DagError.
+        """
+        from airdock.dag.single import only
+        from airdock.store.memory import MemoryStore
+
+        assert "store" not in vars(self), "expected an app that has no store yet"
+        self.__dict__["store"] = MemoryStore(clock=self.clock)
+        self._report = report
+        dag = only(self.load_dag(path, dag_id), task_id)
+        key = self.orchestrator.create_run(
+            dag, conf=conf, run_id=f"test__{self.clock.now().isoformat()}", logical_date=logical_date
+        )
+        for change in self.orchestrator.standing(key):
+            self._tell(change)
+        with self._working():
+            state = self.orchestrator.run(key)
+        return RunSummary(
+            key=key,
+            state=state,
+            isolation=self.config.isolation.mode,
+            workspace=self.workspace(key),
+            last=self.orchestrator.leaves(key),
+        )
+
     def _tell(self, progress: "Progress") -> None:
         self._report(progress)
 

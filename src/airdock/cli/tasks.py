@@ -10,6 +10,7 @@ _COMMANDS: Final = {
     "list": ("airdock.cli.tasks_look:list_tasks", "List the tasks of a DAG."),
     "states": ("airdock.cli.tasks_look:states", "Say how the tasks of a run stand, and what each waits for."),
     "logs": ("airdock.cli.tasks_logs:logs", "Print what a task printed, also while it runs."),
+    "test": ("airdock.cli.tasks_test:test", "Run one task alone, and keep nothing of it."),
 }
 
 tasks = LazyGroup("tasks", lazy=_COMMANDS, help="Look at tasks and try them.", short_help="Look at tasks and try them.")
