@@ -32,10 +32,17 @@ def submit(
                 digest=step.digest,
                 workspace=workspace,
                 place=place,
+                instance=_instance(course, step),
             )
             for step in steps
         ]
         executors[name].submit(workloads, run_info=_describe(course.run))
+
+
+def _instance(course: Course, step: Transition) -> dict[str, object]:
+    """What the runner has to know of the task instance beyond its key."""
+    member = course.view.member(step.key)
+    return {"max_tries": member.max_tries} if member is not None else {}
 
 
 def _describe(run: Run) -> dict[str, object]:
