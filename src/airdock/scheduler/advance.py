@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from airdock.model.keys import TaskKey
-from airdock.model.states import FINISHED
+from airdock.model.states import FINISHED, RunState, TaskState
 from airdock.scheduler.decide import decide
-from airdock.scheduler.events import Action, Happening, Settled, Stop
+from airdock.scheduler.events import Action, Due, Happening, Settled, Stop
 from airdock.scheduler.view import RunView
 from airdock.store.records import Expansion, RunTransition, Transition
 
@@ -27,12 +27,16 @@ def advance(view: RunView, events: Iterable[Happening], now: datetime) -> list[A
             for action in decided:
                 _apply(view, action)
             actions += decided
-            generation = [
-                Settled(key=action.key)
-                for action in decided
-                if isinstance(action, Transition) and action.target in FINISHED
-            ]
+            generation = [happening for action in decided for happening in _lead(action)]
     return actions
+
+
+def _lead(action: Action) -> Iterator[Happening]:
+    """What has happened once the action is done."""
+    if isinstance(action, Transition) and action.target in FINISHED:
+        yield Settled(key=action.key)
+    if isinstance(action, Transition) and action.target is TaskState.NONE:
+        yield Due(key=action.key)
 
 
 def _decide_all(view: RunView, events: Iterable[Happening], now: datetime) -> Iterator[Action]:
@@ -62,3 +66,5 @@ def _apply(view: RunView, action: Action) -> None:
             view.move(action)
         case Expansion():
             view.expand(action)
+        case RunTransition(target=RunState.FAILED, reason=reason):
+            view.doom(reason)

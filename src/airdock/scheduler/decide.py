@@ -4,10 +4,9 @@ An event costs look-ups in proportion to the out-degree of its task, never to th
 of a run, and stopping it, look at every instance.
 """
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from airdock.dag.serialized import SerializedTask
@@ -19,20 +18,26 @@ from airdock.scheduler.events import (
     Answered,
     Due,
     Happening,
+    PastSettled,
     RunBegan,
+    RunTimedOut,
     Settled,
     Stop,
+    TriggerFired,
     TryEnded,
     TryStarted,
     Wake,
 )
+from airdock.scheduler.expand import find_length
 from airdock.scheduler.retries import is_retried, retry_delay
-from airdock.scheduler.rules import Verdict, evaluate
+from airdock.scheduler.rules import Verdict, judge
 from airdock.scheduler.view import Member, View
-from airdock.store.base import ACTIVE, RETURN_VALUE
+from airdock.store.base import ACTIVE
 from airdock.store.records import Answer, Expansion, RunTransition, Transition
 
 __all__ = ["conclude", "decide"]
+
+_GOING_ON = ACTIVE | {TaskState.RESTARTING}
 
 
 def decide(view: View, event: Happening, now: datetime) -> list[Action]:
@@ -54,6 +59,12 @@ def decide(view: View, event: Happening, now: datetime) -> list[Action]:
             return _wake(view, key, now)
         case Answered(answer=answer):
             return _refuse(view, answer, now)
+        case TriggerFired(key=key, error=error):
+            return _resume(view, key, error, now)
+        case PastSettled(task_id=task_id):
+            return _consider(view, task_id, now)
+        case RunTimedOut():
+            return _time_out(view, now)
         case _:
             assert_never(event)
 
@@ -61,8 +72,10 @@ def decide(view: View, event: Happening, now: datetime) -> list[Action]:
 def conclude(view: View, now: datetime) -> RunTransition | None:
     """The end of the run, if it has come."""
     standing = view.standing()
-    if standing.unfinished and standing.unfinished > standing.waiting:
+    if standing.unfinished and (standing.unfinished > standing.waiting or standing.waits_for_past):
         return None
+    if standing.doom:
+        return _end_run(view, RunState.FAILED, now, standing.doom)
     failed = ", ".join(standing.failures)
     if standing.unfinished:
         reason = f"{standing.unfinished} task instances wait for what can't happen any more"
@@ -82,35 +95,41 @@ def _end_run(view: View, state: RunState, now: datetime, reason: str) -> RunTran
 def _current(view: View, key: TryKey) -> Member | None:
     """The instance, if this is its try that goes on."""
     member = view.member(key.task)
-    return member if member and member.try_number == key.try_number and member.state in ACTIVE else None
+    return member if member and member.try_number == key.try_number and member.state in _GOING_ON else None
 
 
 def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetime) -> list[Action]:
     match outcome.ending:
-        case Succeeded():
-            return [_move(key.task, member, TaskState.SUCCESS, now, outcome=outcome)]
+        case _ if member.state is TaskState.RESTARTING:
+            return [_move(key.task, member, TaskState.NONE, now, outcome=outcome)]
+        case Succeeded(skip=skip):
+            done = _move(key.task, member, TaskState.SUCCESS, now, outcome=outcome)
+            return [done, *(action for place in skip for action in _rule_out(view, place, now))]
         case Skipped():
             return [_move(key.task, member, TaskState.SKIPPED, now, outcome=outcome)]
         case _ if view.fail_fast and view.standing().failures:
             return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
-        case Failed(retryable=retryable):
-            return _fail(view, key, member, outcome, retryable, now)
+        case Failed() as ending:
+            return _fail(view, key, member, outcome, ending, now)
         case Rescheduled(at=at):
             state = TaskState.UP_FOR_RESCHEDULE
             return [_move(key.task, member, state, now, outcome=outcome, until=at), Wake(key=key.task, at=at)]
         case Lost():
             return _again(view, key, member, outcome, now)
+        case Deferred(timeout_s=timeout_s) if view.can_defer:
+            return _defer(key, member, outcome, timeout_s, now)
         case Deferred() | AwaitingInput():
             return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
         case _:
             assert_never(outcome.ending)
 
 
-def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, retryable: bool, now: datetime) -> list[Action]:
+def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, ending: Failed, now: datetime) -> list[Action]:
     task = view.task(key.task_id)
-    if not retryable or not is_retried(task, try_number=key.try_number, max_tries=member.max_tries):
+    if not ending.retryable or not is_retried(task, try_number=key.try_number, max_tries=member.max_tries):
         return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
-    until = now + retry_delay(task, key, max_tries=member.max_tries, logical_date=view.logical_date)
+    delay = retry_delay(task, key, max_tries=member.max_tries, logical_date=view.logical_date)
+    until = now + (delay if ending.delay_s is None else timedelta(seconds=ending.delay_s))
     return [
         _move(key.task, member, TaskState.UP_FOR_RETRY, now, outcome=outcome, until=until),
         Wake(key=key.task, at=until),
@@ -133,12 +152,65 @@ def _again(view: View, key: TryKey, member: Member, outcome: Outcome, now: datet
     ]
 
 
+def _defer(key: TryKey, member: Member, outcome: Outcome, timeout_s: float | None, now: datetime) -> list[Action]:
+    until = None if timeout_s is None else now + timedelta(seconds=timeout_s)
+    waits = _move(key.task, member, TaskState.DEFERRED, now, outcome=outcome, until=until)
+    return [waits] if until is None else [waits, Wake(key=key.task, at=until)]
+
+
 def _wake(view: View, key: TaskKey, now: datetime) -> list[Action]:
     member = view.member(key)
-    if member is None or member.state not in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
+    if member is None:
         return []
-    is_new = member.state is TaskState.UP_FOR_RETRY
-    return [_move(key, member, TaskState.SCHEDULED, now, to_try=member.try_number + is_new)]
+    match member.state:
+        case TaskState.NONE:
+            return _consider(view, key.task_id, now)
+        case TaskState.UP_FOR_RETRY:
+            return [_move(key, member, TaskState.SCHEDULED, now, to_try=member.try_number + 1)]
+        case TaskState.UP_FOR_RESCHEDULE:
+            return [_move(key, member, TaskState.SCHEDULED, now)]
+        case TaskState.DEFERRED if member.until is not None and member.until <= now:
+            return _resume(view, key, "expected its trigger to fire in time, found that it didn't", now)
+        case _:
+            return []
+
+
+def _resume(view: View, key: TaskKey, error: str, now: datetime) -> list[Action]:
+    """A deferred try goes on, or fails if what it waited for never comes."""
+    member = view.member(key)
+    if member is None or member.state is not TaskState.DEFERRED:
+        return []
+    if not error:
+        return [_move(key, member, TaskState.SCHEDULED, now)]
+    ending = Failed(reason=error)
+    return _fail(view, key.attempt(member.try_number), member, Outcome(ending=ending), ending, now)
+
+
+def _rule_out(view: View, place: tuple[str, int], now: datetime) -> Iterator[Action]:
+    """A task decided to skip these. `view.is_ruled_out` says it to those that come later, or again."""
+    task_id, index = place
+    key = TaskKey(dag_id=view.run.dag_id, run_id=view.run.run_id, task_id=task_id, map_index=index)
+    keys = {key, *(view.waiting(task_id) if index == NOT_MAPPED else ())}
+    for each in sorted(keys, key=lambda each: each.map_index):
+        member = view.member(each)
+        if member and member.state in (TaskState.NONE, TaskState.SCHEDULED) and _may_skip(view, view.task(task_id)):
+            yield _move(each, member, TaskState.SKIPPED, now)
+
+
+# The run as a whole
+
+
+def _time_out(view: View, now: datetime) -> list[Action]:
+    """What isn't finished is skipped, and the run fails."""
+    actions: list[Action] = []
+    for key in view.unfinished():
+        member = view.member(key)
+        if member is None:
+            continue
+        if member.state in ACTIVE:
+            actions.append(Stop(key=key.attempt(member.try_number)))
+        actions.append(_move(key, member, TaskState.SKIPPED, now))
+    return [*actions, _end_run(view, RunState.FAILED, now, "timed out")]
 
 
 # An environment can't be made
@@ -206,15 +278,19 @@ def _consider(view: View, task_id: str, now: datetime) -> list[Action]:
     if not waiting:
         return []
     task = view.task(task_id)
-    match evaluate(task.trigger_rule, view.upstream(task_id)):
+    match judge(task, view.upstream(task_id), view.scope(task_id)):
         case Verdict.WAIT:
             return []
         case Verdict.RUN:
             return _run(view, task, waiting, now)
         case Verdict.SKIP:
-            return _settle(view, waiting, TaskState.SKIPPED, now)
+            return _settle(view, waiting, TaskState.SKIPPED, now) if _may_skip(view, task) else []
         case Verdict.UPSTREAM_FAILED:
             return _settle(view, waiting, TaskState.UPSTREAM_FAILED, now)
+
+
+def _may_skip(view: View, task: SerializedTask) -> bool:
+    return not (task.wait_for_past_depends_before_skipping and task.depends_on_past) or view.past(task.task_id)
 
 
 def _settle(view: View, keys: Iterable[TaskKey], state: TaskState, now: datetime) -> list[Action]:
@@ -222,18 +298,22 @@ def _settle(view: View, keys: Iterable[TaskKey], state: TaskState, now: datetime
 
 
 def _run(view: View, task: SerializedTask, waiting: Collection[TaskKey], now: datetime) -> list[Action]:
+    if (task.depends_on_past or task.wait_for_downstream) and not view.past(task.task_id):
+        return []
     whole = next(iter(waiting))
     if task.is_mapped and whole.map_index == NOT_MAPPED:
         return _expand(view, task, whole, now)
     return _begin(view, task, waiting, now)
 
 
-def _begin(view: View, task: SerializedTask, keys: Iterable[TaskKey], now: datetime) -> list[Action]:
+def _begin(view: View, task: SerializedTask, keys: Collection[TaskKey], now: datetime) -> list[Action]:
+    out = [key for key in keys if view.is_ruled_out(key)]
+    actions = _settle(view, out, TaskState.SKIPPED, now)
+    going = [key for key in keys if key not in out] if out else keys
     if task.mode == "none":
-        return _settle(view, keys, TaskState.SUCCESS, now)
+        return actions + _settle(view, going, TaskState.SUCCESS, now)
     answer = view.answer(task.environment)
-    actions: list[Action] = []
-    for key in keys:
+    for key in going:
         member = view.member(key) or Member()
         try_number = member.try_number + 1
         actions.append(_move(key, member, TaskState.SCHEDULED, now, to_try=try_number))
@@ -246,39 +326,15 @@ def _begin(view: View, task: SerializedTask, keys: Iterable[TaskKey], now: datet
 
 
 def _expand(view: View, task: SerializedTask, whole: TaskKey, now: datetime) -> list[Action]:
-    parts = (task.expand or {}).values()
-    sources = [(str(part["xcom"]), str(part.get("key", RETURN_VALUE))) for part in parts if "xcom" in part]
-    states = {_state(view, source) for source, _ in sources}
-    if states & {TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED}:
-        return _settle(view, [whole], TaskState.UPSTREAM_FAILED, now)
-    if TaskState.SKIPPED in states:
+    if view.is_ruled_out(whole):
         return _settle(view, [whole], TaskState.SKIPPED, now)
-    if None in states:
+    length = find_length(view, task)
+    if length is None:
         return []
-    lengths = [int(part["length"]) for part in parts if "length" in part]
-    pushed = [_pushed_length(view, source, name) for source, name in sources]
-    if None in pushed:
-        return _settle(view, [whole], TaskState.UPSTREAM_FAILED, now)
-    length = math.prod([*lengths, *(each for each in pushed if each is not None)])
-    if length == 0:
-        return _settle(view, [whole], TaskState.SKIPPED, now)
+    if isinstance(length, TaskState):
+        return _settle(view, [whole], length, now) if length is not TaskState.SKIPPED or _may_skip(view, task) else []
     keys = [replace(whole, map_index=index) for index in range(length)]
     return [Expansion(run=view.run, task_id=task.task_id, length=length), *_begin(view, task, keys, now)]
-
-
-def _state(view: View, task_id: str) -> TaskState | None:
-    """How a task that is mapped over ended; None if it goes on. An expanded one has ended well, whatever its parts."""
-    if not view.is_settled(task_id):
-        return None
-    member = view.member(TaskKey(dag_id=view.run.dag_id, run_id=view.run.run_id, task_id=task_id))
-    return member.state if member else TaskState.SUCCESS
-
-
-def _pushed_length(view: View, task_id: str, name: str) -> int | None:
-    """How long the value is that a task pushed; for an expanded task how many of its instances pushed one."""
-    lengths = view.lengths(task_id, name)
-    member = view.member(TaskKey(dag_id=view.run.dag_id, run_id=view.run.run_id, task_id=task_id))
-    return lengths.get(NOT_MAPPED) if member else len(lengths)
 
 
 def _move(

@@ -88,7 +88,7 @@ class RunTimedOut:
     """The run went on for longer than its `dagrun_timeout_s`."""
 
 
-Happening = RunBegan | TryStarted | TryEnded | Settled | Due | Answered
+Happening = RunBegan | TryStarted | TryEnded | Settled | Due | Answered | TriggerFired | PastSettled | RunTimedOut
 
 
 @record

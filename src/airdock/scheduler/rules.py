@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from airdock.dag.serialized import SerializedTask
 from airdock.model.states import TaskState
 
-__all__ = ["RULES", "Counts", "Verdict", "evaluate"]
+__all__ = ["RULES", "Counts", "Verdict", "evaluate", "judge"]
 
 
 class Verdict(Enum):
@@ -51,12 +52,12 @@ class Counts:
         self.total += by
         self.setups += by if is_setup else 0
 
-    def settle(self, state: TaskState, *, is_setup: bool) -> None:
-        """One of the upstream instances reached this finished state."""
-        setattr(self, state.value, getattr(self, state.value) + 1)
+    def settle(self, state: TaskState, *, is_setup: bool, by: int = 1) -> None:
+        """One of the upstream instances reached this finished state, or (by -1) left it."""
+        setattr(self, state.value, getattr(self, state.value) + by)
         if is_setup:
-            self.setup_success += state is TaskState.SUCCESS
-            self.setup_skipped += state is TaskState.SKIPPED
+            self.setup_success += by * (state is TaskState.SUCCESS)
+            self.setup_skipped += by * (state is TaskState.SKIPPED)
 
 
 def _all_success(counts: Counts) -> Verdict:
@@ -166,3 +167,21 @@ RULES: Final[Mapping[str, Callable[[Counts], Verdict]]] = {
 def evaluate(rule: str, counts: Counts) -> Verdict:
     """What becomes of a task with this rule. Without upstream every rule is met."""
     return RULES[rule](counts) if counts.total else Verdict.RUN
+
+
+def judge(task: SerializedTask, upstream: Counts, scope: Counts | None) -> Verdict:
+    """What becomes of a task by its trigger rule and by its `scope`.
+
+    For a teardown these are all tasks between its setups and itself, which have to be done; for others the setups above
+    it that aren't direct upstream, which have to succeed.
+    """
+    verdict = evaluate(task.trigger_rule, upstream)
+    if scope is None or not scope.total or task.trigger_rule == "always":
+        return verdict
+    if task.is_teardown:
+        return Verdict.WAIT if verdict is Verdict.RUN and not scope.is_done else verdict
+    if scope.bad:
+        return Verdict.UPSTREAM_FAILED
+    if scope.skipped:
+        return Verdict.SKIP
+    return Verdict.WAIT if verdict is Verdict.RUN and scope.success < scope.expected else verdict

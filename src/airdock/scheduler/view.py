@@ -7,16 +7,21 @@ from typing import Protocol
 
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.environment import Environment
-from airdock.model.keys import RunKey, TaskKey
+from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
+from airdock.model.outcome import Succeeded
 from airdock.model.states import FINISHED, TaskState
 from airdock.record import record
 from airdock.scheduler.rules import Counts
+from airdock.scheduler.scopes import find_scopes
 from airdock.store.records import Answer, Expansion, Instance, Transition
 
-__all__ = ["Lengths", "Member", "RunView", "Standing", "View"]
+__all__ = ["Lengths", "Member", "Places", "RunView", "Standing", "View"]
 
 Lengths = Callable[[str, str], Mapping[int, int | None]]
 """From task id and XCom name to the lengths that were pushed, by map index."""
+
+Places = Sequence[tuple[str, int]]
+"""Task ids and map indexes, -1 for all of a task's, as in `Succeeded.skip`."""
 
 _FAILURES_SHOWN = 3
 
@@ -37,13 +42,21 @@ class Member:
 class Standing:
     """How a run stands: instances that aren't finished, those of them that wait for others, leaves that failed.
 
-    `failures` names the first few instances that failed, but for teardowns.
+    `failures` names the first few instances that failed, but for teardowns. `waits_for_past` are those of `waiting`
+    whose tasks depend on the run before. `doom` says why the run fails, whatever becomes of its instances.
     """
 
     unfinished: int
     waiting: int
     bad_leaves: int
     failures: tuple[str, ...]
+    waits_for_past: int = 0
+    doom: str = ""
+
+
+def _is_ignored(task: SerializedTask) -> bool:
+    """Whether the run's state doesn't depend on how the task ends."""
+    return task.is_teardown and not task.on_failure_fail_dagrun
 
 
 class View(Protocol):
@@ -52,6 +65,8 @@ class View(Protocol):
     run: RunKey
     logical_date: datetime | None
     fail_fast: bool
+    can_defer: bool
+    """Whether somebody runs triggers; where nobody does, a try that defers has failed."""
 
     def tasks(self) -> Iterable[str]:
         """Every task id. Only for the beginning of a run."""
@@ -61,7 +76,8 @@ class View(Protocol):
 
     def task(self, task_id: str) -> SerializedTask: ...
 
-    def downstream(self, task_id: str) -> Sequence[str]: ...
+    def downstream(self, task_id: str) -> Sequence[str]:
+        """The tasks that look at this one: direct downstream, and those in whose scope it is."""
 
     def member(self, key: TaskKey) -> Member | None:
         """The instance, if there is one. Not to be changed."""
@@ -74,6 +90,15 @@ class View(Protocol):
 
     def upstream(self, task_id: str) -> Counts:
         """How the direct upstream instances stand. Not to be changed."""
+
+    def scope(self, task_id: str) -> Counts | None:
+        """How the instances in its scope stand (see `rules.judge`); None if it has none. Not to be changed."""
+
+    def is_ruled_out(self, key: TaskKey) -> bool:
+        """Whether another task, which succeeded, decided to skip it."""
+
+    def past(self, task_id: str) -> bool:
+        """Whether what the task demands of the run before this one is met."""
 
     def lengths(self, task_id: str, name: str) -> Mapping[int, int | None]:
         """The lengths of the XComs that a task's instances pushed under this name, by map index."""
@@ -98,13 +123,26 @@ class RunView:
         instances: Iterable[Instance],
         answers: Iterable[Answer] = (),
         lengths: Lengths = lambda _task_id, _name: {},
+        decided: Iterable[tuple[TaskKey, Places]] = (),
+        past: Callable[[str], bool] = lambda _task_id: True,
+        can_defer: bool = False,
     ) -> None:
+        """`decided` are the skips that succeeded instances decided; `past` is asked anew each time."""
         self.run, self.logical_date, self.fail_fast = run, logical_date, dag.fail_fast
         self._tasks = {task.task_id: task for task in dag.tasks}
         self._downstream: dict[str, list[str]] = {task_id: [] for task_id in self._tasks}
         for task in dag.tasks:
             for upstream in task.upstream:
                 self._downstream[upstream].append(task.task_id)
+        self.can_defer = can_defer
+        self._scopes = find_scopes(dag.tasks)
+        self._enclosing: dict[str, list[str]] = {}
+        for task_id, inside in self._scopes.items():
+            for each in inside:
+                self._enclosing.setdefault(each, []).append(task_id)
+        self._scope = {task_id: Counts() for task_id in self._scopes}
+        self._past = past
+        self._ruled_out: dict[tuple[str, int], set[TaskKey]] = {}
         self._leaves = {task_id for task_id in self._tasks if self._is_leaf(task_id)}
         self._lengths = lengths
         self._answers = {answer.environment: answer for answer in answers}
@@ -115,13 +153,16 @@ class RunView:
         self._upstream = {task_id: Counts() for task_id in self._tasks}
         self._unfinished = self._waits = self._bad_leaves = 0
         self._failures: list[str] = []
+        self._waits_for_past, self._doom = 0, ""
         for row in instances:
             self._load(row)
+        for key, places in decided:
+            self._rule_out(key, places)
 
     def _is_leaf(self, task_id: str) -> bool:
         """Whether the run's state depends on the task: a teardown's doesn't, and what only teardowns follow does."""
-        below = (self._tasks[each] for each in self._downstream[task_id])
-        return not self._tasks[task_id].is_teardown and all(task.is_teardown for task in below)
+        task, below = self._tasks[task_id], (self._tasks[each] for each in self._downstream[task_id])
+        return not _is_ignored(task) and all(_is_ignored(each) for each in below)
 
     def _load(self, row: Instance) -> None:
         member = Member(row.state, row.try_number, row.max_tries, row.until, None, row.executor)
@@ -138,21 +179,33 @@ class RunView:
         if member.state is TaskState.NONE:
             self._waits += 1
             self._waiting[key.task_id][key] = None
+            self._waits_for_past += self._tasks[key.task_id].depends_on_past
         is_setup = self._tasks[key.task_id].is_setup
-        for below in self._downstream[key.task_id]:
-            self._upstream[below].add(is_setup=is_setup)
+        for counts in self._counts_of(key.task_id):
+            counts.add(is_setup=is_setup)
 
     def _settle(self, key: TaskKey, state: TaskState) -> None:
         self._unfinished -= 1
         self._open[key.task_id] -= 1
         is_setup = self._tasks[key.task_id].is_setup
-        for below in self._downstream[key.task_id]:
-            self._upstream[below].settle(state, is_setup=is_setup)
+        for counts in self._counts_of(key.task_id):
+            counts.settle(state, is_setup=is_setup)
         is_bad = state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
         self._bad_leaves += is_bad and key.task_id in self._leaves
         is_work = not self._tasks[key.task_id].is_teardown
         if state is TaskState.FAILED and is_work and len(self._failures) < _FAILURES_SHOWN:
             self._failures.append(key.label)
+
+    def _counts_of(self, task_id: str) -> Iterator[Counts]:
+        """The counts that the instances of a task are part of."""
+        for below in self._downstream[task_id]:
+            yield self._upstream[below]
+        for enclosing in self._enclosing.get(task_id, ()):
+            yield self._scope[enclosing]
+
+    def _rule_out(self, key: TaskKey, places: Places) -> None:
+        for task_id, index in places:
+            self._ruled_out.setdefault((task_id, index), set()).add(key)
 
     def _note_need(self, key: TaskKey) -> None:
         environment = self._tasks[key.task_id].environment
@@ -171,19 +224,31 @@ class RunView:
         return self._tasks[task_id]
 
     def downstream(self, task_id: str) -> Sequence[str]:
-        return self._downstream[task_id]
+        enclosing = self._enclosing.get(task_id)
+        return [*self._downstream[task_id], *enclosing] if enclosing else self._downstream[task_id]
 
     def member(self, key: TaskKey) -> Member | None:
         return self._members.get(key)
 
     def waiting(self, task_id: str) -> Collection[TaskKey]:
-        return self._waiting[task_id]
+        return self._waiting.get(task_id, {})
 
     def is_settled(self, task_id: str) -> bool:
         return self._open[task_id] == 0
 
     def upstream(self, task_id: str) -> Counts:
         return self._upstream[task_id]
+
+    def scope(self, task_id: str) -> Counts | None:
+        return self._scope.get(task_id)
+
+    def is_ruled_out(self, key: TaskKey) -> bool:
+        if not self._ruled_out:
+            return False
+        return (key.task_id, NOT_MAPPED) in self._ruled_out or (key.task_id, key.map_index) in self._ruled_out
+
+    def past(self, task_id: str) -> bool:
+        return self._past(task_id)
 
     def lengths(self, task_id: str, name: str) -> Mapping[int, int | None]:
         return self._lengths(task_id, name)
@@ -200,6 +265,8 @@ class RunView:
             waiting=self._waits,
             bad_leaves=self._bad_leaves,
             failures=tuple(self._failures),
+            waits_for_past=self._waits_for_past,
+            doom=self._doom,
         )
 
     # What the loop asks and tells
@@ -221,9 +288,10 @@ class RunView:
         self._unfinished -= 1
         self._open[whole.task_id] -= 1
         self._waits -= 1
+        self._waits_for_past -= self._tasks[whole.task_id].depends_on_past
         is_setup = self._tasks[whole.task_id].is_setup
-        for below in self._downstream[whole.task_id]:
-            self._upstream[below].add(is_setup=is_setup, by=-1)
+        for counts in self._counts_of(whole.task_id):
+            counts.add(is_setup=is_setup, by=-1)
         for index in range(expansion.length):
             key = TaskKey(dag_id=whole.dag_id, run_id=whole.run_id, task_id=whole.task_id, map_index=index)
             self._add(key, Member(max_tries=max_tries))
@@ -233,6 +301,7 @@ class RunView:
         member = self._members[step.key]
         if step.source is TaskState.NONE:
             self._waits -= 1
+            self._waits_for_past -= self._tasks[step.key.task_id].depends_on_past
             del self._waiting[step.key.task_id][step.key]
         if step.source is TaskState.SCHEDULED:
             self._needs.get(self._tasks[step.key.task_id].environment, {}).pop(step.key, None)
@@ -243,5 +312,15 @@ class RunView:
             self._note_need(step.key)
         elif step.target is TaskState.QUEUED:
             member.queued, member.executor = step.at, step.executor
+        elif step.target is TaskState.NONE:
+            self._waits += 1
+            self._waits_for_past += self._tasks[step.key.task_id].depends_on_past
+            self._waiting[step.key.task_id][step.key] = None
         elif step.target in FINISHED:
             self._settle(step.key, step.target)
+            if step.outcome is not None and isinstance(step.outcome.ending, Succeeded):
+                self._rule_out(step.key, step.outcome.ending.skip)
+
+    def doom(self, reason: str) -> None:
+        """The run fails for this reason once nothing goes on."""
+        self._doom = reason

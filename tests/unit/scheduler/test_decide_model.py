@@ -189,7 +189,20 @@ class Model:
         setups = {each.task_id for each in self.case.tasks if each.is_setup}
         up = [state for name in task.upstream for state in self.states_of(name)]
         setup_up = [state for name in task.upstream if name in setups for state in self.states_of(name)]
-        return says(task.trigger_rule, up, setup_up)
+        found = says(task.trigger_rule, up, setup_up)
+        indirect = (self.above(task.task_id) & setups) - set(task.upstream)
+        if task.trigger_rule == "always" or not indirect:
+            return found
+        states = [state for name in indirect for state in self.states_of(name)]
+        if any(state in BAD for state in states):
+            return S.UPSTREAM_FAILED
+        if S.SKIPPED in states:
+            return S.SKIPPED
+        return None if found is S.RUNNING and set(states) != {S.SUCCESS} else found
+
+    def above(self, task_id: str) -> set[str]:
+        task = next(task for task in self.case.tasks if task.task_id == task_id)
+        return set(task.upstream).union(*(self.above(name) for name in task.upstream))
 
     def running(self) -> list[Place]:
         return sorted(place for place, state in self.states.items() if state is S.RUNNING)
