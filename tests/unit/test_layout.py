@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "environments": frozenset({"engine", "oci", "images", "builder"}),
     "runner": frozenset({"engine"}),
     "answers": frozenset({"dag", "store"}),
+    "triggers": frozenset({"dag", "compat", "runner"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
     "preparing": frozenset({"environments", "scheduler"}),
