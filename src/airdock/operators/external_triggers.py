@@ -1,6 +1,5 @@
 """Triggers that wait for runs and tasks of other DAGs. `task_instance` answers how these are."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -36,6 +35,8 @@ class DagStateTrigger(BaseTrigger):
         return f"{_PATH}.DagStateTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         while True:
             states = {each: self.task_instance.get_dagrun_state(self.dag_id, each) for each in self.run_ids}
             if all(state in self.states for state in states.values()):
@@ -80,6 +81,8 @@ class WorkflowTrigger(BaseTrigger):
         return f"{_PATH}.WorkflowTrigger", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         wanted = len(self.run_ids or self.logical_dates or ())
         while True:
             if self.failed_states and self._count(self.failed_states):

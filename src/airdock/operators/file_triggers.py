@@ -1,6 +1,5 @@
 """Triggers that wait for files."""
 
-import asyncio
 import glob
 import os
 from collections.abc import AsyncIterator
@@ -38,6 +37,8 @@ class FileTrigger(BaseTrigger):
         return f"{_PATH}.FileTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         while find_file(self.filepath, recursive=self.recursive) is None:
             await asyncio.sleep(self.poke_interval)
         yield TriggerEvent(True)
@@ -55,6 +56,8 @@ class FileDeleteTrigger(BaseEventTrigger):
         return f"{_PATH}.FileDeleteTrigger", {"filepath": self.filepath, "poke_interval": self.poke_interval}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         while not _remove(self.filepath):
             await asyncio.sleep(self.poke_interval)
         yield TriggerEvent(True)
@@ -74,6 +77,8 @@ class DirectoryFileDeleteTrigger(BaseEventTrigger):
         return f"{_PATH}.DirectoryFileDeleteTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         path = f"{self.directory}/{self.filename}"
         while True:
             if _remove(path):

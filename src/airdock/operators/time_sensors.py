@@ -1,6 +1,5 @@
 """Tasks that wait for a time, and the triggers behind them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
@@ -40,6 +39,8 @@ class DateTimeTrigger(BaseTrigger):
         return _PATH, {"moment": self.moment, "end_from_trigger": self.end_from_trigger}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        import asyncio  # only the triggerer needs it, and has it
+
         while (left := (self.moment - now()).total_seconds()) > 0:
             await asyncio.sleep(min(left, _LONGEST_SLEEP_S))
         yield TaskSuccessEvent() if self.end_from_trigger else TriggerEvent(self.moment)
