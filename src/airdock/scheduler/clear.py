@@ -5,6 +5,7 @@ from datetime import datetime
 
 from airdock.dag.serialized import SerializedTask
 from airdock.model.states import FINISHED, TaskState
+from airdock.scheduler.scopes import reach, turn
 from airdock.store.base import ACTIVE
 from airdock.store.records import Instance, Transition
 
@@ -18,12 +19,12 @@ def pick_tasks(
 ) -> frozenset[str]:
     """The tasks to clear: the chosen ones, all above or below them where asked, and their setups and teardowns."""
     above = {task.task_id: frozenset(task.upstream) for task in tasks}
-    below = _turn(above)
+    below = turn(above)
     picked = set(chosen)
     if upstream:
-        picked |= _reach(chosen, above)
+        picked |= reach(chosen, above)
     if downstream:
-        picked |= _reach(chosen, below)
+        picked |= reach(chosen, below)
     return frozenset(picked | _setups_and_teardowns(tasks, picked, above, below))
 
 
@@ -55,25 +56,6 @@ def clear_instances(
         )
 
 
-def _turn(edges: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    turned: dict[str, set[str]] = {task_id: set() for task_id in edges}
-    for task_id, others in edges.items():
-        for other in others:
-            turned[other].add(task_id)
-    return {task_id: frozenset(others) for task_id, others in turned.items()}
-
-
-def _reach(starts: Iterable[str], edges: dict[str, frozenset[str]]) -> set[str]:
-    """All that can be reached from these along the edges, themselves only if a way leads there."""
-    found: set[str] = set()
-    left = list(starts)
-    while left:
-        for each in edges[left.pop()] - found:
-            found.add(each)
-            left.append(each)
-    return found
-
-
 def _setups_and_teardowns(
     tasks: Sequence[SerializedTask],
     picked: Collection[str],
@@ -87,8 +69,8 @@ def _setups_and_teardowns(
             teardowns[setup].add(task.task_id)
     found: set[str] = set()
     for task_id in picked if teardowns else ():
-        after = _reach([task_id], below)
-        for setup in (_reach([task_id], above) | {task_id}) & teardowns.keys():
+        after = reach([task_id], below)
+        for setup in (reach([task_id], above) | {task_id}) & teardowns.keys():
             if not teardowns[setup] or teardowns[setup] & after:
                 found |= {setup, *teardowns[setup]}
     return found
