@@ -170,6 +170,12 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         for name in self.template_fields:
             setattr(self, name, templates.render(resolve(getattr(self, name, None), context)))
 
+    def render_template(self, content: Any, context: Mapping[str, Any], jinja_env: Any = None) -> Any:
+        """The value with results of other tasks and templates in it replaced, as in this task's own fields."""
+        from airdock.dag.templates import Templates  # only a task that runs needs it
+
+        return Templates.of(self, context, jinja_env).render(resolve(content, context))
+
     def work(self) -> Work:
         """What there is to run. Where a task isn't a plain function, it runs on the host image, beside Airdock."""
         if not self.runs_on_host:

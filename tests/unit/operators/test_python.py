@@ -54,3 +54,10 @@ def test_elsewhere_the_function_travels() -> None:
 def test_an_empty_task_has_nothing_to_run() -> None:
     with DAG("d"):
         assert EmptyOperator(task_id="e").work() == {"mode": "none", "payload": {}}
+
+
+def test_a_task_renders_a_text_of_its_own() -> None:
+    with DAG("d"):
+        task = PythonOperator(task_id="p", python_callable=add)
+    context = Context(START, None)
+    assert task.render_template(["{{ params.n }}", "{{ run_id }}", 3], context) == ["2", "r", 3]
