@@ -103,6 +103,6 @@ CANNOT_LOAD: Final[Mapping[str, str]] = {
     "tutorial_objectstorage": "No module named 'requests'",
     "example_branch_operator": "no airflow.sdk.Label",
     "example_branch_operator_decorator": "no airflow.sdk.Label",
-    "example_hitl_operator": "no module airflow.providers.standard.operators.hitl",
+    "example_hitl_operator": "no module airflow.sdk.bases.notifier",
 }
 """File → what the error says, in part. A file that begins to load has to leave this table."""
