@@ -71,7 +71,15 @@ class DAG:
     """Tasks and their order. Tasks made inside of `with DAG(…):` are its tasks."""
 
     schedule: Any
+    start_date: Any
+    end_date: Any
+    catchup: bool
     max_active_tasks: int
+    max_active_runs: int
+    max_consecutive_failed_dag_runs: int
+    dagrun_timeout: Any
+    is_paused_upon_creation: bool | None
+    dag_display_name: str | None
     fail_fast: bool
     auto_register: bool
     doc_md: str | None

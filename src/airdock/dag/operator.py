@@ -69,6 +69,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     operator_kind: str = ""
     """What the task is shown as, where that isn't the name of its class."""
 
+    owner: str
     retries: int
     retry_delay: timedelta
     retry_exponential_backoff: float

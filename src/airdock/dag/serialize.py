@@ -13,6 +13,7 @@ from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, link_inputs
+from airdock.dag.schedules import moment_of, timetable_of
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import DagError
 
@@ -50,7 +51,31 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         source_digest="sha256:" + hashlib.sha256(Path(dag.fileloc).read_bytes()).hexdigest(),
         schedule=None if dag.schedule is None else str(dag.schedule),
         tags=tuple(sorted(map(str, dag.tags or ()))),
+        **_running(dag),
     )
+
+
+def _running(dag: DAG) -> dict[str, Any]:
+    """What says when runs are made, and how they go on."""
+    timeout = dag.dagrun_timeout
+    return {
+        "timetable": timetable_of(dag.schedule, start=dag.start_date, where=f"{dag.where} (DAG {dag.dag_id!r})"),
+        "start_date": moment_of(_start_of(dag), name="start_date", where=dag.where),
+        "end_date": moment_of(dag.end_date, name="end_date", where=dag.where),
+        "catchup": bool(dag.catchup),
+        "max_active_runs": _at_least_one(dag, "max_active_runs"),
+        "max_consecutive_failed_dag_runs": int(dag.max_consecutive_failed_dag_runs or 0),
+        "dagrun_timeout_s": None if timeout is None else seconds("dagrun_timeout", timeout, dag.where),
+        "is_paused_upon_creation": dag.is_paused_upon_creation,
+        "display_name": dag.dag_display_name or "",
+        "owners": tuple(sorted({str(task.settings.owner) for task in dag.tasks})),
+        "render_template_as_native_obj": bool(dag.render_template_as_native_obj),
+    }
+
+
+def _start_of(dag: DAG) -> Any:
+    """When runs begin: the DAG's own date, else that which `default_args` gives to all its tasks."""
+    return dag.start_date if dag.start_date is not None else dag.default_args.get("start_date")
 
 
 def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]) -> SerializedTask:

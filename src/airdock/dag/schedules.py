@@ -1,0 +1,66 @@
+"""From a DAG's `schedule` as it is written to a timetable as JSON, which the scheduler makes runs by.
+
+A timetable is described where it is understood: `scheduler.timetables`. Times without a zone are UTC.
+"""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from airdock.errors import DagError
+
+__all__ = ["moment_of", "timetable_of"]
+
+_RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds",
+             "year", "month", "day", "hour", "minute", "second", "microsecond")  # fmt: skip
+
+
+def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
+    """The timetable of a schedule: None, text, timedelta or relativedelta; cron goes by the zone of the start date.
+
+    DagError for what is none of these.
+    """
+    if schedule is None:
+        return {"type": "none"}
+    if isinstance(schedule, str):
+        if schedule in ("@once", "@continuous"):
+            return {"type": schedule[1:]}
+        return {"type": "cron", "expression": schedule, "timezone": _zone_of(start)}
+    if isinstance(schedule, timedelta):
+        if schedule <= timedelta(0):
+            raise DagError(f"expected a schedule that moves on, found {schedule!r}", where=where)
+        return {"type": "delta", "delta": schedule.total_seconds()}
+    if type(schedule).__name__ == "relativedelta":
+        return {"type": "relativedelta", "delta": _relative(schedule)}
+    raise DagError(
+        f"expected schedule to be None, a cron expression, a preset such as @daily, or a timedelta, "
+        f"found {type(schedule).__name__} {schedule!r}",
+        where=where,
+    )
+
+
+def moment_of(value: Any, *, name: str, where: str) -> str:
+    """A start or end date as ISO 8601 in UTC, "" for none. DagError for what isn't a time."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError as error:
+            raise DagError(f"expected {name} to be a time, found {value!r}", where=where) from error
+    if not isinstance(value, datetime):
+        raise DagError(f"expected {name} to be a datetime, found {type(value).__name__} {value!r}", where=where)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _zone_of(start: Any) -> str:
+    """The name of the zone of a start date: pendulum's and zoneinfo's have one, a fixed offset counts as UTC."""
+    zone: tzinfo | None = getattr(start, "tzinfo", None)
+    name = getattr(zone, "key", None) or getattr(zone, "name", None)
+    return name if isinstance(name, str) and name and not name.startswith(("+", "-")) else "UTC"
+
+
+def _relative(schedule: Any) -> dict[str, Any]:
+    found = {name: value for name in _RELATIVE if (value := getattr(schedule, name, None))}
+    if schedule.weekday is not None:
+        found["weekday"] = [schedule.weekday.weekday, schedule.weekday.n or 1]
+    return found
