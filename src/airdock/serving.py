@@ -49,7 +49,8 @@ class Server:
         self._scheduler = scheduler(self._is_paused)
         self._catalogue = Catalogue(index=self.index, load=load, changed=self._hear_of_file, side_by_side=side_by_side)
         self._watcher = Watcher(DagFolder(folder), changed=self._catalogue.take)
-        self._planner = Planner(store=store, dags=self._open_dags, create=create)
+        self._create = create
+        self._planner = Planner(store=store, dags=self._open_dags, create=self._make_run)
         self._intake = StoreIntake(
             store=store,
             owner=owner,
@@ -74,6 +75,10 @@ class Server:
 
     def stop(self) -> None:
         self._scheduler.cancel()
+
+    def _make_run(self, dag: SerializedDag, plan: RunPlan) -> None:
+        self._create(dag, plan)
+        self._scheduler.look()  # so that the run is claimed now, not when runs are next looked for
 
     def _open_dags(self) -> Mapping[str, SerializedDag]:
         return {dag_id: dag for dag_id, dag in self.index.dags().items() if not _begins_paused(dag)}

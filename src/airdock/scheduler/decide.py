@@ -118,10 +118,19 @@ def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetim
             return _again(view, key, member, outcome, now)
         case Deferred(timeout_s=timeout_s) if view.can_defer:
             return _defer(key, member, outcome, timeout_s, now)
-        case Deferred() | AwaitingInput():
-            return [_move(key.task, member, TaskState.FAILED, now, outcome=outcome)]
+        case Deferred(trigger=trigger):
+            reason = f"it waits for the trigger {trigger}, and triggers don't run here yet: use deferrable=False"
+            return [_refuse_wait(key, member, outcome, reason, now)]
+        case AwaitingInput():
+            reason = "it waits for a person's answer, which can't be given here yet"
+            return [_refuse_wait(key, member, outcome, reason, now)]
         case _:
             assert_never(outcome.ending)
+
+
+def _refuse_wait(key: TryKey, member: Member, outcome: Outcome, reason: str, now: datetime) -> Transition:
+    refused = replace(outcome, ending=Failed(reason=reason, retryable=False))
+    return _move(key.task, member, TaskState.FAILED, now, outcome=refused)
 
 
 def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, ending: Failed, now: datetime) -> list[Action]:

@@ -9,7 +9,7 @@ from airdock.errors import ConflictError
 from airdock.executors.memory import MemoryExecutor
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey
-from airdock.model.outcome import AwaitingInput, Ending, Failed, Lost, Rescheduled, Skipped, Succeeded
+from airdock.model.outcome import AwaitingInput, Deferred, Ending, Failed, Lost, Rescheduled, Skipped, Succeeded
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState
 from airdock.model.workload import Workload
@@ -99,9 +99,16 @@ def test_a_skip_goes_on_down(make_house: Make, make_dag: Make, make_task: Make) 
     assert house.states() == {"a": "skipped", "b": "skipped", "c": "success"}
 
 
-def test_what_is_not_supported_fails_and_says_so(make_house: Make, make_dag: Make, make_task: Make) -> None:
-    house = make_house(executor=MemoryExecutor(script=script(a=[AwaitingInput()])))
+@pytest.mark.parametrize(
+    ("ending", "said"), [(AwaitingInput(), "a person's answer"), (Deferred(trigger="some.Trigger"), "some.Trigger")]
+)
+def test_what_is_not_supported_fails_and_says_so(
+    ending: Ending, said: str, make_house: Make, make_dag: Make, make_task: Make
+) -> None:
+    house = make_house(executor=MemoryExecutor(script=script(a=[ending])))
     assert house.run(make_dag(make_task("a", retries=1))) is RunState.FAILED
+    (tried,) = house.orchestrator.tries(RUN)
+    assert said in tried.outcome.ending.reason
 
 
 def test_an_environment_that_cannot_be_made_fails_its_tasks(make_house: Make, make_dag: Make, make_task: Make) -> None:
