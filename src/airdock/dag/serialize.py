@@ -159,22 +159,29 @@ def _at_least_one(dag: DAG, name: str) -> int:
 
 
 _NO_EFFECT_YET: Final = (
-    "depends_on_past", "inlets", "on_execute_callback", "on_failure_callback",
-    "on_retry_callback", "on_skipped_callback", "on_success_callback", "outlets", "retry_policy", "run_as_user",
-    "start_from_trigger", "task_group", "wait_for_downstream",
+    "depends_on_past", "inlets", "outlets", "retry_policy", "run_as_user", "start_from_trigger", "task_group",
+    "wait_for_downstream",
 )  # fmt: skip
+_CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
+                     "on_success_callback")  # fmt: skip
+"""They live in the DAG file, so that only a task which imports it can call them."""
 _DAG_NO_EFFECT_YET: Final = ("dagrun_timeout", "deadline", "on_failure_callback", "on_success_callback")
 
 
 def arguments_without_effect(dag: DAG) -> list[str]:
     """A sentence for each argument that is kept but that nothing acts on yet: nobody should count on those."""
     told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
-    for name in _NO_EFFECT_YET:
-        tasks = [task.task_id for task in dag.tasks if getattr(task.settings, name, None)]
+    for name in (*_NO_EFFECT_YET, *_CALLBACKS):
+        asking = (task for task in dag.tasks if getattr(task.settings, name, None))
+        tasks = [task.task_id for task in asking if name not in _CALLBACKS or _mode(task) != "sdk"]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
     return told
+
+
+def _mode(task: Node) -> str:
+    return str(task.work()["mode"])  # type: ignore[attr-defined]  # both kinds of node have it
 
 
 def _check_fail_fast(dag: DAG) -> None:
