@@ -12,7 +12,7 @@ layers/                      0700: set-user-id files of images are nobody else's
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airdock.files import TEMPORARY_PREFIX
@@ -122,7 +122,9 @@ def set_aside(folder: Path) -> None:
 
 def _lock(folder: Path) -> int:
     while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # `exist_ok` would look again, and call a folder that was set aside meanwhile a file that is in the way.
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
         try:
             lock = take_lock(folder / "lock")
         except FileNotFoundError:

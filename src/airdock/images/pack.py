@@ -82,9 +82,11 @@ def _drop(path: bytes) -> None:
 
 
 def _device_below(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.stat().st_dev
+    while True:
+        try:
+            return folder.stat().st_dev
+        except FileNotFoundError:  # not made yet, or set aside meanwhile
+            folder = folder.parent
 
 
 class Packer:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from airdock.images.layers import claim_layer, set_aside
 from airdock.images.locks import take_lock
 from airdock.images.store import ImageStore
 
@@ -180,3 +181,28 @@ def test_a_lock_whose_file_went_is_taken_anew(tmp_path: Path) -> None:
     waiter.join(10)
     assert got and path.exists() and take_lock(path, wait=False) is None
     os.close(got[0])
+
+
+def test_a_layer_is_claimed_while_others_set_it_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "root" / "ab"
+    claims = 500
+    done = threading.Event()
+
+    def remover() -> None:
+        while not done.is_set():
+            set_aside(folder)
+
+    thread = threading.Thread(target=remover)
+    thread.start()
+    try:
+        for _ in range(claims):
+            with claim_layer(folder) as target:
+                if target is not None:
+                    target.mkdir()
+    finally:
+        done.set()
+        thread.join()
+    set_aside(folder)
+    assert not folder.exists()
+    # Each folder that went was a layer, or one that nobody had made a layer of yet.
+    assert {path.name for aside in folder.parent.iterdir() for path in aside.iterdir()} <= {"lock", "diff"}
