@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from airdock.builder.base import FindBase
 from airdock.builder.contexts import open_context
@@ -12,21 +13,28 @@ from airdock.builder.named import LAYOUT, folder_image, is_folder, load_layout, 
 from airdock.builder.performer import Performer
 from airdock.builder.plan import Selection
 from airdock.builder.platforms import is_same, render_platform, split_platform
-from airdock.errors import BuildError, UnknownImageError
+from airdock.errors import BuildError, ImageError, UnknownImageError
 from airdock.images.image import Image
 from airdock.oci.config import ImageConfig
 from airdock.oci.descriptor import Platform, host_platform
 
 __all__ = ["Bases"]
 
+_TRIES: Final = 10
+"""How often a base is looked for that others remove at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bases:
-    """Looks up what FROM, `--from` and `from=` name; `images` is what was found by name."""
+    """Looks up what FROM, `--from` and `from=` name; `images` is what was found by name.
+
+    The layers of each are leased for `owner`, so that they stay while they're built upon, whoever removes their image.
+    """
 
     file: Dockerfile
     find: FindBase
     performer: Performer
+    owner: str
     images: dict[str, Image] = field(default_factory=dict)
 
     def look_up(self, name: str, line: int) -> Image:
@@ -55,7 +63,7 @@ class Bases:
         where = f"{self.file.name}:{line}"
         plain, platform = split_platform(name)
         try:
-            image = self.find(plain, platform=platform)
+            image = self._lease(plain, platform)
         except UnknownImageError as error:
             raise UnknownImageError(error.message, where=where, hint=error.hint) from error
         if platform is not None and HOST_LABEL in image.labels and not is_same(platform, host_platform()):
@@ -64,6 +72,19 @@ class Bases:
                 where=where,
             )
         return image
+
+    def _lease(self, name: str, platform: Platform | None) -> Image:
+        """Find an image and lease its layers; one that somebody removes between the two is looked for anew."""
+        store = self.performer.store
+        for _ in range(_TRIES):
+            image = self.find(name, platform=platform)
+            store.lease((layer.diff_id for layer in image.layers), self.owner)
+            try:
+                store.find(image.digest)
+            except ImageError:
+                continue
+            return image
+        raise UnknownImageError(f"expected image {name}, found that it was removed as often as it came")
 
     def _find_context(self, name: str) -> Image | None:
         """The image that a build context makes; None for the name of a plain image."""

@@ -69,7 +69,7 @@ def build(
     document = parse(request.dockerfile, name=request.name)
     file = make_dockerfile(document, name=request.name)
     steps = BuildCache(folder=cache, store=store)
-    with steps.working_folder() as folder, Cancel() as cancel:
+    with steps.working_folder() as folder, _owner(store, folder) as owner, Cancel() as cancel:
         _import(request, steps, store, folder / "cache.tar", pull or find, report)
         images: dict[str, Image] = {}
         performer = Performer(
@@ -85,7 +85,7 @@ def build(
             epoch=source_date_epoch(request),
             cancel=cancel,
         )
-        bases = Bases(file=file, find=find, performer=performer, images=images)
+        bases = Bases(file=file, find=find, performer=performer, owner=owner, images=images)
         planned, warnings = _plan(request, document, file, bases)
         stages = Stages(stage.index for stage in planned.stages)
         with _journal(request, cache) as journal:
@@ -120,6 +120,16 @@ def _plan(request: BuildRequest, document: Document, file: Dockerfile, bases: Ba
         bases.look_up(name, line)
     planned = plan(renamed, selection, args=request.args, configs=bases.configs)
     return planned, [*planned.warnings, *_find_mistakes(document, file, selection, bases)]
+
+
+@contextmanager
+def _owner(store: ImageStore, folder: Path) -> Iterator[str]:
+    """Who keeps the layers of one build's bases, until it ends."""
+    owner = f"build {folder.name}"
+    try:
+        yield owner
+    finally:
+        store.release(owner)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ mounts files of it. What comes out is the same whatever the order. The first ste
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -83,21 +83,14 @@ class Solver:
 
     def solve(self) -> Built:
         """Build everything; gives the last stage. Raises what the first stage that failed raised."""
-        store = self.performer.store
-        # Bases stay while they're built upon, whoever removes their names meanwhile.
-        owner = f"build {self.performer.folder.name}"
-        try:
-            store.lease((layer.diff_id for image in self.performer.images.values() for layer in image.layers), owner)
-            self._solve()
-        finally:
-            store.release(owner)
-        return self.stages[self.plan.stages[-1].index]
-
-    def _solve(self) -> None:
         stages = self.plan.stages
         if len(stages) == 1:
             self._finish(stages[0])  # with a thread of its own it would only start later
-            return
+        else:
+            self._solve_beside(stages)
+        return self.stages[stages[-1].index]
+
+    def _solve_beside(self, stages: Sequence[PlannedStage]) -> None:
         # Stages come in the order in which they need each other, so those at work never wait for one in the queue.
         with ThreadPoolExecutor(min(len(stages), max(_FEWEST_AT_ONCE, os.cpu_count() or 1))) as pool:
             try:

@@ -82,11 +82,12 @@ class Bench:
         """Build with the bench's context."""
         self.events.clear()
         settings: dict[str, object] = {"context": self.context, "label": "test", **request}
+        find = settings.pop("find", self.store.find)
         return build(
             BuildRequest(dockerfile=dockerfile, **settings),  # type: ignore[arg-type]
             store=self.store,
             run=self.run,
-            find=self.store.find,
+            find=find,  # type: ignore[arg-type]
             report=self.events.append,
             clock=ManualClock(),
             cache=self.folder / "cache",
