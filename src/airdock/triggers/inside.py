@@ -1,62 +1,146 @@
 """Runs the triggers of many deferred tasks in one asyncio loop: `python -m airdock.triggers.inside`.
 
-Lines of JSON come in on standard input, and go out on the descriptor that standard output was; what triggers print goes
-to standard error.
+Connects to the socket that AIRDOCK_CHANNEL names; frames are those of the runner's channel. What triggers print goes
+to the triggerer's log.
 
-    in     {"add": id, "path": "module.Class", "kwargs": {…}}    {"drop": id}
-    out    {"ready": true}    {"fired": id, "event": …}    {"failed": id, "error": "…"}
+    in     {"type": "add", "id": n, "path": "module.Class", "kwargs": {…}, "key": {…}, "loader": {…}}
+           {"type": "drop", "id": n, "killed": true}
+    out    {"type": "ready"}    {"type": "fired", "id": n, "event": …}    {"type": "failed", "id": n, "error": "…"}
 
-A trigger tells once. The end of the input ends the process.
+A trigger tells once. The end of the connection ends the process. What triggers ask goes over a connection of its own.
 """
 
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from airdock.dag.context import set_current_context
+from airdock.dag.importing import import_dag_file, module_name
+from airdock.runner.inside.channel import Channel
+from airdock.runner.inside.instance import TaskInstance
 from airdock.runner.inside.wire import pack, unpack
 
-__all__ = ["Triggers", "main"]
+__all__ = ["Classes", "Questions", "Triggers", "main"]
 
 Tell = Callable[[Mapping[str, Any]], None]
+
+_LENGTH_BYTES: Final = 4
+
+
+class Questions:
+    """What triggers ask goes to the triggerer over this: one connection, made when the first of them asks."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._channel: Any = None
+
+    def of(self, id: int) -> "Questions":
+        """The same, for one trigger."""
+        return _Asking(self, id)
+
+    def ask(self, op: str, **fields: Any) -> Any:
+        """Blocks until the answer is there. ChannelError where it is no."""
+        if self._channel is None:
+            self._channel = Channel(self._path)  # type: ignore[no-untyped-call]
+        return self._channel.ask(op, **fields)
+
+
+class _Asking(Questions):
+    def __init__(self, questions: Questions, id: int) -> None:
+        self._questions, self._id = questions, id
+
+    def ask(self, op: str, **fields: Any) -> Any:
+        return self._questions.ask(op, trigger=self._id, **fields)
+
+
+class Classes:
+    """Finds the classes of triggers: in modules, and in DAG files, which are read again when they changed."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[int, Any]] = {}
+
+    def find(self, path: str, loader: Mapping[str, Any]) -> Any:
+        """The class `path` names. `loader` is what a task's payload says of its DAG file: "fileloc", "paths"."""
+        module, _, name = path.rpartition(".")
+        fileloc = str(loader.get("fileloc") or "")
+        sys.path += [each for each in loader.get("paths") or () if each not in sys.path]
+        if fileloc and module == module_name(fileloc):
+            return getattr(self._dag_file(fileloc), name)
+        folder = fileloc.rpartition("/")[0]
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+        return getattr(import_module(module), name)
+
+    def _dag_file(self, fileloc: str) -> Any:
+        changed = Path(fileloc).stat().st_mtime_ns
+        known = self._files.get(fileloc)
+        if known is None or known[0] != changed:
+            self._files[fileloc] = known = (changed, import_dag_file(fileloc)[0])
+        return known[1]
 
 
 class Triggers:
     """The triggers that run now, each as a task of the loop that runs this."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, questions: Questions) -> None:
         self._tell = tell
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._questions = questions
+        self._classes = Classes()
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._killed: set[int] = set()
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Do what a line asks for. Adding what runs, and dropping what doesn't, changes nothing."""
-        if "add" in message and message["add"] not in self._running:
-            self._begin(message["add"], self._run(message["add"], message["path"], message.get("kwargs") or {}))
-        elif "drop" in message and (task := self._running.get(message["drop"])):
+        """Do what a message asks for. Adding what runs, and dropping what doesn't, changes nothing."""
+        id = message["id"]
+        if message["type"] == "add" and id not in self._running:
+            self._begin(id, self._run(id, message))
+        elif message["type"] == "drop" and (task := self._running.get(id)):
+            if message.get("killed"):
+                self._killed.add(id)
             task.cancel()
 
-    def _begin(self, id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, id: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running[id] = task
         task.add_done_callback(lambda _: self._running.pop(id, None))
 
-    async def _run(self, id: str, path: str, kwargs: Mapping[str, Any]) -> None:
+    async def _run(self, id: int, message: Mapping[str, Any]) -> None:
         trigger = None
         try:
-            trigger = _make(path, unpack(kwargs))  # type: ignore[no-untyped-call]
+            trigger = self._make(id, message)
             event = await anext(aiter(trigger.run()), None)
             if event is None:
-                self._tell({"failed": id, "error": f"{path} ended without an event"})
+                self._tell({"type": "failed", "id": id, "error": f"{message['path']} ended without an event"})
             else:
-                self._tell({"fired": id, "event": pack(event.payload)})  # type: ignore[no-untyped-call]
+                self._tell({"type": "fired", "id": id, "event": _pack(event)})
         except Exception as error:  # the code of users
-            self._tell({"failed": id, "error": f"{type(error).__name__}: {error}"})
+            self._tell({"type": "failed", "id": id, "error": _describe(error)})
         finally:
-            if trigger is not None and hasattr(trigger, "cleanup"):
-                await trigger.cleanup()
+            await self._clean_up(id, trigger)
+
+    def _make(self, id: int, message: Mapping[str, Any]) -> Any:
+        kind = self._classes.find(message["path"], message.get("loader") or {})
+        trigger = kind(**unpack(message.get("kwargs") or {}))  # type: ignore[no-untyped-call]
+        if message.get("key"):
+            asking = self._questions.of(id)
+            trigger.task_instance = TaskInstance(message["key"], asking)  # type: ignore[no-untyped-call]
+        return trigger
+
+    async def _clean_up(self, id: int, trigger: Any) -> None:
+        killed = id in self._killed
+        self._killed.discard(id)
+        for name in ("on_kill", "cleanup") if killed else ("cleanup",):
+            if hasattr(trigger, name):
+                try:
+                    await getattr(trigger, name)()
+                except Exception as error:  # the code of users; how the trigger ended was told already
+                    print(_describe(error), file=sys.stderr, flush=True)  # noqa: T201  goes to the triggerer's log
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has cleaned up."""
@@ -66,37 +150,62 @@ class Triggers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _make(path: str, kwargs: Mapping[str, Any]) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)(**kwargs)
+def _pack(event: Any) -> Any:
+    """The event as JSON; one that ends the task by itself is marked, for the runner."""
+    state = getattr(event, "task_instance_state", "")
+    if state:
+        xcoms = pack(event.xcoms)  # type: ignore[no-untyped-call]
+        return {"__airdock__": "end", "state": state, "xcoms": xcoms}
+    return pack(event.payload)  # type: ignore[no-untyped-call]
 
 
-async def _serve(output: int) -> None:
-    """Take lines until there are no more."""
+def _describe(error: Exception) -> str:
+    """What went wrong in one line, then where."""
+    import traceback
 
-    def tell(message: Mapping[str, Any]) -> None:
-        data = memoryview(json.dumps(message).encode() + b"\n")
-        while data:
-            data = data[os.write(output, data) :]
+    first = f"{type(error).__name__}: {error}".splitlines()[0]
+    return "\n".join([first, *"".join(traceback.format_exception(error)).splitlines()])
 
-    triggers = Triggers(tell)
-    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin.buffer)
-    tell({"ready": True})
-    while line := await reader.readline():
-        triggers.take(json.loads(line))
-    await triggers.close()
+
+def _frame(message: Mapping[str, Any]) -> bytes:
+    body = json.dumps(message).encode()
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def _connect(path: str) -> socket.socket:
+    """Through the folder's descriptor: addresses of sockets are short."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        made.connect(f"/proc/self/fd/{folder}/{Path(path).name}")
+    finally:
+        os.close(folder)
+    return made
+
+
+async def _serve(path: str) -> None:
+    """Take messages until there are no more."""
+    reader, writer = await asyncio.open_unix_connection(sock=_connect(path))
+    questions = Questions(path)
+    set_current_context({"ti": TaskInstance(_NOBODY, questions)})  # type: ignore[no-untyped-call]
+    triggers = Triggers(lambda message: writer.write(_frame(message)), questions)
+    writer.write(_frame({"type": "ready"}))
+    try:
+        while True:
+            size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
+            triggers.take(json.loads(await reader.readexactly(size)))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        await triggers.close()
+
+
+_NOBODY: Final = {"dag_id": "", "task_id": "", "run_id": "", "map_index": -1, "try_number": 1}
+"""Who asks for variables and connections where no trigger can be told."""
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    from airdock.compat import install
-
-    install()
-    output = os.dup(1)
-    os.dup2(2, 1)
-    asyncio.run(_serve(output))
+    """Serve until the connection ends."""
+    import_module("airdock.compat").install()
+    asyncio.run(_serve(os.environ.pop("AIRDOCK_CHANNEL")))
 
 
 if __name__ == "__main__":
