@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from airdock.serving import Server
     from airdock.store.base import Store
     from airdock.transfer import Transfers
+    from airdock.triggers.triggerer import Triggerer
 
 __all__ = ["App", "RunSummary"]
 
@@ -349,6 +350,27 @@ class App:
         if self.config.core.executor == "sequential":
             return SequentialExecutor(supervise=supervisor, clock=self.clock)
         return LocalExecutor(supervise=supervisor, slots=self.config.core.parallelism, clock=self.clock)
+
+    @cached_property
+    def triggerer(self) -> "Triggerer":
+        """What runs the triggers of deferred tasks; whoever subscribes to it starts and ends it."""
+        from airdock.answers import StoreTaskApi
+        from airdock.model.environment import Environment
+        from airdock.triggers.triggerer import Triggerer
+
+        return Triggerer(
+            starter=self._starter(),
+            image=lambda: self.environments.prepare(Environment(), where="triggers").digest,
+            place=self._place_of_triggers,
+            tasks=StoreTaskApi(store=self.store),
+            home=self.config.home,
+            clock=self.clock,
+        )
+
+    def _place_of_triggers(self, fileloc: str) -> "Sequence[Mount]":
+        """One place for all files of the DAG folder, so that one process runs their triggers."""
+        folder = self.config.home / "dags"
+        return self._place(folder if Path(fileloc).is_relative_to(folder) else fileloc)
 
     def _starter(self) -> "Starter":
         if self.is_isolated:
