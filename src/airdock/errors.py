@@ -34,6 +34,7 @@
     │   └── UnknownContainerError
     ├── EnvironmentFailedError        what a task needs can't be made: which task, why
     ├── RunnerError                   channel or runner broke its contract
+    ├── SecretsError                  a variable or connection can't be kept or read
     ├── StoreError
     │   └── ConflictError             a compare-and-set met another state
     └── UnknownRunError
@@ -69,6 +70,7 @@ __all__ = [
     "NotPortableError",
     "RegistryError",
     "RunnerError",
+    "SecretsError",
     "StepFailedError",
     "StoreError",
     "UnknownContainerError",
@@ -249,6 +251,10 @@ class EnvironmentFailedError(AirdockError):
 
 class RunnerError(AirdockError):
     """The runner broke off or sent what it may not."""
+
+
+class SecretsError(AirdockError):
+    """A variable or connection could not be kept or read."""
 
 
 class StoreError(AirdockError):

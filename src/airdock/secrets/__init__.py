@@ -1,0 +1,1 @@
+"""Variables and connections: where tasks' secrets are kept, and how."""
