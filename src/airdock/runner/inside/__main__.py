@@ -71,6 +71,10 @@ def _call(job, channel):
                 import asyncio
 
                 value = asyncio.run(value)
+            if hasattr(value, "gi_yieldfrom"):
+                from . import assets
+
+                value = assets.exhaust(value, job.context)
             return value
     except BaseException as error:
         if type(error).__name__ == "AirflowTaskTimeout":

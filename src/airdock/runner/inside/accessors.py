@@ -2,10 +2,14 @@
 
 import os
 
-from .assets import outlet_events, triggering_events
+from .assets import inlet_events, outlet_events, triggering_events
 from .connection import Connection
+from .stores import AssetStates, task_states
 
-__all__ = ["Connections", "Macros", "Variables", "outlet_events", "triggering_events"]
+__all__ = [
+    "AssetStates", "Connections", "Macros", "Variables", "inlet_events", "outlet_events", "task_states",
+    "triggering_events",
+]  # fmt: skip
 
 _NONE = object()
 

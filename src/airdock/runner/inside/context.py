@@ -111,13 +111,19 @@ _DATES = {
     "ts_nodash": lambda context: _at(context).strftime("%Y%m%dT%H%M%S"),
     "ts_nodash_with_tz": lambda context: _at(context).isoformat().replace("-", "").replace(":", ""),
 }
-_FREE = ("var", "conn", "macros", "outlet_events", "triggering_asset_events", "partition_date")
+_FREE = (
+    "var", "conn", "macros", "inlet_events", "outlet_events", "triggering_asset_events", "partition_date",
+    "task_state_store", "asset_state_store",
+)  # fmt: skip
 _LATER = {
     "images": None,
     "var": _accessor("Variables"),
     "conn": _accessor("Connections"),
     "macros": _accessor("Macros"),
+    "inlet_events": _accessor("inlet_events"),
     "outlet_events": _accessor("outlet_events"),
+    "task_state_store": _accessor("task_states"),
+    "asset_state_store": _accessor("AssetStates"),
     "triggering_asset_events": _accessor("triggering_events"),
     "expanded_ti_count": lambda context: context["ti"].count_instances(),
     "partition_date": lambda context: context.moment("partition_date"),

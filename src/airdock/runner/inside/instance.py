@@ -131,6 +131,18 @@ class TaskInstance(object):
         """The fields of an Airflow Connection, None where there is none."""
         return self._channel.ask("connection", conn_id=str(conn_id))
 
+    def set_variable(self, name, value, description=None):
+        """Keep a Variable: its text."""
+        self._channel.ask("set_variable", name=str(name), value=value, description=description)
+
+    def delete_variable(self, name):
+        """Forget a Variable; nothing happens where there is none."""
+        self._channel.ask("delete_variable", name=str(name))
+
+    def ask(self, op, **fields):
+        """Ask the supervisor for this; ChannelError where it says no."""
+        return self._channel.ask(op, **fields)
+
     def mask(self, secret):
         """Let this text be shown as *** in the log of this try."""
         self._channel.ask("mask", secret=secret)
