@@ -99,6 +99,64 @@ def _previous_run(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
     return dict(found) if found is not None else None
 
 
+def _set_variable(api: TaskApi, key: TryKey, fields: _Fields) -> None:
+    description = None if fields.get("description") is None else _text(fields, "description")
+    api.set_variable(_text(fields, "name"), _text(fields, "value"), description=description)
+
+
+def _delete_variable(api: TaskApi, key: TryKey, fields: _Fields) -> None:
+    api.delete_variable(_text(fields, "name"))
+
+
+def _trigger_run(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    wanted: dict[str, Any] = {name: bool(fields.get(name)) for name in ("reset", "refuse_paused")}
+    for name in ("run_id", "note", "logical_date", "run_after"):
+        if fields.get(name) is not None:
+            wanted[name] = _text(fields, name)
+    for name in ("logical_date", "run_after"):
+        _moment(wanted, name)
+    if "logical_date" in fields:
+        wanted.setdefault("logical_date", None)  # given as none, which is not the same as not given
+    if fields.get("conf") is not None:
+        wanted["conf"] = _mapping(fields, "conf")
+    return dict(api.trigger_run(key, dag_id=_text(fields, "dag_id"), wanted=wanted))
+
+
+def _asset_events(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    names = ("name", "uri", "alias", "after", "before")
+    wanted: dict[str, Any] = {name: _text(fields, name) for name in names if fields.get(name)}
+    for name in ("after", "before"):
+        _moment(wanted, name)
+    limit = fields.get("limit")
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise RunnerError(f"expected limit to be a whole number or null, found {limit!r}")
+    return api.asset_events({**wanted, "limit": limit, "ascending": fields.get("ascending") is not False})
+
+
+def _state_get(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    found = api.state_get(key, _text(fields, "key"), asset=_asset(fields))
+    return None if found is None else dict(found)
+
+
+def _state_set(api: TaskApi, key: TryKey, fields: _Fields) -> None:
+    keep_s = fields.get("keep_s")
+    if keep_s is not None and (isinstance(keep_s, bool) or not isinstance(keep_s, int | float)):
+        raise RunnerError(f"expected keep_s to be a number of seconds or null, found {keep_s!r}")
+    api.state_set(key, _text(fields, "key"), fields.get("value"), keep_s=keep_s, asset=_asset(fields))
+
+
+def _state_delete(api: TaskApi, key: TryKey, fields: _Fields) -> None:
+    name = None if fields.get("key") is None else _text(fields, "key")
+    api.state_delete(key, name, asset=_asset(fields))
+
+
+def _asset(fields: _Fields) -> dict[str, str] | None:
+    if fields.get("asset") is None:
+        return None
+    asset = _mapping(fields, "asset")
+    return {"name": _text(asset, "name"), "uri": _text(asset, "uri")}
+
+
 def _mask(api: TaskApi, key: TryKey, fields: _Fields) -> None:
     """The supervisor hides it; see `secrets`."""
 
@@ -111,6 +169,8 @@ _OPERATIONS: Final[dict[str, Callable[[TaskApi, TryKey, _Fields], Any]]] = {
     "xcom_get": _xcom_get,
     "xcom_put": _xcom_put,
     "variable": _variable,
+    "set_variable": _set_variable,
+    "delete_variable": _delete_variable,
     "connection": _connection,
     "images": _images,
     "heartbeat": _heartbeat,
@@ -119,6 +179,11 @@ _OPERATIONS: Final[dict[str, Callable[[TaskApi, TryKey, _Fields], Any]]] = {
     "run_state": _run_state,
     "runs": _runs,
     "task_states": _task_states,
+    "trigger_run": _trigger_run,
+    "asset_events": _asset_events,
+    "state_get": _state_get,
+    "state_set": _state_set,
+    "state_delete": _state_delete,
     "xcom_count": _xcom_count,
     "xcom_part": _xcom_part,
 }
@@ -136,3 +201,20 @@ def _texts(fields: _Fields, name: str) -> list[str] | None:
     if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
         raise RunnerError(f"expected {name} to be a list of text or null, found {value!r}")
     return value
+
+
+def _mapping(fields: _Fields, name: str) -> dict[str, Any]:
+    value = fields.get(name)
+    if not isinstance(value, dict):
+        raise RunnerError(f"expected {name} to be an object, found {value!r}")
+    return value
+
+
+def _moment(fields: _Fields, name: str) -> None:
+    """RunnerError unless the field is a time, or isn't there."""
+    if fields.get(name) is None:
+        return
+    try:
+        datetime.fromisoformat(fields[name])
+    except ValueError as error:
+        raise RunnerError(f"expected {name} in ISO 8601, found {fields[name]!r}") from error

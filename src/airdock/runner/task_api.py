@@ -64,6 +64,14 @@ class TaskApi(Protocol):
         """An Airflow Variable, None where there is none."""
         ...
 
+    def set_variable(self, name: str, value: str, *, description: str | None = None) -> None:
+        """Keep an Airflow Variable, over the one there may be."""
+        ...
+
+    def delete_variable(self, name: str) -> None:
+        """Forget an Airflow Variable; nothing happens where there is none."""
+        ...
+
     def connection(self, id: str) -> Mapping[str, Any] | None:
         """An Airflow Connection's fields, None where there is none."""
         ...
@@ -91,4 +99,33 @@ class TaskApi(Protocol):
 
     def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
         """The newest run of the DAG with an earlier logical date, as a start message has it; of a state, if given."""
+        ...
+
+    def trigger_run(self, key: TryKey, *, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make a run of a DAG: {"run_id"}, with "exists" where it was there, or {"paused": true} and none is made.
+
+        `wanted` has "run_id", "conf", "logical_date", "run_after" (ISO times), "note", "reset" (clear a run that is
+        there) and "refuse_paused"; all may be missing.
+        """
+        ...
+
+    def asset_events(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The events of an asset ("name", "uri") or an "alias", the oldest first unless "ascending" is false.
+
+        "after" and "before" (ISO times) bound them, "limit" is how many at most.
+        """
+        ...
+
+    def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None = None) -> Mapping[str, Any] | None:
+        """{"value"} that a task instance keeps over its tries, or that is kept with an asset; None where none is."""
+        ...
+
+    def state_set(
+        self, key: TryKey, name: str, value: Any, *, keep_s: float | None = None, asset: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep a value for so many seconds; None is as long as the task instance, or the asset, is there."""
+        ...
+
+    def state_delete(self, key: TryKey, name: str | None, *, asset: Mapping[str, str] | None = None) -> None:
+        """Forget a value, or with None all of them."""
         ...

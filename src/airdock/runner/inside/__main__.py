@@ -45,6 +45,8 @@ def _run(start, channel):
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
         ending = endings.ending_of(error, job and job.context["ti"])
         if ending["kind"] == "failed":
+            if job is not None and not isinstance(error, endings.Terminated):
+                job.judge(ending, error)
             endings.show(error, job.hidden if job else _hidden())
         elif ending["kind"] == "skipped":
             sys.stderr.write("skipped: %s\n" % ending["reason"])

@@ -40,8 +40,11 @@ class Job(object):
         if self.context["outlets"]:
             instance.events = self.context["outlet_events"].events()
 
+    def judge(self, ending, error):
+        """Retry policies are objects of the DAG file, which isn't here."""
+
     def after(self, ending, error):
-        """Callbacks are functions of the DAG file, which isn't here."""
+        """Callbacks are functions of the DAG file, which isn't here: they are called where it is."""
 
     def on_kill(self):
         """A function has nothing to clean up that its own `finally` doesn't."""

@@ -2,7 +2,7 @@
 
 import sys
 
-__all__ = ["after", "before"]
+__all__ = ["after", "before", "judge", "late"]
 
 
 def before(task, context):
@@ -21,6 +21,36 @@ def after(task, context, ending, error):
     _call(task, name, context)
 
 
+def judge(task, context, ending, error):
+    """Let the task's `retry_policy` say whether this failure is followed by another try, and after how long."""
+    policy = getattr(task, "retry_policy", None)
+    if policy is None or not ending["retryable"]:
+        return
+    instance = context["ti"]
+    try:
+        decision = policy.evaluate(
+            exception=error, try_number=instance.try_number, max_tries=instance.max_tries, context=context
+        )
+        action = str(getattr(decision.action, "name", decision.action)).upper()
+        if action == "FAIL":
+            ending["retryable"] = False
+        elif action == "RETRY" and decision.retry_delay is not None:
+            ending["delay_s"] = max(0.0, decision.retry_delay.total_seconds())
+    except Exception as second:  # the user's code: the task's own retries hold
+        _show("retry_policy", second)
+        return
+    if decision.reason:
+        sys.stderr.write("retry policy: %s: %s\n" % (action.lower(), decision.reason))
+
+
+def late(target, context, asked):
+    """Call what `target`, a task or a DAG, has for an end that its own process can't tell: see `asked["name"]`."""
+    context["reason"] = asked.get("reason", "")
+    if asked.get("error"):
+        context["exception"] = RuntimeError(asked["error"])
+    _call(target, asked["name"], context)
+
+
 def _name(ending, instance):
     kind = ending["kind"]
     if kind == "failed":
@@ -35,7 +65,11 @@ def _call(task, name, context):
         try:
             each(context)
         except Exception as error:  # the user's code, beside the task
-            import traceback
+            _show(name, error)
 
-            sys.stderr.write("%s failed:\n" % name)
-            traceback.print_exception(type(error), error, error.__traceback__)
+
+def _show(name, error):
+    import traceback
+
+    sys.stderr.write("%s failed:\n" % name)
+    traceback.print_exception(type(error), error, error.__traceback__)

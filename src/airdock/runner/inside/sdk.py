@@ -28,7 +28,18 @@ class Job(object):
         dags = importing.import_dag_file(payload["fileloc"])[1]
         dag = importing.find_dag(dags, payload["dag_id"], payload["fileloc"])
         self.context = contexts.Context(start, channel, _make_time)
-        self._task = self._choose(dag.get_task(payload["task_id"]), start["key"]["map_index"])
+        self._late = payload.get("callback")
+        if self._late and not payload["task_id"]:
+            self._task = None
+            self.context["dag"] = dag
+        else:
+            self._take(dag, start["key"]["map_index"])
+        contexts.current.append(self.context)
+        self._current.set_current_context(self.context)
+
+    def _take(self, dag, map_index):
+        """Let the context be the task's."""
+        self._task = self._choose(dag.get_task(self.payload["task_id"]), map_index)
         self.context.update(
             dag=dag,
             task=self._task,
@@ -38,11 +49,12 @@ class Job(object):
             templates_dict=getattr(self._task, "templates_dict", None),
         )
         self.context["ti"].task = self._task
-        self._task.render_template_fields(self.context)
-        contexts.current.append(self.context)
-        self._current.set_current_context(self.context)
+        if not self._late:
+            self._task.render_template_fields(self.context)
 
     def call(self):
+        if self._late:
+            return callbacks.late(self.context["dag"] if self._task is None else self._task, self.context, self._late)
         callbacks.before(self._task, self.context)
         resumed = (self.payload.get("instance") or {}).get("next")
         if resumed:
@@ -55,19 +67,46 @@ class Job(object):
     def _resume(self, resumed):
         """Go on with a task that was deferred, as its trigger's event says."""
         if resumed.get("error"):
-            exceptions = import_module("airdock.dag.exceptions")
-            timed_out = resumed.get("timed_out")
-            kind = "TaskDeferralTimeout" if timed_out else "TaskDeferralError"
-            raise getattr(exceptions, kind, exceptions.AirflowException)(resumed["error"])
+            raise self._deferral_failed(resumed)
+        event = resumed.get("event")
+        if isinstance(event, dict) and event.get("__airdock__") == "end":
+            return self._end(event)
         kwargs = dict(wire.unpack(resumed.get("kwargs") or {}))
         if "event" in resumed:
-            kwargs["event"] = wire.unpack(resumed["event"])
-        value = getattr(self._task, resumed["method"])(self.context, **kwargs)
+            kwargs["event"] = wire.unpack(event)
+        go_on = getattr(self._task, "resume_execution", None)
+        if go_on is not None:
+            value = go_on(resumed["method"], kwargs, self.context)
+        else:
+            value = getattr(self._task, resumed["method"])(self.context, **kwargs)
         self._task.post_execute(self.context, value)
         return value
 
+    def _deferral_failed(self, resumed):
+        """What to raise where the trigger failed or didn't fire in time; a sensor may take that for a skip."""
+        exceptions = import_module("airdock.dag.exceptions")
+        first, _, more = resumed["error"].partition("\n")
+        if more:
+            sys.stderr.write("the trigger failed:\n%s\n" % more)
+        kind = exceptions.TaskDeferralTimeout if resumed.get("timed_out") else exceptions.TaskDeferralError
+        if getattr(self._task, "soft_fail", False) or getattr(self._task, "never_fail", False):
+            kind = exceptions.AirflowSkipException
+        return kind(first)
+
+    def _end(self, event):
+        """The trigger ended the task, which isn't called again."""
+        exceptions = import_module("airdock.dag.exceptions")
+        for name, value in wire.unpack(event.get("xcoms") or {}).items():
+            self.context["ti"].xcom_push(name, value)
+        if event["state"] == "skipped":
+            raise exceptions.AirflowSkipException("its trigger skipped it")
+        if event["state"] == "failed":
+            raise exceptions.AirflowFailException("its trigger says that it failed")
+
     def finish(self):
         """Collect what the task did to assets, and what its instance is shown as."""
+        if self._late:
+            return
         instance = self.context["ti"]
         if self.context["outlets"] or dict.__contains__(self.context, "outlet_events"):
             instance.events = self.context["outlet_events"].events()
@@ -76,11 +115,16 @@ class Job(object):
             templates = import_module("airdock.dag.templates").Templates.of(self._task, self.context)
             instance.label = str(templates.render(template))
 
+    def judge(self, ending, error):
+        callbacks.judge(self._task, self.context, ending, error)
+
     def after(self, ending, error):
-        callbacks.after(self._task, self.context, ending, error)
+        if not self._late:
+            callbacks.after(self._task, self.context, ending, error)
 
     def on_kill(self):
-        self._task.on_kill()
+        if self._task is not None:
+            self._task.on_kill()
 
     def timeout(self):
         exceptions = import_module("airdock.dag.exceptions")
