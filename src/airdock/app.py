@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airdock.preparing import Preparing
     from airdock.reclaim import Reclaim
     from airdock.runner.base import Starter
+    from airdock.runner.callbacks import Callbacks
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
     from airdock.serving import Server
@@ -364,6 +365,24 @@ class App:
             place=self._place_of_triggers,
             tasks=StoreTaskApi(store=self.store),
             home=self.config.home,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def callbacks(self) -> "Callbacks":
+        """What calls the callbacks of DAGs and of tasks that can't call them; whoever uses it ends it."""
+        from airdock.answers import StoreTaskApi
+        from airdock.model.environment import Environment
+        from airdock.runner.callbacks import Callbacks
+        from airdock.runner.pack import make_runner
+
+        return Callbacks(
+            starter=self._starter(),
+            image=lambda: self.environments.prepare(Environment(), where="callbacks").digest,
+            place=self._place,
+            tasks=StoreTaskApi(store=self.store),
+            home=self.config.home,
+            runner=make_runner(self.config.home / "run"),
             clock=self.clock,
         )
 

@@ -54,7 +54,7 @@ class Supervisor:
     `home` is AIRDOCK_HOME, `runner` the packed runner. `grace_s` lies between SIGTERM and SIGKILL. `renew` keeps the
     lease of a try with whoever gave it and raises AirdockError where it can't; it is called three times per lease, and
     a try whose lease wasn't renewed is killed before the lease ends. Without it there is no lease to keep: whoever
-    gave the try lives in this process.
+    gave the try lives in this process. `spool` is where it keeps what outlives it, which no other kind of work shares.
     """
 
     def __init__(
@@ -69,10 +69,11 @@ class Supervisor:
         grace_s: float = 10.0,
         renew: Callable[[TryKey], None] | None = None,
         threads: int = 4,
+        spool: Path | None = None,
     ) -> None:
         self._starter = starter
         self._tasks = tasks
-        self._spool = Spool(home / "run")
+        self._spool = Spool(spool or home / "run")
         self._logs = home / "logs"
         self._runner = runner
         self._clock = clock or SystemClock()

@@ -1,0 +1,110 @@
+"""Callbacks that no task's process can call are called in one of their own (reference 4.7)."""
+
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airdock.clock import SystemClock
+from airdock.errors import ImageError
+from airdock.runner.callbacks import Callbacks
+from airdock.runner.pack import make_runner
+from airdock.runner.process import ProcessStarter
+
+FILE = """
+from airdock.sdk import DAG, task
+
+def tell(context):
+    print("told", context["reason"], context.get("exception"), context["ti"].task_id, context["dag"].dag_id)
+
+def broken(context):
+    raise ValueError("broken")
+
+with DAG("watched", on_failure_callback=[broken, tell], on_success_callback=tell):
+    @task(on_failure_callback=tell, retries=1)
+    def work():
+        pass
+    work()
+"""
+
+
+class Bench:
+    def __init__(self, home: Path, file: Path, answers: Any, image: Callable[[], str]) -> None:
+        self.home, self.file = home, file
+        self.done: queue.Queue[str] = queue.Queue()
+        self.callbacks = Callbacks(
+            starter=ProcessStarter(environments=home / "cache", environ={"PATH": "/usr/bin:/bin"}),
+            image=image,
+            place=lambda _fileloc: (),
+            tasks=answers,
+            home=home,
+            runner=make_runner(home),
+            clock=SystemClock(),
+        )
+
+    def call(self, name: str, *, task_id: str = "", **fields: Any) -> str:
+        self.begin(name, task_id=task_id, **fields)
+        return self.done.get(timeout=60)
+
+    def begin(self, name: str, *, task_id: str = "", **fields: Any) -> None:
+        loader = {"fileloc": str(self.file), "paths": sys.path, "pythons": ""}
+        run = {"run_id": "r", "logical_date": "2026-01-02T03:04:05+00:00", "conf": {}}
+        call = {"dag_id": "watched", "run_id": "r", "task_id": task_id, "name": name, "loader": loader, "run": run}
+        self.callbacks.run({**call, **fields}, self.done.put)
+
+    def log(self, name: str) -> str:
+        path = self.home / "logs" / "watched" / "r" / name / "1.log"
+        return "\n".join(line.partition(" ")[2] for line in path.read_text().splitlines())
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    from tests.unit.runner.conftest import Answers
+
+    file = tmp_path / "watched.py"
+    file.write_text(FILE)
+    made: list[Bench] = []
+
+    def make(image: Callable[[], str] = lambda: "process:host") -> Bench:
+        made.append(Bench(tmp_path, file, Answers(), image))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.callbacks.stop()
+        bench.callbacks.join()
+
+
+def test_a_dags_callbacks_are_called_each_even_if_one_breaks(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    assert bench.call("on_failure_callback", reason="task_failure") == ""
+    log = bench.log("callbacks")
+    assert "ValueError: broken" in log
+    assert "told task_failure None callbacks watched" in log
+
+
+def test_a_lost_tasks_callback_writes_to_the_log_of_its_try(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    assert bench.call("on_failure_callback", task_id="work", reason="lost", error="its process died") == ""
+    assert "told lost its process died work watched" in bench.log("work")
+
+
+def test_calls_about_one_try_come_one_after_the_other(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    for number in range(3):
+        bench.begin("on_failure_callback", task_id="work", reason=str(number))
+    assert [bench.done.get(timeout=60) for _ in range(3)] == ["", "", ""]
+    assert [line.split()[1] for line in bench.log("work").splitlines()] == ["0", "1", "2"]
+
+
+def test_what_cannot_be_called_is_told_as_not_done(make_bench: Callable[..., Bench]) -> None:
+    def fail() -> str:
+        raise ImageError("no host image")
+
+    bench = make_bench(fail)
+    assert bench.call("on_failure_callback") == "could not be started: no host image"
+    bench = make_bench()
+    assert "has no DAG 'other'" in bench.call("on_success_callback", dag_id="other")
