@@ -35,7 +35,13 @@ _STATES: Final = _of("dag.states", "DagRunState TaskInstanceState")
 _CONTEXT: Final = _of("dag.context", "get_current_context")
 _CONTEXT_TYPE: Final = _of("dag.context", "Context")
 _CHAIN: Final = _of("dag.edges", "chain chain_linear cross_downstream")
-_DECORATORS: Final = {**_of("dag.dag", "dag"), **_of("dag.decorators", "task")}
+_GROUP: Final = _of("dag.task_group", "TaskGroup")
+_LABEL: Final = _of("dag.edges", "EdgeModifier Label")
+_DECORATORS: Final = {
+    **_of("dag.dag", "dag"),
+    **_of("dag.decorators", "setup task teardown"),
+    **_of("dag.task_group", "task_group"),
+}
 _SKIP_MIXIN: Final = _of("operators.branch", "SkipMixin")
 _BRANCH_MIXIN: Final = _of("operators.branch", "BranchMixIn")
 _NEVER: Final = _of("compat.legacy", "NEVER_EXPIRE")
@@ -57,6 +63,8 @@ _SDK: Final = {
     **_CHAIN,
     **_DECORATORS,
     **_TRIGGER,
+    **_GROUP,
+    **_LABEL,
 }
 _TIMEZONE: Final = _of(
     "compat.timezone", "coerce_datetime datetime is_localized is_naive make_aware make_naive parse utc utcnow"
@@ -172,6 +180,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.param": _PARAM,
     "airflow.models.skipmixin": _SKIP_MIXIN,
     "airflow.models.taskinstance": _of("dag.context", "", TaskInstance="Context"),
+    "airflow.models.taskmixin": _of("dag.edges", "", DAGNode="Linked", DependencyMixin="Linked"),
     "airflow.models.xcom_arg": _XCOM_ARG,
     "airflow.plugins_manager": _PLUGIN,
     "airflow.providers.common.compat.sdk": {**_SDK, **_EXCEPTIONS, **_SKIP_MIXIN, **_CONF},
@@ -186,6 +195,8 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.definitions.dag": {**_DAG, "dag": "airdock.dag.dag:dag"},
     "airflow.sdk.definitions.mappedoperator": _MAPPED,
     "airflow.sdk.definitions.param": _PARAM,
+    "airflow.sdk.definitions.edges": _LABEL,
+    "airflow.sdk.definitions.taskgroup": _GROUP,
     "airflow.sdk.definitions.xcom_arg": _XCOM_ARG,
     "airflow.sdk.exceptions": _EXCEPTIONS,
     "airflow.sdk.execution_time.context": _NEVER,
@@ -193,8 +204,10 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.sdk.timezone": _TIMEZONE,
     "airflow.triggers.base": _TRIGGER,
     "airflow.utils.context": _CONTEXT_TYPE,
+    "airflow.utils.edgemodifier": _LABEL,
     "airflow.utils.log.logging_mixin": _LOG,
     "airflow.utils.session": _of("compat.legacy", "provide_session"),
+    "airflow.utils.task_group": _GROUP,
     "airflow.utils.state": {**_STATES, **_of("dag.states", "State")},
     "airflow.utils.timezone": _TIMEZONE,
     "airflow.utils.trigger_rule": _RULE,

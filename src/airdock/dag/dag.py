@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
 from airdock.dag.param import values_of
-from airdock.dag.scope import enter_dag, leave_dag
+from airdock.dag.scope import collected, enter_dag, leave_dag
 from airdock.dag.xcom_arg import DagParam
 from airdock.errors import DagError, DuplicateTaskError
+
+if TYPE_CHECKING:
+    from airdock.dag.task_group import TaskGroup
 
 __all__ = ["DAG", "DAG_DEFAULTS", "DagArguments", "DagFunction", "dag"]
 
@@ -99,6 +102,8 @@ class DAG:
         self.dag_id = dag_id
         self.fileloc = self.where.rpartition(":")[0]
         self.task_dict: dict[str, Node] = {}
+        self.groups: dict[str, TaskGroup] = {}
+        self.edge_labels: dict[tuple[str, str], str] = {}
         for name, value in {**DAG_DEFAULTS, **arguments}.items():
             setattr(self, name, _GIVEN[name] if value is None and name in _GIVEN else value)
         self.default_args: dict[str, Any] = dict(arguments.get("default_args") or {})
@@ -114,8 +119,41 @@ class DAG:
                 where=task.where,
                 hint=f"the first is at {known.where}; give one of them another task_id",
             )
+        self._refuse_group(task.task_id, task.where)
         self.task_dict[task.task_id] = task
-        task._dag = self
+        if task._dag is None:
+            task._dag = self
+            if task.task_group is not None:
+                task.task_group.add_task(task)
+            collected(task)
+
+    def add_group(self, group: "TaskGroup") -> None:
+        """Take the group in; DuplicateTaskError if its id is that of another group or task."""
+        self._refuse_group(group.group_id, group.where)
+        if group.group_id in self.task_dict:
+            raise DuplicateTaskError(
+                f"group id {group.group_id!r} is the id of a task in DAG {self.dag_id!r}",
+                where=group.where,
+                hint=f"the task is at {self.task_dict[group.group_id].where}; give one of them another id",
+            )
+        self.groups[group.group_id] = group
+
+    def _refuse_group(self, name: str, where: str) -> None:
+        if name in self.groups:
+            raise DuplicateTaskError(
+                f"id {name!r} is used twice in DAG {self.dag_id!r}",
+                where=where,
+                hint=f"the group of that id is at {self.groups[name].where}; give one of them another id",
+            )
+
+    def has_id(self, name: str) -> bool:
+        """Whether a task or a group has this id."""
+        return name in self.task_dict or name in self.groups
+
+    @property
+    def task_group_dict(self) -> "dict[str, TaskGroup]":
+        """The groups by their ids."""
+        return dict(self.groups)
 
     @property
     def tasks(self) -> list[Node]:

@@ -9,12 +9,23 @@ from airdock.dag.context import is_running
 from airdock.dag.function import FunctionOperator, infers_multiple_outputs
 from airdock.dag.mapping import OperatorPartial
 from airdock.dag.names import calling_place, check_keywords, nearest
+from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, accepted_arguments
-from airdock.dag.scope import current_dag
+from airdock.dag.scope import current_dag, current_group
+from airdock.dag.task_group import free_id
 from airdock.dag.xcom_arg import XComArg
 from airdock.errors import DagError
 
-__all__ = ["DecoratedOperator", "DecoratorArguments", "PartialFunction", "TaskDecorator", "TaskFunction", "task"]
+__all__ = [
+    "DecoratedOperator",
+    "DecoratorArguments",
+    "PartialFunction",
+    "TaskDecorator",
+    "TaskFunction",
+    "setup",
+    "task",
+    "teardown",
+]
 
 
 class DecoratedOperator(FunctionOperator):
@@ -45,6 +56,8 @@ class TaskFunction:
         self.function = function
         self.where = where
         self.kind = kind
+        self.role = ""
+        self.on_failure_fail_dagrun = False
         self.arguments = {"task_id": getattr(function, "__name__", "task"), **arguments}
         if self.arguments.get("multiple_outputs") is None:
             self.arguments["multiple_outputs"] = infers_multiple_outputs(function)
@@ -56,13 +69,23 @@ class TaskFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_running():
             return self.function(*args, **kwargs)
-        return XComArg(self._make({"op_args": args, "op_kwargs": kwargs}))
+        return XComArg(self.mark(self._make({"op_args": args, "op_kwargs": kwargs})))
+
+    def mark(self, task: Node) -> Any:
+        """Make the task a setup or teardown, where this is a function for one."""
+        if self.role == "setup":
+            task.as_setup()
+        if self.role == "teardown":
+            task.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
+        return task
 
     def override(self, **arguments: Any) -> "TaskFunction":
         """The same function with other task arguments."""
         where = calling_place()
         _check(arguments, where, self.kind)
-        return TaskFunction(self.function, {**self.arguments, **arguments}, where, self.kind)
+        made = TaskFunction(self.function, {**self.arguments, **arguments}, where, self.kind)
+        made.role, made.on_failure_fail_dagrun = self.role, self.on_failure_fail_dagrun
+        return made
 
     def partial(self, **kwargs: Any) -> "PartialFunction":
         """The arguments that all instances of the mapped task share."""
@@ -90,11 +113,8 @@ class TaskFunction:
                 where=calling_place(),
                 hint="call it inside of `with DAG(…):` or of a @dag function",
             )
-        task_id, number = self.arguments["task_id"], 0
-        while dag.has_task(task_id):
-            number += 1
-            task_id = f"{self.arguments['task_id']}__{number}"
-        return {**self.arguments, "task_id": task_id}
+        group = self.arguments.get("task_group") or current_group(dag)
+        return {**self.arguments, "task_id": free_id(self.arguments["task_id"], group, dag)}
 
 
 class PartialFunction:
@@ -106,11 +126,11 @@ class PartialFunction:
 
     def expand(self, **kwargs: Any) -> XComArg:
         """One instance for each combination of the lists or dicts given; the last keyword varies fastest."""
-        return XComArg(self._partial().map_function(kwargs))
+        return XComArg(self.function.mark(self._partial().map_function(kwargs)))
 
     def expand_kwargs(self, kwargs: Any) -> XComArg:
         """One instance for each dict of the list given."""
-        return XComArg(self._partial().map_function_kwargs(kwargs))
+        return XComArg(self.function.mark(self._partial().map_function_kwargs(kwargs)))
 
     def _partial(self) -> OperatorPartial:
         arguments = {**self.function.task_arguments(), "python_callable": self.function.function}
@@ -167,3 +187,19 @@ def _check(arguments: Mapping[str, Any], where: str, kind: type[BaseOperator]) -
 
 
 task = TaskDecorator()
+
+
+def setup(function: Callable[..., Any]) -> TaskFunction:
+    """A function whose call makes a setup; also above `@task`."""
+    made = function if isinstance(function, TaskFunction) else task(function)
+    made.role = "setup"
+    return made
+
+
+def teardown(function: Callable[..., Any] | None = None, *, on_failure_fail_dagrun: bool = False) -> Any:
+    """A function whose call makes a teardown; also above `@task`."""
+    if function is None:
+        return lambda each: teardown(each, on_failure_fail_dagrun=on_failure_fail_dagrun)
+    made = function if isinstance(function, TaskFunction) else task(function)
+    made.role, made.on_failure_fail_dagrun = "teardown", on_failure_fail_dagrun
+    return made

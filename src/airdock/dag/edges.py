@@ -1,4 +1,4 @@
-"""Who runs after whom: `>>`, `<<`, `set_upstream`, `set_downstream`, `chain`, `cross_downstream`."""
+"""Who runs after whom: `>>`, `<<`, `set_upstream`, `set_downstream`, `Label`, `chain`, `cross_downstream`."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -9,26 +9,36 @@ from airdock.errors import DagError
 if TYPE_CHECKING:
     from airdock.dag.node import Node
 
-__all__ = ["Linked", "chain", "chain_linear", "cross_downstream"]
+__all__ = ["EdgeModifier", "Label", "Linked", "chain", "chain_linear", "cross_downstream"]
 
 
 class Linked:
-    """What can stand on either side of `>>`: tasks, and the results of tasks."""
+    """What can stand on either side of `>>`: tasks, results of tasks, groups of tasks, and labels between them."""
 
     @property
     def nodes(self) -> "tuple[Node, ...]":
         """The tasks that are meant."""
         raise NotImplementedError
 
-    def set_downstream(self, others: Any, edge_modifier: object = None) -> None:
+    @property
+    def entries(self) -> "tuple[Node, ...]":
+        """The tasks that wait for what comes before."""
+        return self.nodes
+
+    @property
+    def exits(self) -> "tuple[Node, ...]":
+        """The tasks that what comes after waits for."""
+        return self.nodes
+
+    def set_downstream(self, others: Any, edge_modifier: "EdgeModifier | None" = None) -> None:
         """Make the others run after this."""
         for other in _flat(others):
-            _connect(self.nodes, other.nodes)
+            _join(self, other, edge_modifier.label if edge_modifier else "")
 
-    def set_upstream(self, others: Any, edge_modifier: object = None) -> None:
+    def set_upstream(self, others: Any, edge_modifier: "EdgeModifier | None" = None) -> None:
         """Make the others run before this."""
         for other in _flat(others):
-            _connect(other.nodes, self.nodes)
+            _join(other, self, edge_modifier.label if edge_modifier else "")
 
     def __rshift__(self, other: Any) -> Any:
         self.set_downstream(other)
@@ -45,6 +55,35 @@ class Linked:
     def __rlshift__(self, other: Any) -> "Linked":
         self.set_downstream(other)
         return self
+
+
+class EdgeModifier(Linked):
+    """Stands between tasks, `a >> Label("when empty") >> b`, and is written at their edge in pictures of the DAG."""
+
+    def __init__(self, label: str | None = None) -> None:
+        self.label = label or ""
+        self._before: list[Linked] = []
+        self._after: list[Linked] = []
+
+    def precede(self, other: Linked) -> None:
+        """Let the other come after all that comes before this."""
+        self._after.append(other)
+        for each in self._before:
+            _join(each, other, self.label)
+
+    def follow(self, other: Linked) -> None:
+        """Let the other come before all that comes after this."""
+        self._before.append(other)
+        for each in self._after:
+            _join(other, each, self.label)
+
+    def __repr__(self) -> str:
+        return f"Label({self.label!r})"
+
+
+def Label(label: str) -> EdgeModifier:  # noqa: N802 (Airflow's name)
+    """A text for the edges that it stands in."""
+    return EdgeModifier(label)
 
 
 def chain(*tasks: Linked | Sequence[Linked]) -> None:
@@ -96,7 +135,14 @@ def _flat(value: Any) -> Iterable[Linked]:
         )
 
 
-def _connect(upstream: "tuple[Node, ...]", downstream: "tuple[Node, ...]") -> None:
-    for before in upstream:
-        for after in downstream:
-            after.add_upstream(before)
+def _join(before: Linked, after: Linked, label: str) -> None:
+    if isinstance(before, EdgeModifier):
+        before.precede(after)
+    elif isinstance(after, EdgeModifier):
+        after.follow(before)
+    else:
+        for one in before.exits:
+            for other in after.entries:
+                other.add_upstream(one)
+                if label:
+                    other.dag.edge_labels[one.task_id, other.task_id] = label

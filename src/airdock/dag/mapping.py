@@ -1,15 +1,18 @@
 """One task written, many run: `.partial(…)` gives what the instances share, `.expand(…)` what differs."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airdock.dag.arguments import TASK_DEFAULTS
 from airdock.dag.names import check_id, check_keywords
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, Work, accepted_arguments, link_inputs, merge_defaults, named_arguments
-from airdock.dag.scope import current_dag
-from airdock.dag.xcom_arg import RETURN_KEY, XComArg, resolve
+from airdock.dag.scope import current_dag, current_group
+from airdock.dag.xcom_arg import RETURN_KEY, Concatenated, Mapped, XComArg, Zipped, expression_of, resolve
 from airdock.errors import DagError
+
+if TYPE_CHECKING:
+    from airdock.dag.task_group import TaskGroup
 
 __all__ = ["ALL_KEYWORDS", "MappedOperator", "OperatorPartial", "own_arguments"]
 
@@ -77,13 +80,21 @@ class MappedOperator(Node):
         self.into_function = into_function
         self.where = partial.where
         self._upstream, self._downstream = {}, {}
-        dag = partial.arguments.get("dag") or current_dag()
-        given = {name: value for name, value in partial.arguments.items() if name not in ("dag", "default_args")}
+        group: TaskGroup | None = partial.arguments.get("task_group")
+        dag = partial.arguments.get("dag") or (group.dag if group is not None else current_dag())
+        group = self.task_group = group if group is not None else current_group(dag)
+        own = ("dag", "default_args", "task_group")
+        given = {name: value for name, value in partial.arguments.items() if name not in own}
         accepted = accepted_arguments(self.kind)
-        defaults = merge_defaults(dag, partial.arguments.get("default_args"))
+        defaults = merge_defaults(dag, partial.arguments.get("default_args"), group)
         taken = {name: value for name, value in defaults.items() if name in accepted and name not in expanded}
         self.arguments: dict[str, Any] = {**taken, **given}
+        if group is not None:
+            self.arguments["task_id"] = group.child_id(self.arguments["task_id"])
         self.task_id = self.arguments["task_id"]
+        if self.map_group:
+            raise DagError(f"task {self.task_id!r} is mapped, and in a mapped group", where=self.where,
+                           hint="give the group a list for each of its instances, and loop in the task")  # fmt: skip
         self._settings = self._make_settings()
         if dag is not None:
             dag.add_task(self)
@@ -103,12 +114,7 @@ class MappedOperator(Node):
 
     def expansion(self) -> dict[str, dict[str, Any]]:
         """For each keyword how many values it has, or whose result says so: see `SerializedTask.expand`."""
-        return {
-            name: {"xcom": value.operator.task_id, "key": value.key}
-            if isinstance(value, XComArg)
-            else {"length": len(value)}
-            for name, value in self.expanded.items()
-        }
+        return {name: expression_of(value) for name, value in self.expanded.items()}
 
     def work(self) -> Work:
         """What there is to run for each instance; the runner picks the values by the map index."""
@@ -129,6 +135,9 @@ class MappedOperator(Node):
             arguments.update(values)
         task = self.kind(**arguments)
         task._dag, task._upstream, task._downstream = self._dag, self._upstream, self._downstream
+        task.task_group = self.task_group
+        for name in ("is_setup", "is_teardown", "on_failure_fail_dagrun"):
+            setattr(task, name, getattr(self.settings, name))
         return task
 
     def _make_settings(self) -> BaseOperator:
@@ -155,7 +164,7 @@ def _check_expandable(name: str, value: Any, where: str) -> None:
             raise DagError(f"expected {name!r} to expand over what a task returns, found its key {value.key!r}",
                            where=where, hint="expand over the result of a task that returns the list")  # fmt: skip
         return
-    if not isinstance(value, list | tuple | dict):
+    if not isinstance(value, list | tuple | dict | Mapped | Zipped | Concatenated):
         raise DagError(
             f"expected {name!r} to be a list, a dict or the result of a task to expand over, "
             f"found {type(value).__name__}",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict, Unpack
 from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments, check_task_arguments
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
-from airdock.dag.scope import current_dag
+from airdock.dag.scope import current_dag, current_group
 from airdock.dag.xcom_arg import XComArg, find_references, resolve
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
     from airdock.dag.mapping import MappedOperator, OperatorPartial
+    from airdock.dag.task_group import TaskGroup
 
 __all__ = [
     "NEEDS",
@@ -47,9 +48,11 @@ class OperatorMeta(ABCMeta):
         where = calling_place()
         if args:
             raise DagError(f"{cls.__name__} takes keyword arguments only, found {args[0]!r}", where=where)
+        group = kwargs.get("task_group")
         if kwargs.get("dag") is None:
-            kwargs["dag"] = current_dag()
-        defaults = merge_defaults(kwargs["dag"], kwargs.pop("default_args", None))
+            kwargs["dag"] = group.dag if group is not None else current_dag()
+        group = kwargs["task_group"] = group if group is not None else current_group(kwargs["dag"])
+        defaults = merge_defaults(kwargs["dag"], kwargs.pop("default_args", None), group)
         accepted = accepted_arguments(cls)
         kwargs.update({name: value for name, value in defaults.items() if name in accepted and name not in kwargs})
         task: BaseOperator = super().__call__(**kwargs)
@@ -87,16 +90,20 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     multiple_outputs: bool
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None
+    doc: str | None
     doc_md: str | None
+    task_display_name: str | None
     is_setup: bool = False
     is_teardown: bool = False
+    on_failure_fail_dagrun: bool = False
     init_arguments: Mapping[str, Any]
 
     def __init__(self, *, task_id: str, dag: "DAG | None" = None, **arguments: Unpack[TaskArguments]) -> None:
         self.where = calling_place()
         check_id(task_id, "task_id", self.where)
         check_keywords(arguments, TASK_DEFAULTS, type(self).__name__, f"{self.where} (task {task_id!r})")
-        self.task_id = task_id
+        group = arguments.get("task_group")
+        self.task_id = task_id if group is None else group.child_id(task_id)
         self._upstream = {}
         self._downstream = {}
         values: dict[str, Any] = {**TASK_DEFAULTS, **arguments}
@@ -210,9 +217,12 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         return Work(mode="sdk", payload={})
 
 
-def merge_defaults(dag: "DAG | None", own: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The `default_args` that hold for a task: the DAG's, under its own."""
-    return {**(dag.default_args if dag is not None else {}), **(own or {})}
+def merge_defaults(
+    dag: "DAG | None", own: Mapping[str, Any] | None, group: "TaskGroup | None" = None
+) -> dict[str, Any]:
+    """The `default_args` that hold for a task: the DAG's, under its group's, under its own."""
+    above = group.default_args if group is not None else {}
+    return {**(dag.default_args if dag is not None else {}), **above, **(own or {})}
 
 
 def accepted_arguments(kind: type) -> set[str]:

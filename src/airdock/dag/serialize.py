@@ -15,6 +15,7 @@ from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, link_inputs
 from airdock.dag.schedules import moment_of, timetable_of
 from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.dag.task_group import TaskGroup
 from airdock.errors import DagError
 
 __all__ = ["arguments_without_effect", "serialize_dag"]
@@ -51,6 +52,8 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         source_digest="sha256:" + hashlib.sha256(Path(dag.fileloc).read_bytes()).hexdigest(),
         schedule=None if dag.schedule is None else str(dag.schedule),
         tags=tuple(sorted(map(str, dag.tags or ()))),
+        groups={group_id: _group(group) for group_id, group in dag.groups.items()},
+        labels=tuple((up, down, text) for (up, down), text in dag.edge_labels.items()),
         **_running(dag),
     )
 
@@ -108,8 +111,29 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
         max_active_tis_per_dagrun=settings.max_active_tis_per_dagrun,
         is_setup=settings.is_setup,
         is_teardown=settings.is_teardown,
+        setups=_setups(task) if settings.is_teardown else (),
+        on_failure_fail_dagrun=settings.on_failure_fail_dagrun,
+        group=task.task_group.group_id if task.task_group is not None else "",
+        map_group=task.map_group,
+        owner=str(settings.owner),
+        doc=settings.doc_md or settings.doc or "",
+        display_name=settings.task_display_name or "",
         do_xcom_push=bool(settings.do_xcom_push),
     )
+
+
+def _setups(task: Node) -> tuple[str, ...]:
+    """The setups that a teardown is for: those directly before it."""
+    return tuple(each.task_id for each in task.upstream_list if each.settings.is_setup)
+
+
+def _group(group: TaskGroup) -> dict[str, Any]:
+    return {
+        "parent": group.parent_group.group_id if group.parent_group is not None else "",
+        "tooltip": group.tooltip,
+        "display_name": group.group_display_name,
+        "expand": group.expansion(),
+    }
 
 
 def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +183,7 @@ def _at_least_one(dag: DAG, name: str) -> int:
 
 
 _NO_EFFECT_YET: Final = (
-    "depends_on_past", "inlets", "outlets", "retry_policy", "run_as_user", "start_from_trigger", "task_group",
+    "depends_on_past", "inlets", "outlets", "retry_policy", "run_as_user", "start_from_trigger",
     "wait_for_downstream",
 )  # fmt: skip
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",

@@ -1,6 +1,6 @@
 """The task and its run, as the code that runs sees them."""
 
-from . import values, xcoms
+from . import mapping, values, xcoms
 from .times import parse_time
 
 __all__ = ["DagRun", "TaskInstance"]
@@ -114,6 +114,10 @@ class TaskInstance(object):
         if isinstance(task_ids, str):
             return place.pull(task_ids, map_indexes, default)
         return [place.pull(each, map_indexes, default) for each in task_ids]
+
+    def choose(self, expanded):
+        """What this instance gets of the values that its group is expanded over."""
+        return mapping.choose(expanded, self.map_index)
 
     def get_value(self, task_id, key, map_index):
         """One value, or with None as index the list over all instances of a mapped task."""

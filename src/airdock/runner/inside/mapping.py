@@ -1,7 +1,5 @@
 """Which values an instance of a mapped task gets."""
 
-from .messages import Listed
-
 __all__ = ["choose"]
 
 
@@ -11,7 +9,7 @@ def choose(expanded, map_index):
     A dict stands for the list of its (key, value) pairs. IndexError where there is no such instance.
     """
     for name, each in expanded.items():
-        if not isinstance(each, (list, tuple, dict, Listed)):
+        if isinstance(each, (str, bytes)) or not (hasattr(each, "__len__") and hasattr(each, "__getitem__")):
             raise TypeError("expected %r to expand over a list or a dict, found %s" % (name, type(each).__name__))
     chosen = {}
     rest = map_index
