@@ -76,7 +76,7 @@ class Orchestrator:
         )
         with passing(self._reached, "create"):
             self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
-            self._store.create_run(run, [row for task in dag.tasks for row in _make_instances(key, task)])
+            self._store.create_run(run, [row for task in dag.tasks for row in _make_instances(key, dag, task)])
         return key
 
     def _check(self, dag: SerializedDag) -> None:
@@ -233,14 +233,15 @@ class Orchestrator:
         return self._store.list_answers(key)
 
 
-def _make_instances(run: RunKey, task: SerializedTask) -> list[Instance]:
+def _make_instances(run: RunKey, dag: SerializedDag, task: SerializedTask) -> list[Instance]:
     """One instance, or as many as a mapped task has whose lengths are all known; nothing to map over is one too."""
+    expand = dag.expansion(task)
     key = TaskKey(dag_id=run.dag_id, run_id=run.run_id, task_id=task.task_id)
-    parts = (task.expand or {}).values()
+    parts = (expand or {}).values()
     length = 1
     for part in parts:
         length *= int(part["length"]) if "length" in part else 0
-    indexes = range(length) if task.is_mapped and length else [NOT_MAPPED]
+    indexes = range(length) if expand is not None and length else [NOT_MAPPED]
     return [
         Instance(
             key=TaskKey(dag_id=key.dag_id, run_id=key.run_id, task_id=key.task_id, map_index=index),

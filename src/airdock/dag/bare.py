@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airdock.dag.mapping import ALL_KEYWORDS, MappedOperator
+from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator
 from airdock.dag.portable import extract
 from airdock.dag.templates import refuse_templates
-from airdock.dag.xcom_arg import DagParam, XComArg
+from airdock.dag.xcom_arg import Concatenated, DagParam, Lazy, Mapped, MappedArgument, XComArg, Zipped
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
@@ -24,21 +25,21 @@ def make_payload(task: "FunctionOperator", args: Sequence[Any], kwargs: Mapping[
     where = f"{task.where} (task {task.task_id!r})"
     return {
         **_function(task.python_callable, task, where),
-        **_arguments(args, kwargs, where),
+        **_arguments(args, kwargs, _Taker(task, where)),
     }
 
 
 def make_mapped_payload(mapped: MappedOperator) -> dict[str, Any]:
     """The payload of all instances of a mapped task; the runner chooses from `expand` by the map index."""
     where = f"{mapped.where} (task {mapped.task_id!r})"
-    arguments = mapped.arguments
+    arguments, taker = mapped.arguments, _Taker(mapped, where)
     if "python_callable" not in arguments:
         raise DagError("python_callable has to be the same for all instances", where=where,
                        hint="give it to .partial()")  # fmt: skip
     return {
         **_function(arguments["python_callable"], mapped.settings, where),
-        **_arguments(arguments.get("op_args") or (), arguments.get("op_kwargs") or {}, where),
-        "expand": {name: _to_json(value, _shown(name), where) for name, value in mapped.expanded.items()},
+        **_arguments(arguments.get("op_args") or (), arguments.get("op_kwargs") or {}, taker),
+        "expand": {name: taker.to_json(value, _shown(name)) for name, value in mapped.expanded.items()},
         "expand_into": "function" if mapped.into_function else "operator",
     }
 
@@ -52,10 +53,10 @@ def _function(function: Any, task: BaseOperator, where: str) -> dict[str, Any]:
     return {"source": taken.source, "function": taken.function, "file": taken.file}
 
 
-def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any], taker: "_Taker") -> dict[str, Any]:
     return {
-        "args": [_to_json(value, f"argument {index + 1}", where) for index, value in enumerate(args)],
-        "kwargs": {name: _to_json(value, f"argument {name!r}", where) for name, value in kwargs.items()},
+        "args": [taker.to_json(value, f"argument {index + 1}") for index, value in enumerate(args)],
+        "kwargs": {name: taker.to_json(value, f"argument {name!r}") for name, value in kwargs.items()},
     }
 
 
@@ -63,29 +64,55 @@ def _shown(name: str) -> str:
     return "the list of .expand_kwargs()" if name == ALL_KEYWORDS else f"argument {name!r}"
 
 
-def _to_json(value: Any, path: str, where: str) -> Any:
-    """The argument as JSON, with markers for results and parameters; tuples become lists."""
-    if isinstance(value, XComArg):
-        index = None if value.operator.is_mapped else -1
-        return {MARK: "xcom", "task_id": value.operator.task_id, "key": value.key, "map_index": index}
-    if isinstance(value, DagParam):
-        return {MARK: "param", "name": value.name}
-    if isinstance(value, str):
-        refuse_templates(value, path, where)
-        return value
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    if isinstance(value, list | tuple):
-        return [_to_json(each, f"{path}[{index}]", where) for index, each in enumerate(value)]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _to_json(each, f"{path}[{key!r}]", where) for key, each in value.items()}
-    found = repr(value) if isinstance(value, float) else f"a {type(value).__module__}.{type(value).__qualname__}"
-    if isinstance(value, dict):
-        found = "a dict whose keys aren't all strings"
-    raise DagError(
-        f"expected {path} to be JSON, because the task runs in an image of its own, found {found}",
-        where=where,
-        hint="give text, numbers, lists, dicts or the result of another task, and make the object in the function",
-    )
+class _Taker:
+    """Writes the arguments of one task as JSON, with markers for what is known only when it runs."""
+
+    def __init__(self, task: Node, where: str) -> None:
+        self._task, self._where = task, where
+
+    def to_json(self, value: Any, path: str) -> Any:
+        """The argument; tuples become lists. `path` is what it is called in an error."""
+        if isinstance(value, Lazy):
+            return self._marker(value, path)
+        if isinstance(value, str):
+            refuse_templates(value, path, self._where)
+            return value
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float) and value - value == 0:
+            return value
+        if isinstance(value, list | tuple):
+            return [self.to_json(each, f"{path}[{index}]") for index, each in enumerate(value)]
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {key: self.to_json(each, f"{path}[{key!r}]") for key, each in value.items()}
+        found = repr(value) if isinstance(value, float) else f"a {type(value).__module__}.{type(value).__qualname__}"
+        if isinstance(value, dict):
+            found = "a dict whose keys aren't all strings"
+        raise DagError(
+            f"expected {path} to be JSON, because the task runs in an image of its own, found {found}",
+            where=self._where,
+            hint="give text, numbers, lists, dicts or the result of another task, and make the object in the function",
+        )
+
+    def _marker(self, value: Lazy, path: str) -> dict[str, Any]:
+        match value:
+            case XComArg(operator=operator, key=key):
+                index: int | str | None = None if operator.is_mapped else -1
+                if operator.map_group:
+                    index = "own" if operator.map_group == self._task.map_group else None
+                return {MARK: "xcom", "task_id": operator.task_id, "key": key, "map_index": index}
+            case DagParam(name=name):
+                return {MARK: "param", "name": name}
+            case MappedArgument(expanded=expanded, name=name):
+                given = {each: self.to_json(part, _shown(each)) for each, part in expanded.items()}
+                return {MARK: "choice", "expand": given, "name": name}
+            case Zipped(sources=sources):
+                fill = self.to_json(value.fillvalue, "fillvalue") if value.is_longest else None
+                of = [self.to_json(each, path) for each in sources]
+                return {MARK: "zip", "of": of, "longest": value.is_longest, "fill": fill}
+            case Concatenated(sources=sources):
+                return {MARK: "concat", "of": [self.to_json(each, path) for each in sources]}
+            case Mapped(source=source, function=function):
+                taken = _function(function, self._task.settings, self._where)
+                return {MARK: "map", "of": self.to_json(source, path), **taken}
+        raise DagError(f"expected {path} to be known here, found {value!r}", where=self._where)

@@ -162,6 +162,10 @@ class SerializedDag:
                 return task
         raise KeyError(task_id)
 
+    def expansion(self, task: SerializedTask) -> Mapping[str, Mapping[str, Any]] | None:
+        """What a task, or the mapped group that it is in, is expanded over; None where there is one of it."""
+        return self.groups[task.map_group]["expand"] if task.map_group else task.expand
+
     def to_dict(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {

@@ -132,7 +132,8 @@ class XComArg(_Items):
         elif group:
             task = context.get("task")
             index = ti.map_index if task is not None and task.map_group == group else None
-        return ti.xcom_pull(task_ids=self.operator.task_id, key=self.key, map_indexes=index)
+        nothing = [] if index is None else None
+        return ti.xcom_pull(task_ids=self.operator.task_id, key=self.key, map_indexes=index, default=nothing)
 
 
 class Mapped(_Items):
@@ -152,7 +153,8 @@ class Mapped(_Items):
         return {"map": self.source.expression()}
 
     def resolve(self, context: Mapping[str, Any]) -> Any:
-        return _MappedItems(_items(self.source.resolve(context)), self.function)
+        items = _items(self.source.resolve(context))
+        return _Made(len(items), lambda index: self.function(items[index]))
 
     def __repr__(self) -> str:
         return f"{self.source!r}.map({getattr(self.function, '__name__', self.function)!s})"
@@ -180,7 +182,8 @@ class Zipped(_Items):
         parts = [_items(each.resolve(context)) for each in self.sources]
         lengths = [len(each) for each in parts]
         count = max(lengths) if self.is_longest else min(lengths)
-        return [tuple(part[index] if index < len(part) else self.fillvalue for part in parts) for index in range(count)]
+        fill = self.fillvalue
+        return _Made(count, lambda index: tuple(part[index] if index < len(part) else fill for part in parts))
 
     def __repr__(self) -> str:
         return f"{self.sources[0]!r}.zip({', '.join(map(repr, self.sources[1:]))})"
@@ -201,7 +204,9 @@ class Concatenated(_Items):
         return {"concat": [each.expression() for each in self.sources]}
 
     def resolve(self, context: Mapping[str, Any]) -> Any:
-        return [item for source in self.sources for item in _items(source.resolve(context))]
+        parts = [_items(source.resolve(context)) for source in self.sources]
+        places = [(part, index) for part in parts for index in range(len(part))]
+        return _Made(len(places), lambda index: places[index][0][places[index][1]])
 
     def __repr__(self) -> str:
         return f"{self.sources[0]!r}.concat({', '.join(map(repr, self.sources[1:]))})"
@@ -241,19 +246,21 @@ class DagParam(Lazy):
         return context["params"][self.name]
 
 
-class _MappedItems(Sequence[Any]):
-    """Items that a function makes when they are looked at: an instance needs only its own."""
+class _Made(Sequence[Any]):
+    """Items that are made when they are looked at: an instance needs only its own."""
 
-    def __init__(self, items: Sequence[Any], function: Callable[[Any], Any]) -> None:
-        self._items, self._function = items, function
+    def __init__(self, count: int, make: Callable[[int], Any]) -> None:
+        self._count, self._make = count, make
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._count
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return [self._function(each) for each in self._items[index]]
-        return self._function(self._items[index])
+            return [self[each] for each in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(f"expected an index below {self._count}, found {index}")
+        return self._make(index % self._count)
 
 
 def find_references(value: Any) -> Iterable[XComArg]:

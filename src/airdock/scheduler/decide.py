@@ -261,13 +261,17 @@ def _say(error: Mapping[str, str]) -> str:
 
 def _follow(view: View, key: TaskKey, now: datetime) -> list[Action]:
     member = view.member(key)
+    group = view.task(key.task_id).map_group
     below = view.downstream(key.task_id)
     actions: list[Action] = []
     has_failed = member is not None and member.state is TaskState.FAILED
     if view.fail_fast and has_failed and not view.task(key.task_id).is_teardown:
         actions += _stop_others(view, now)
         below = [task_id for task_id in below if view.task(task_id).is_teardown]
-    return actions + [action for task_id in below for action in _consider(view, task_id, now)]
+    for task_id in below:
+        is_beside = group and view.task(task_id).map_group == group
+        actions += _consider(view, task_id, now, key.map_index if is_beside else None)
+    return actions
 
 
 def _stop_others(view: View, now: datetime) -> Iterator[Action]:
@@ -281,13 +285,44 @@ def _stop_others(view: View, now: datetime) -> Iterator[Action]:
             yield _move(key, member, TaskState.SKIPPED, now)
 
 
-def _consider(view: View, task_id: str, now: datetime) -> list[Action]:
-    """What becomes of the instances of a task that wait for others."""
+def _consider(view: View, task_id: str, now: datetime, map_index: int | None = None) -> list[Action]:
+    """What becomes of the instances of a task that wait for others; in a mapped group perhaps only of one of them."""
     waiting = view.waiting(task_id)
     if not waiting:
         return []
     task = view.task(task_id)
-    match judge(task, view.upstream(task_id), view.scope(task_id)):
+    if task.map_group:
+        return _consider_group(view, task, waiting, now, map_index)
+    first = next(iter(waiting))
+    return _judge(view, task, waiting, judge(task, view.upstream(first), view.scope(first)), now)
+
+
+def _consider_group(
+    view: View, task: SerializedTask, waiting: Collection[TaskKey], now: datetime, map_index: int | None
+) -> list[Action]:
+    """As `_consider`, where each instance looks at those of its own index. What isn't expanded yet is, once it can."""
+    first = next(iter(waiting))
+    if first.map_index == NOT_MAPPED:
+        verdict = judge(task, view.upstream(first), view.scope(first))
+        if verdict in (Verdict.SKIP, Verdict.UPSTREAM_FAILED):
+            return _judge(view, task, waiting, verdict, now)
+        return _expand_group(view, task, first, verdict, now)
+    keys = (
+        list(waiting)
+        if map_index is None
+        else [key for key in (replace(first, map_index=map_index),) if key in waiting]
+    )
+    return [action for key in keys for action in _judge_one(view, task, key, now)]
+
+
+def _judge_one(view: View, task: SerializedTask, key: TaskKey, now: datetime) -> list[Action]:
+    return _judge(view, task, [key], judge(task, view.upstream(key), view.scope(key)), now)
+
+
+def _judge(
+    view: View, task: SerializedTask, waiting: Collection[TaskKey], verdict: Verdict, now: datetime
+) -> list[Action]:
+    match verdict:
         case Verdict.WAIT:
             return []
         case Verdict.RUN:
@@ -344,6 +379,20 @@ def _expand(view: View, task: SerializedTask, whole: TaskKey, now: datetime) -> 
         return _settle(view, [whole], length, now) if length is not TaskState.SKIPPED or _may_skip(view, task) else []
     keys = [replace(whole, map_index=index) for index in range(length)]
     return [Expansion(run=view.run, task_id=task.task_id, length=length), *_begin(view, task, keys, now)]
+
+
+def _expand_group(view: View, task: SerializedTask, whole: TaskKey, verdict: Verdict, now: datetime) -> list[Action]:
+    """The unexpanded instance of a task in a mapped group becomes as many as the group has, whatever they wait for."""
+    length = find_length(view, task)
+    if length is None or (isinstance(length, TaskState) and verdict is Verdict.WAIT):
+        return []
+    if isinstance(length, TaskState):
+        return _settle(view, [whole], length, now) if length is not TaskState.SKIPPED or _may_skip(view, task) else []
+    if view.is_ruled_out(whole):
+        return _settle(view, [whole], TaskState.SKIPPED, now)
+    keys = [replace(whole, map_index=index) for index in range(length)]
+    expansion = Expansion(run=view.run, task_id=task.task_id, length=length)
+    return [expansion, *(action for key in keys for action in _judge_one(view, task, key, now))]
 
 
 def _move(

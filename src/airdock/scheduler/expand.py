@@ -18,8 +18,11 @@ _Source = tuple[str, str]
 
 
 def find_length(view: View, task: SerializedTask) -> int | TaskState | None:
-    """How many instances there are; or what becomes of the unexpanded one; None while a length isn't known yet."""
-    parts = list((task.expand or {}).values())
+    """How many instances there are of a task that is mapped, or in a mapped group.
+
+    Or what becomes of the unexpanded one; None while a length isn't known yet.
+    """
+    parts = list((view.expansion(task) or {}).values())
     states = {_state(view, task_id) for part in parts for task_id, _ in _sources(part)}
     if states & _BAD:
         return TaskState.UPSTREAM_FAILED

@@ -1,7 +1,7 @@
 """Airflow's trigger rules: from how the upstream instances stand to what becomes of a task. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Final
 
@@ -47,6 +47,9 @@ class Counts:
         """How many count: those that weren't removed."""
         return self.total - self.removed
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in _FIELDS))
+
     def add(self, *, is_setup: bool, by: int = 1) -> None:
         """There are so many more upstream instances."""
         self.total += by
@@ -58,6 +61,9 @@ class Counts:
         if is_setup:
             self.setup_success += by * (state is TaskState.SUCCESS)
             self.setup_skipped += by * (state is TaskState.SKIPPED)
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Counts))
 
 
 def _all_success(counts: Counts) -> Verdict:

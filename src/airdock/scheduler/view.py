@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.environment import Environment
@@ -13,6 +13,7 @@ from airdock.model.states import FINISHED, TaskState
 from airdock.record import record
 from airdock.scheduler.rules import Counts
 from airdock.scheduler.scopes import find_scopes
+from airdock.scheduler.tally import Tally
 from airdock.store.records import Answer, Expansion, Instance, Transition
 
 __all__ = ["Lengths", "Member", "Places", "RunView", "Standing", "View"]
@@ -88,10 +89,13 @@ class View(Protocol):
     def is_settled(self, task_id: str) -> bool:
         """Whether every instance of a task is finished."""
 
-    def upstream(self, task_id: str) -> Counts:
-        """How the direct upstream instances stand. Not to be changed."""
+    def expansion(self, task: SerializedTask) -> Mapping[str, Mapping[str, Any]] | None:
+        """What a task, or the mapped group that it is in, is expanded over: see `SerializedTask.expand`."""
 
-    def scope(self, task_id: str) -> Counts | None:
+    def upstream(self, key: TaskKey) -> Counts:
+        """How the direct upstream instances stand; in a mapped group those of its own index. Not to be changed."""
+
+    def scope(self, key: TaskKey) -> Counts | None:
         """How the instances in its scope stand (see `rules.judge`); None if it has none. Not to be changed."""
 
     def is_ruled_out(self, key: TaskKey) -> bool:
@@ -140,7 +144,8 @@ class RunView:
         for task_id, inside in self._scopes.items():
             for each in inside:
                 self._enclosing.setdefault(each, []).append(task_id)
-        self._scope = {task_id: Counts() for task_id in self._scopes}
+        self._scope = Tally(self._scopes)
+        self._groups = {name: group.get("expand") for name, group in dag.groups.items()}
         self._past = past
         self._ruled_out: dict[tuple[str, int], set[TaskKey]] = {}
         self._leaves = {task_id for task_id in self._tasks if self._is_leaf(task_id)}
@@ -150,7 +155,7 @@ class RunView:
         self._members: dict[TaskKey, Member] = {}
         self._waiting: dict[str, dict[TaskKey, None]] = {task_id: {} for task_id in self._tasks}
         self._open = dict.fromkeys(self._tasks, 0)
-        self._upstream = {task_id: Counts() for task_id in self._tasks}
+        self._upstream = Tally(self._tasks)
         self._unfinished = self._waits = self._bad_leaves = 0
         self._failures: list[str] = []
         self._waits_for_past, self._doom = 0, ""
@@ -181,14 +186,14 @@ class RunView:
             self._waiting[key.task_id][key] = None
             self._waits_for_past += self._tasks[key.task_id].depends_on_past
         is_setup = self._tasks[key.task_id].is_setup
-        for counts in self._counts_of(key.task_id):
+        for counts in self._counts_of(key):
             counts.add(is_setup=is_setup)
 
     def _settle(self, key: TaskKey, state: TaskState) -> None:
         self._unfinished -= 1
         self._open[key.task_id] -= 1
         is_setup = self._tasks[key.task_id].is_setup
-        for counts in self._counts_of(key.task_id):
+        for counts in self._counts_of(key):
             counts.settle(state, is_setup=is_setup)
         is_bad = state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
         self._bad_leaves += is_bad and key.task_id in self._leaves
@@ -196,12 +201,16 @@ class RunView:
         if state is TaskState.FAILED and is_work and len(self._failures) < _FAILURES_SHOWN:
             self._failures.append(key.label)
 
-    def _counts_of(self, task_id: str) -> Iterator[Counts]:
-        """The counts that the instances of a task are part of."""
-        for below in self._downstream[task_id]:
-            yield self._upstream[below]
-        for enclosing in self._enclosing.get(task_id, ()):
-            yield self._scope[enclosing]
+    def _counts_of(self, key: TaskKey) -> Iterator[Counts]:
+        """The counts that an instance is part of: inside of a mapped group those of its own index."""
+        group = self._tasks[key.task_id].map_group
+        for tally, others in (
+            (self._upstream, self._downstream[key.task_id]),
+            (self._scope, self._enclosing.get(key.task_id, ())),
+        ):
+            for other in others:
+                is_beside = group and self._tasks[other].map_group == group
+                yield tally.at(other, key.map_index) if is_beside else tally.all(other)
 
     def _rule_out(self, key: TaskKey, places: Places) -> None:
         for task_id, index in places:
@@ -236,11 +245,14 @@ class RunView:
     def is_settled(self, task_id: str) -> bool:
         return self._open[task_id] == 0
 
-    def upstream(self, task_id: str) -> Counts:
-        return self._upstream[task_id]
+    def expansion(self, task: SerializedTask) -> Mapping[str, Mapping[str, Any]] | None:
+        return self._groups[task.map_group] if task.map_group else task.expand
 
-    def scope(self, task_id: str) -> Counts | None:
-        return self._scope.get(task_id)
+    def upstream(self, key: TaskKey) -> Counts:
+        return self._upstream.total(key)
+
+    def scope(self, key: TaskKey) -> Counts | None:
+        return self._scope.total(key) if key.task_id in self._scopes else None
 
     def is_ruled_out(self, key: TaskKey) -> bool:
         if not self._ruled_out:
@@ -290,7 +302,7 @@ class RunView:
         self._waits -= 1
         self._waits_for_past -= self._tasks[whole.task_id].depends_on_past
         is_setup = self._tasks[whole.task_id].is_setup
-        for counts in self._counts_of(whole.task_id):
+        for counts in self._counts_of(whole):
             counts.add(is_setup=is_setup, by=-1)
         for index in range(expansion.length):
             key = TaskKey(dag_id=whole.dag_id, run_id=whole.run_id, task_id=whole.task_id, map_index=index)

@@ -70,15 +70,39 @@ class Job(object):
             return type(value)(self._resolve(each) for each in value)
         if not isinstance(value, dict):
             return value
-        kind = value.get(_MARK)
-        if kind == "xcom":
-            return self.context["ti"].get_value(value["task_id"], value["key"], value["map_index"])
-        if kind == "param":
-            return self.context["params"][value["name"]]
+        if _MARK in value:
+            return getattr(self, "_" + value[_MARK])(value)
         return {name: self._resolve(each) for name, each in value.items()}
 
+    def _xcom(self, value):
+        ti, index = self.context["ti"], value["map_index"]
+        found = ti.get_value(value["task_id"], value["key"], ti.map_index if index == "own" else index)
+        return [] if found is None and index is None else found
 
-def _compile(payload):
+    def _param(self, value):
+        return self.context["params"][value["name"]]
+
+    def _choice(self, value):
+        chosen = self.context["ti"].choose(self._resolve(value["expand"]))
+        return chosen[value["name"]] if value["name"] in chosen else chosen[_ALL_KEYWORDS][value["name"]]
+
+    def _zip(self, value):
+        parts = [mapping.items(self._resolve(each)) for each in value["of"]]
+        count = (max if value["longest"] else min)(len(each) for each in parts)
+        fill = value["fill"]
+        return mapping.Made(count, lambda at: tuple(each[at] if at < len(each) else fill for each in parts))
+
+    def _concat(self, value):
+        parts = [mapping.items(self._resolve(each)) for each in value["of"]]
+        places = [(part, at) for part in parts for at in range(len(part))]
+        return mapping.Made(len(places), lambda at: places[at][0][places[at][1]])
+
+    def _map(self, value):
+        items, function = mapping.items(self._resolve(value["of"])), _compile(value, _MODULE + "_map")
+        return mapping.Made(len(items), lambda at: function(items[at]))
+
+
+def _compile(payload, name=_MODULE):
     """The function, out of a module of its own that tracebacks and pickle can find."""
     import __future__
 
@@ -99,9 +123,9 @@ def _compile(payload):
                 ", in `%s`" % line if line else "",
             )
         ) from None
-    module = type(sys)(_MODULE)
+    module = type(sys)(name)
     module.__loader__ = _Text(payload["source"])
-    sys.modules[_MODULE] = module
+    sys.modules[name] = module
     exec(code, module.__dict__)
     return getattr(module, payload["function"])
 

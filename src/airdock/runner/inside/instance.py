@@ -75,6 +75,23 @@ class TaskInstance(object):
         return (self.dag_id, self.task_id, self.run_id, self.try_number, self.map_index)
 
     @property
+    def operator(self):
+        """The name of the task's class."""
+        return None if self.task is None else type(self.task).__name__
+
+    @property
+    def hostname(self):
+        import os
+
+        return os.uname().nodename
+
+    def get_template_context(self, session=None):
+        """The context of the task."""
+        from .context import current
+
+        return current[-1]
+
+    @property
     def rendered_map_index(self):
         return self.label or None
 
