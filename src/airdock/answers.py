@@ -1,27 +1,70 @@
 """What running tasks ask for, answered from the store."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from airdock.dag.serialized import SerializedDag
-from airdock.errors import UnknownRunError
+from airdock.errors import RunnerError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
 from airdock.store.base import Store
 from airdock.store.records import Run, XCom
 
-__all__ = ["StoreTaskApi"]
+__all__ = ["Secrets", "States", "StoreTaskApi", "Trigger"]
 
 _MOST_RUNS: Final = 1000
 """Of a DAG, the newest first, that a question about its runs looks at."""
 
 
-class StoreTaskApi:
-    """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`."""
+Trigger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""Makes the run of a DAG that a task wants, see `runner.task_api.TaskApi.trigger_run`."""
 
-    def __init__(self, *, store: Store) -> None:
-        self._store = store
+
+class Secrets(Protocol):
+    """Where variables and connections are; `secrets.vault.Vault` says what the methods do."""
+
+    def variable(self, name: str) -> str | None: ...
+
+    def set_variable(self, name: str, value: str, *, description: str | None = None) -> None: ...
+
+    def delete_variable(self, name: str) -> bool: ...
+
+    def connection(self, id: str) -> Mapping[str, Any] | None: ...
+
+
+class States(Protocol):
+    """What task instances keep over their tries and what is kept with assets, as `runner.task_api.TaskApi` has it."""
+
+    def get(self, key: TaskKey, name: str, asset: Mapping[str, str] | None) -> Mapping[str, Any] | None: ...
+
+    def set(
+        self, key: TaskKey, name: str, value: Any, keep_s: float | None, asset: Mapping[str, str] | None
+    ) -> None: ...
+
+    def delete(self, key: TaskKey, name: str | None, asset: Mapping[str, str] | None) -> None: ...
+
+
+def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    raise RunnerError(f"a run of {dag_id!r} can't be started from here")
+
+
+class StoreTaskApi:
+    """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`.
+
+    `vault` has variables and connections, `states` what outlives tries; `trigger` makes runs. Where they aren't given
+    there are none.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        vault: Secrets | None = None,
+        states: States | None = None,
+        trigger: Trigger = _refuse,
+    ) -> None:
+        self._store, self._vault, self._states, self._trigger = store, vault, states, trigger
 
     def xcom_get(
         self,
@@ -102,12 +145,41 @@ class StoreTaskApi:
         return SerializedDag.from_dict(self._store.load_dag(self._store.load_run(run).dag_digest))
 
     def variable(self, name: str) -> str | None:
-        """None: there are no variables in the store."""
-        return None
+        return None if self._vault is None else self._vault.variable(name)
+
+    def set_variable(self, name: str, value: str, *, description: str | None = None) -> None:
+        if self._vault is None:
+            raise RunnerError("variables aren't kept here")
+        self._vault.set_variable(name, value, description=description)
+
+    def delete_variable(self, name: str) -> None:
+        if self._vault is not None:
+            self._vault.delete_variable(name)
 
     def connection(self, id: str) -> Mapping[str, Any] | None:
-        """None: there are no connections in the store."""
-        return None
+        return None if self._vault is None else self._vault.connection(id)
+
+    def trigger_run(self, key: TryKey, *, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._trigger(dag_id, wanted)
+
+    def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None = None) -> Mapping[str, Any] | None:
+        return self._kept().get(key.task, name, asset)
+
+    def state_set(
+        self, key: TryKey, name: str, value: Any, *, keep_s: float | None = None, asset: Mapping[str, str] | None = None
+    ) -> None:
+        self._kept().set(key.task, name, value, keep_s, asset)
+
+    def state_delete(self, key: TryKey, name: str | None, *, asset: Mapping[str, str] | None = None) -> None:
+        self._kept().delete(key.task, name, asset)
+
+    def _kept(self) -> States:
+        if self._states is None:
+            raise RunnerError("nothing is kept beyond a try here")
+        return self._states
+
+    def asset_events(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        return []
 
     def run_state(self, run: RunKey) -> str | None:
         try:

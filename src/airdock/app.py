@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airdock.clock import SystemClock
 from airdock.config import Config
-from airdock.errors import AirdockError, DagError
+from airdock.errors import AirdockError, ConflictError, DagError
 from airdock.record import record
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airdock.reclaim import Reclaim
     from airdock.runner.base import Starter
     from airdock.runner.callbacks import Callbacks
+    from airdock.runner.task_api import TaskApi
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
     from airdock.serving import Server
@@ -333,7 +334,6 @@ class App:
 
     @cached_property
     def executor(self) -> "Executor":
-        from airdock.answers import StoreTaskApi
         from airdock.executors.local import LocalExecutor
         from airdock.executors.sequential import SequentialExecutor
         from airdock.runner.pack import make_runner
@@ -343,7 +343,7 @@ class App:
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
         supervisor = Supervisor(
             starter=self._starter(),
-            tasks=StoreTaskApi(store=self.store),
+            tasks=self.task_api,
             home=self.config.home,
             runner=make_runner(run),
             clock=self.clock,
@@ -353,9 +353,32 @@ class App:
         return LocalExecutor(supervise=supervisor, slots=self.config.core.parallelism, clock=self.clock)
 
     @cached_property
+    def task_api(self) -> "TaskApi":
+        """What answers running tasks, and triggers and callbacks."""
+        from airdock.answers import StoreTaskApi
+        from airdock.triggered import TriggeredRuns
+
+        orchestrator = self.orchestrator
+        trigger = TriggeredRuns(
+            store=self.store,
+            find=self._find_dag,
+            create=lambda dag, *, run_id, logical_date, conf, **_: orchestrator.create_run(
+                dag, run_id=run_id, logical_date=logical_date, conf=conf
+            ),
+            clear=_refuse_to_clear,
+            is_paused=lambda _dag_id: False,
+            clock=self.clock,
+        )
+        return StoreTaskApi(store=self.store, trigger=trigger)
+
+    def _find_dag(self, dag_id: str) -> "SerializedDag":
+        """As the DAG folder has it, where it is served; else as its newest run had it."""
+        served = self.server.index.dags().get(dag_id) if "server" in vars(self) else None
+        return served or self.orchestrator.find_dag(dag_id)
+
+    @cached_property
     def triggerer(self) -> "Triggerer":
         """What runs the triggers of deferred tasks; whoever subscribes to it starts and ends it."""
-        from airdock.answers import StoreTaskApi
         from airdock.model.environment import Environment
         from airdock.triggers.triggerer import Triggerer
 
@@ -363,7 +386,7 @@ class App:
             starter=self._starter(),
             image=lambda: self.environments.prepare(Environment(), where="triggers").digest,
             place=self._place_of_triggers,
-            tasks=StoreTaskApi(store=self.store),
+            tasks=self.task_api,
             home=self.config.home,
             clock=self.clock,
         )
@@ -371,7 +394,6 @@ class App:
     @cached_property
     def callbacks(self) -> "Callbacks":
         """What calls the callbacks of DAGs and of tasks that can't call them; whoever uses it ends it."""
-        from airdock.answers import StoreTaskApi
         from airdock.model.environment import Environment
         from airdock.runner.callbacks import Callbacks
         from airdock.runner.pack import make_runner
@@ -380,7 +402,7 @@ class App:
             starter=self._starter(),
             image=lambda: self.environments.prepare(Environment(), where="callbacks").digest,
             place=self._place,
-            tasks=StoreTaskApi(store=self.store),
+            tasks=self.task_api,
             home=self.config.home,
             runner=make_runner(self.config.home / "run"),
             clock=self.clock,
@@ -584,6 +606,10 @@ def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "Ser
     if found is None:
         raise DagError(f"expected a DAG {dag_id!r}, found {names}", where=str(path))
     return found
+
+
+def _refuse_to_clear(key: "RunKey") -> None:
+    raise ConflictError(f"expected no run {key.run_id!r} of {key.dag_id!r}, found one", hint="give another run id")
 
 
 def _ignore(progress: "Progress") -> None:

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "environments": frozenset({"engine", "oci", "images", "builder"}),
     "runner": frozenset({"engine"}),
     "answers": frozenset({"dag", "store", "secrets"}),
+    "triggered": frozenset({"dag", "store", "scheduler.timetables"}),
     "secrets": frozenset({"store", "runner.inside.connection"}),
     "triggers": frozenset({"dag", "compat", "runner"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),

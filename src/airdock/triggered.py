@@ -1,0 +1,105 @@
+"""Runs that running tasks ask for."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from airdock.clock import Clock
+from airdock.dag.serialized import SerializedDag
+from airdock.errors import ConflictError
+from airdock.model.keys import RunKey
+from airdock.scheduler.timetables import name_run
+from airdock.store.base import Store
+
+__all__ = ["Create", "TriggeredRuns"]
+
+_TYPE: Final = "operator_triggered"
+_MOST_RUNS: Final = 1000
+
+
+class Create(Protocol):
+    """Makes a run. ConflictError where there is one of that id or logical date."""
+
+    def __call__(
+        self,
+        dag: SerializedDag,
+        *,
+        run_id: str,
+        logical_date: datetime | None,
+        conf: Mapping[str, Any],
+        run_type: str,
+        run_after: datetime,
+        note: str,
+    ) -> RunKey: ...
+
+
+class TriggeredRuns:
+    """Makes, or clears, the run that a task wants: `runner.task_api.TaskApi.trigger_run` says what it may want.
+
+    `find` gives a DAG as it is now, and raises DagError where there is none. `clear` lets a run begin anew. `made` is
+    told of each run that waits to be taken up.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        find: Callable[[str], SerializedDag],
+        create: Create,
+        clear: Callable[[RunKey], object],
+        is_paused: Callable[[str], bool],
+        clock: Clock,
+        made: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._find, self._create = store, find, create
+        self._clear, self._is_paused, self._clock, self._made = clear, is_paused, clock, made
+
+    def __call__(self, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to the task. Raises DagError, and what making a run of the DAG raises."""
+        dag = self._find(dag_id)
+        if wanted.get("refuse_paused") and self._is_paused(dag_id):
+            return {"paused": True}
+        due = _moment(wanted.get("run_after"))
+        run_after = due or self._clock.now()
+        date = _moment(wanted["logical_date"]) if "logical_date" in wanted else None if due else run_after
+        run_id = wanted.get("run_id") or self._name(date, run_after)
+        try:
+            key = self._create(
+                dag,
+                run_id=run_id,
+                logical_date=date,
+                conf=dict(wanted.get("conf") or {}),
+                run_type=_TYPE,
+                run_after=run_after,
+                note=wanted.get("note") or "",
+            )
+        except ConflictError:
+            found = self._there(dag_id, run_id, date)
+            if found is None:
+                raise
+            return self._again(found, reset=bool(wanted.get("reset")))
+        self._made()
+        return {"run_id": key.run_id}
+
+    def _name(self, date: datetime | None, run_after: datetime) -> str:
+        """Runs without a date need something else to be told apart by."""
+        return name_run(_TYPE, date or run_after, suffix="" if date else secrets.token_hex(4))
+
+    def _there(self, dag_id: str, run_id: str, date: datetime | None) -> RunKey | None:
+        """The run that is in the way: of this id, or of this date."""
+        for run in self._store.list_runs(dag_id=dag_id, limit=_MOST_RUNS):
+            if run.key.run_id == run_id or (date is not None and run.logical_date == date):
+                return run.key
+        return None
+
+    def _again(self, key: RunKey, *, reset: bool) -> Mapping[str, Any]:
+        if not reset:
+            return {"run_id": key.run_id, "exists": True}
+        self._clear(key)
+        self._made()
+        return {"run_id": key.run_id}
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
