@@ -54,6 +54,8 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         tags=tuple(sorted(map(str, dag.tags or ()))),
         groups={group_id: _group(group) for group_id, group in dag.groups.items()},
         labels=tuple((up, down, text) for (up, down), text in dag.edge_labels.items()),
+        callbacks=tuple(name for name in _DAG_CALLBACKS if getattr(dag, name, None)),
+        loader=dict(loader),
         **_running(dag),
     )
 
@@ -119,6 +121,7 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
         doc=settings.doc_md or settings.doc or "",
         display_name=settings.task_display_name or "",
         do_xcom_push=bool(settings.do_xcom_push),
+        callbacks=tuple(name for name in _CALLBACKS if getattr(settings, name, None)),
     )
 
 
@@ -189,6 +192,7 @@ _NO_EFFECT_YET: Final = (
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
 """They live in the DAG file, so that only a task which imports it can call them."""
+_DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 _DAG_NO_EFFECT_YET: Final = ("dagrun_timeout", "deadline", "on_failure_callback", "on_success_callback")
 
 

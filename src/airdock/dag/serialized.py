@@ -125,7 +125,8 @@ class SerializedDag:
     `asset_condition` is {"all": […]}, {"any": […]}, {"asset": {"name", "uri", "group", "extra"}} or {"alias": name}.
     `params` maps names to values, `param_schemas` to JSON schemas with "description" and "title". `groups` maps the ids
     of task groups to {"parent", "tooltip", "display_name", "expand"}, `labels` are [upstream, downstream, text].
-    `callbacks` names the DAG's own that are set. Times are ISO 8601 in UTC.
+    `callbacks` names the DAG's own that are set; `loader` is what a runner needs to import the file again. Times are
+    ISO 8601 in UTC.
     """
 
     dag_id: str
@@ -154,6 +155,7 @@ class SerializedDag:
     labels: tuple[tuple[str, str, str], ...] = ()
     callbacks: tuple[str, ...] = ()
     render_template_as_native_obj: bool = False
+    loader: Mapping[str, Any] = field(default_factory=dict)
 
     def task(self, task_id: str) -> SerializedTask:
         """The task with this id; KeyError if there is none."""
