@@ -6,8 +6,9 @@ from pathlib import Path
 from airdock.executors.base import Executor
 from airdock.model.mount import Mount
 from airdock.scheduler.course import Course
+from airdock.scheduler.describe import describe_instance, describe_run
 from airdock.scheduler.workloads import make_workload
-from airdock.store.records import Run, Transition
+from airdock.store.records import Transition
 
 __all__ = ["submit"]
 
@@ -32,22 +33,8 @@ def submit(
                 digest=step.digest,
                 workspace=workspace,
                 place=place,
-                instance=_instance(course, step),
+                instance=describe_instance(course.view.member(step.key)),
             )
             for step in steps
         ]
-        executors[name].submit(workloads, run_info=_describe(course.run))
-
-
-def _instance(course: Course, step: Transition) -> dict[str, object]:
-    """What the runner has to know of the task instance beyond its key."""
-    member = course.view.member(step.key)
-    return {"max_tries": member.max_tries} if member is not None else {}
-
-
-def _describe(run: Run) -> dict[str, object]:
-    return {
-        "run_id": run.key.run_id,
-        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
-        "conf": dict(run.conf),
-    }
+        executors[name].submit(workloads, run_info=describe_run(course.run))

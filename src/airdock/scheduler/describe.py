@@ -1,0 +1,64 @@
+"""What runners are told of runs and task instances: JSON, as `runner.inside` reads it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airdock.dag.serialized import SerializedDag
+from airdock.model.keys import NOT_MAPPED, TryKey
+from airdock.scheduler.view import Member
+from airdock.store.records import Run
+
+__all__ = ["describe_call", "describe_instance", "describe_run"]
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """The run; times are ISO 8601, None where there is none."""
+    return {
+        "run_id": run.key.run_id,
+        "logical_date": _text(run.logical_date),
+        "start_date": _text(run.started),
+        "end_date": _text(run.ended),
+        "conf": dict(run.conf),
+    }
+
+
+def describe_instance(member: Member | None) -> dict[str, Any]:
+    """What the runner has to know of a task instance beyond its key."""
+    return {} if member is None else {"max_tries": member.max_tries}
+
+
+def describe_call(
+    dag: SerializedDag,
+    run: Run,
+    name: str,
+    *,
+    key: TryKey | None = None,
+    instance: Mapping[str, Any] | None = None,
+    reason: str = "",
+    error: str = "",
+) -> dict[str, Any]:
+    """The call of a callback that no task's process makes, as `runner.callbacks` takes it.
+
+    `name` is the DAG's argument, such as `on_failure_callback`; with a `key` it is its task's. `reason` is one of
+    success, task_failure, all_tasks_deadlocked, timed_out for a DAG; `error` is why a try failed.
+    """
+    params = dag.params if key is None else dag.task(key.task_id).payload.get("params", dag.params)
+    return {
+        "dag_id": dag.dag_id,
+        "run_id": run.key.run_id,
+        "task_id": key.task_id if key else "",
+        "map_index": key.map_index if key else NOT_MAPPED,
+        "try_number": key.try_number if key else 1,
+        "name": name,
+        "reason": reason,
+        "error": error,
+        "loader": dict(dag.loader),
+        "params": dict(params),
+        "run": {**describe_run(run), "state": str(run.state)},
+        "instance": dict(instance or {}),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
