@@ -23,6 +23,7 @@ from typing import Any, Final
 from airdock.dag.context import set_current_context
 from airdock.dag.importing import import_dag_file, module_name
 from airdock.runner.inside.channel import Channel
+from airdock.runner.inside.context import Context
 from airdock.runner.inside.instance import TaskInstance
 from airdock.runner.inside.wire import pack, unpack
 
@@ -187,7 +188,8 @@ async def _serve(path: str) -> None:
     """Take messages until there are no more."""
     reader, writer = await asyncio.open_unix_connection(sock=_connect(path))
     questions = Questions(path)
-    set_current_context({"ti": TaskInstance(_NOBODY, questions)})  # type: ignore[no-untyped-call]
+    start = {"key": _NOBODY, "payload": {}, "run": {"run_id": ""}}
+    set_current_context(Context(start, questions))  # type: ignore[no-untyped-call]
     triggers = Triggers(lambda message: writer.write(_frame(message)), questions)
     writer.write(_frame({"type": "ready"}))
     try:
