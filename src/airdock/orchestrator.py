@@ -8,6 +8,7 @@ from typing import Any
 
 from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
+from airdock.dag.param import check_params
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
@@ -64,6 +65,7 @@ class Orchestrator:
         date = logical_date or now
         key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(run_id or f"manual__{date.isoformat()}"))
         self._check(dag)
+        _check_params(dag, conf or {})
         body = dag.to_dict()
         digest = "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         run = Run(
@@ -252,6 +254,15 @@ def _make_instances(run: RunKey, dag: SerializedDag, task: SerializedTask) -> li
         )
         for index in indexes
     ]
+
+
+def _check_params(dag: SerializedDag, conf: Mapping[str, Any]) -> None:
+    values = {**dag.params, **{name: value for name, value in conf.items() if name in dag.params}}
+    mistakes = check_params(values, dag.param_schemas)
+    if mistakes:
+        raise ConfigError(
+            "; ".join(mistakes), where=f"DAG {dag.dag_id}", hint="give the run values: --conf '{\"name\": value}'"
+        )
 
 
 def _check_run_id(run_id: str) -> str:

@@ -1,5 +1,7 @@
 """What DAG files import: Airflow's authoring API under Airdock's name."""
 
+from airdock.dag.asset_function import asset
+from airdock.dag.assets import Asset, AssetAlias, AssetAll, AssetAny, AssetWatcher, Metadata
 from airdock.dag.context import Context, get_current_context
 from airdock.dag.dag import DAG, dag
 from airdock.dag.decorators import setup, task, teardown
@@ -13,14 +15,33 @@ from airdock.dag.exceptions import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airdock.dag.notifier import BaseNotifier
 from airdock.dag.operator import BaseOperator
-from airdock.dag.param import Param
+from airdock.dag.param import Param, ParamsDict
 from airdock.dag.pythons import find_pythons
+from airdock.dag.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
 from airdock.dag.sensor import BaseSensorOperator, PokeReturnValue
 from airdock.dag.states import DagRunState, TaskInstanceState
+from airdock.dag.stored import BaseHook, Connection, Variable
 from airdock.dag.task_group import TaskGroup, task_group
+from airdock.dag.templates import literal
+from airdock.dag.timetables import (
+    AssetOrTimeSchedule,
+    ContinuousTimetable,
+    CronDataIntervalTimetable,
+    CronTriggerTimetable,
+    DagRunInfo,
+    DataInterval,
+    DeltaDataIntervalTimetable,
+    DeltaTriggerTimetable,
+    EventsTimetable,
+    MultipleCronTriggerTimetable,
+    TimeRestriction,
+    Timetable,
+)
 from airdock.dag.trigger import BaseTrigger, TriggerEvent
 from airdock.dag.trigger_rule import TriggerRule
+from airdock.dag.weights import PriorityWeightStrategy
 from airdock.dag.xcom_arg import XComArg
 
 __all__ = [
@@ -31,27 +52,58 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "Asset",
+    "AssetAlias",
+    "AssetAll",
+    "AssetAny",
+    "AssetOrTimeSchedule",
+    "AssetWatcher",
+    "BaseHook",
+    "BaseNotifier",
     "BaseOperator",
     "BaseSensorOperator",
     "BaseTrigger",
+    "Connection",
     "Context",
+    "ContinuousTimetable",
+    "CronDataIntervalTimetable",
+    "CronTriggerTimetable",
+    "DagRunInfo",
     "DagRunState",
+    "DataInterval",
+    "DeltaDataIntervalTimetable",
+    "DeltaTriggerTimetable",
     "EdgeModifier",
+    "EventsTimetable",
+    "ExceptionRetryPolicy",
     "Label",
+    "Metadata",
+    "MultipleCronTriggerTimetable",
     "Param",
+    "ParamsDict",
     "PokeReturnValue",
+    "PriorityWeightStrategy",
+    "RetryAction",
+    "RetryDecision",
+    "RetryPolicy",
+    "RetryRule",
     "TaskDeferred",
     "TaskGroup",
     "TaskInstanceState",
+    "TimeRestriction",
+    "Timetable",
     "TriggerEvent",
     "TriggerRule",
+    "Variable",
     "XComArg",
+    "asset",
     "chain",
     "chain_linear",
     "cross_downstream",
     "dag",
     "find_pythons",
     "get_current_context",
+    "literal",
     "setup",
     "task",
     "task_group",

@@ -35,6 +35,38 @@ _STATES: Final = _of("dag.states", "DagRunState TaskInstanceState")
 _CONTEXT: Final = _of("dag.context", "get_current_context")
 _CONTEXT_TYPE: Final = _of("dag.context", "Context")
 _CHAIN: Final = _of("dag.edges", "chain chain_linear cross_downstream")
+_ASSET_NAMES: Final = "Asset AssetAlias AssetAll AssetAny AssetNameRef AssetUriRef AssetWatcher BaseAsset"
+_ASSET: Final = _of("dag.assets", f"{_ASSET_NAMES} AssetAccessControl Metadata")
+_DATASET: Final = _of(
+    "dag.assets",
+    "Dataset",
+    DatasetAlias="AssetAlias",
+    DatasetAll="AssetAll",
+    DatasetAny="AssetAny",
+    Metadata="Metadata",
+)
+_ASSET_FUNCTION: Final = _of("dag.asset_function", "asset AssetDefinition MultiAsset")
+_TIMETABLE_BASE: Final = _of("dag.timetables", "DagRunInfo DataInterval TimeRestriction Timetable")
+_TIMETABLES: Final = _of(
+    "dag.timetables",
+    "AssetOrTimeSchedule ContinuousTimetable CronDataIntervalTimetable CronTriggerTimetable DeltaDataIntervalTimetable "
+    "DeltaTriggerTimetable EventsTimetable MultipleCronTriggerTimetable NullTimetable OnceTimetable",
+)
+_PARTITIONS: Final = _of(
+    "dag.partitions",
+    "AllowedKeyMapper CronPartitionTimetable DayWindow FanOutMapper FixedKeyMapper HourWindow IdentityMapper "
+    "MinimumCount MonthWindow PartitionMapper PartitionedAssetTimetable PartitionedAtRuntime ProductMapper "
+    "QuarterWindow RollupMapper SegmentWindow StartOfDayMapper StartOfHourMapper StartOfMonthMapper "
+    "StartOfQuarterMapper StartOfWeekMapper StartOfYearMapper WaitForAll WeekWindow Window YearWindow",
+)
+_RETRY: Final = _of("dag.retry_policy", "ExceptionRetryPolicy RetryAction RetryDecision RetryPolicy RetryRule")
+_NOTIFIER: Final = _of("dag.notifier", "BaseNotifier")
+_VARIABLE: Final = _of("dag.stored", "Variable")
+_CONNECTION: Final = _of("dag.stored", "Connection")
+_XCOM: Final = _of("dag.stored", "XCom")
+_HOOK: Final = _of("dag.stored", "BaseHook")
+_STRATEGY: Final = _of("dag.weights", "PriorityWeightStrategy")
+_LITERAL: Final = _of("dag.templates", "literal")
 _GROUP: Final = _of("dag.task_group", "TaskGroup")
 _LABEL: Final = _of("dag.edges", "EdgeModifier Label")
 _DECORATORS: Final = {
@@ -65,6 +97,19 @@ _SDK: Final = {
     **_TRIGGER,
     **_GROUP,
     **_LABEL,
+    **_ASSET,
+    **_ASSET_FUNCTION,
+    **_TIMETABLE_BASE,
+    **_TIMETABLES,
+    **_PARTITIONS,
+    **_RETRY,
+    **_NOTIFIER,
+    **_VARIABLE,
+    **_CONNECTION,
+    **_XCOM,
+    **_HOOK,
+    **_LITERAL,
+    **_of("dag.param", "ParamsDict"),
 }
 _TIMEZONE: Final = _of(
     "compat.timezone", "coerce_datetime datetime is_localized is_naive make_aware make_naive parse utc utcnow"
@@ -167,12 +212,59 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     **{f"airflow.{name}": names for name, names in _STANDARD.items()},
     **_AIRFLOW_2,
     **_ELSEWHERE,
-    "airflow": {**_DAG, **_XCOM_ARG},
+    "airflow": {**_DAG, **_XCOM_ARG, **_DATASET, **_ASSET},
+    "airflow.assets": _ASSET,
+    "airflow.assets.metadata": _of("dag.assets", "Metadata"),
+    "airflow.datasets": _DATASET,
+    "airflow.datasets.metadata": _of("dag.assets", "Metadata"),
+    "airflow.hooks.base": _HOOK,
+    "airflow.hooks.base_hook": _HOOK,
+    "airflow.io.path": _of("compat.storage", "ObjectStoragePath"),
+    "airflow.models.asset": _ASSET,
+    "airflow.models.connection": _CONNECTION,
+    "airflow.models.variable": _VARIABLE,
+    "airflow.models.xcom": _XCOM,
+    "airflow.models.dagbag": _of("compat.legacy", "DagBag"),
+    "airflow.models.taskmixin": _of("dag.edges", "", DAGNode="Linked", DependencyMixin="Linked"),
+    "airflow.notifications.basenotifier": _NOTIFIER,
+    "airflow.sdk.bases.hook": _HOOK,
+    "airflow.sdk.bases.notifier": _NOTIFIER,
+    "airflow.sdk.bases.xcom": _of("dag.stored", "", BaseXCom="XCom"),
+    "airflow.sdk.definitions.asset": {**_ASSET, **_DATASET},
+    "airflow.sdk.definitions.asset.decorators": _ASSET_FUNCTION,
+    "airflow.sdk.definitions.asset.metadata": _of("dag.assets", "Metadata"),
+    "airflow.sdk.definitions.connection": _CONNECTION,
+    "airflow.sdk.definitions.retry_policy": _RETRY,
+    "airflow.sdk.definitions.template": _LITERAL,
+    "airflow.sdk.definitions.variable": _VARIABLE,
+    "airflow.sdk.io": _of("compat.storage", "ObjectStoragePath"),
+    "airflow.settings": _of("compat.legacy", "Session TIMEZONE"),
+    "airflow.task.priority_strategy": _STRATEGY,
+    "airflow.timetables.assets": _TIMETABLES,
+    "airflow.timetables.base": _TIMETABLE_BASE,
+    "airflow.timetables.datasets": _of("dag.timetables", "DatasetOrTimeSchedule"),
+    "airflow.timetables.events": _TIMETABLES,
+    "airflow.timetables.interval": _TIMETABLES,
+    "airflow.timetables.simple": _TIMETABLES,
+    "airflow.timetables.trigger": _TIMETABLES,
+    "airflow.utils.email": _of("compat.legacy", "send_email"),
+    "airflow.utils.template": _LITERAL,
     "airflow.configuration": _CONF,
     "airflow.decorators": _DECORATORS,
     "airflow.exceptions": _EXCEPTIONS,
     "airflow.listeners": _of("compat.legacy", "hookimpl"),
-    "airflow.models": {**_DAG, **_OPERATOR, **_PARAM, **_XCOM_ARG, **_MAPPED, **_INSTANCE},
+    "airflow.models": {
+        **_DAG,
+        **_OPERATOR,
+        **_PARAM,
+        **_XCOM_ARG,
+        **_MAPPED,
+        **_INSTANCE,
+        **_VARIABLE,
+        **_CONNECTION,
+        **_XCOM,
+        **_of("compat.legacy", "DagBag"),
+    },
     "airflow.models.baseoperator": {**_OPERATOR, **_CHAIN},
     "airflow.models.dag": _DAG,
     "airflow.models.dagrun": _of("dag.context", "", DagRun="Context"),
@@ -180,14 +272,19 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.param": _PARAM,
     "airflow.models.skipmixin": _SKIP_MIXIN,
     "airflow.models.taskinstance": _of("dag.context", "", TaskInstance="Context"),
-    "airflow.models.taskmixin": _of("dag.edges", "", DAGNode="Linked", DependencyMixin="Linked"),
     "airflow.models.xcom_arg": _XCOM_ARG,
     "airflow.plugins_manager": _PLUGIN,
-    "airflow.providers.common.compat.sdk": {**_SDK, **_EXCEPTIONS, **_SKIP_MIXIN, **_CONF},
+    "airflow.providers.common.compat.sdk": {
+        **_SDK,
+        **_EXCEPTIONS,
+        **_SKIP_MIXIN,
+        **_CONF,
+        **_of("compat.storage", "ObjectStoragePath"),
+    },
     "airflow.providers.common.compat.sdk.timezone": _TIMEZONE,
     "airflow.providers.standard.utils.skipmixin": _SKIP_MIXIN,
     "airflow.providers.standard.utils.weekday": _DAYS,
-    "airflow.sdk": _SDK,
+    "airflow.sdk": {**_SDK, **_of("compat.storage", "ObjectStoragePath")},
     "airflow.sdk.bases.operator": {**_OPERATOR, **_CHAIN},
     "airflow.sdk.bases.sensor": {**_SENSOR, **_of("dag.sensor", "poke_mode_only")},
     "airflow.sdk.configuration": _CONF,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from airdock.dag.trigger_rule import TriggerRule
+from airdock.dag.weights import find_strategy
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
@@ -106,8 +107,6 @@ _GIVEN: Final[dict[str, Any]] = {
 TASK_DEFAULTS: Final[Mapping[str, Any]] = {name: _GIVEN.get(name) for name in TaskArguments.__annotations__}
 """Every keyword with the value it has where a task says nothing."""
 
-_WEIGHT_RULES: Final = ("downstream", "upstream", "absolute")
-
 
 def check_task_arguments(values: dict[str, Any], where: str) -> None:
     """Check the values and bring them into one form in place: numbers where None means Airflow's default, durations."""
@@ -121,9 +120,7 @@ def check_task_arguments(values: dict[str, Any], where: str) -> None:
     if values["pool_slots"] < 1:
         raise DagError(f"expected pool_slots of 1 or more, found {values['pool_slots']}", where=where)
     values["trigger_rule"] = _trigger_rule(values["trigger_rule"], where)
-    if values["weight_rule"] not in _WEIGHT_RULES:
-        raise DagError(f"expected weight_rule to be one of {', '.join(_WEIGHT_RULES)}, "
-                       f"found {values['weight_rule']!r}", where=where)  # fmt: skip
+    find_strategy(values["weight_rule"], where)
     for name in ("retry_delay", "max_retry_delay", "execution_timeout"):
         if values[name] is not None:
             values[name] = timedelta(seconds=seconds(name, values[name], where))

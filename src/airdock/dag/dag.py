@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
-from airdock.dag.param import values_of
+from airdock.dag.param import Param, schemas_of, values_of
 from airdock.dag.scope import collected, enter_dag, leave_dag
 from airdock.dag.xcom_arg import DagParam
 from airdock.errors import DagError, DuplicateTaskError
@@ -107,8 +107,9 @@ class DAG:
         for name, value in {**DAG_DEFAULTS, **arguments}.items():
             setattr(self, name, _GIVEN[name] if value is None and name in _GIVEN else value)
         self.default_args: dict[str, Any] = dict(arguments.get("default_args") or {})
-        self.params: dict[str, Any] = {**values_of(self.default_args.pop("params", None)),
-                                       **values_of(arguments.get("params"))}  # fmt: skip
+        params = {**(self.default_args.pop("params", None) or {}), **(arguments.get("params") or {})}
+        self.params: dict[str, Any] = values_of(params)
+        self.param_schemas = schemas_of(params)
 
     def add_task(self, task: Node) -> None:
         """Take the task in; DuplicateTaskError if its id is taken."""
@@ -185,6 +186,9 @@ class DAG:
 
     def param(self, name: str, default: Any = None) -> DagParam:
         """The parameter as an argument of tasks; its value is known when a run is there."""
+        if isinstance(default, Param):
+            self.param_schemas.update(schemas_of({name: default}))
+            default = default.value
         self.params.setdefault(name, default)
         return DagParam(name)
 

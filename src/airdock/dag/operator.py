@@ -87,6 +87,14 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     executor: str | None
     params: Mapping[str, Any]
     do_xcom_push: bool
+    inlets: Any
+    outlets: Any
+    depends_on_past: bool
+    wait_for_downstream: bool
+    ignore_first_depends_on_past: bool
+    wait_for_past_depends_before_skipping: bool
+    start_date: Any
+    end_date: Any
     multiple_outputs: bool
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None

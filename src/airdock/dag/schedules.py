@@ -6,9 +6,11 @@ A timetable is described where it is understood: `scheduler.timetables`. Times w
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from airdock.dag.assets import condition_of, is_asset
+from airdock.dag.timetables import AssetOrTimeSchedule, Timetable
 from airdock.errors import DagError
 
-__all__ = ["moment_of", "timetable_of"]
+__all__ = ["asset_condition_of", "moment_of", "timetable_of"]
 
 _RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds",
              "year", "month", "day", "hour", "minute", "second", "microsecond")  # fmt: skip
@@ -31,11 +33,22 @@ def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
         return {"type": "delta", "delta": schedule.total_seconds()}
     if type(schedule).__name__ == "relativedelta":
         return {"type": "relativedelta", "delta": _relative(schedule)}
+    if is_asset(schedule):
+        return {"type": "asset"}
+    if isinstance(schedule, Timetable):
+        return schedule.to_json()
     raise DagError(
-        f"expected schedule to be None, a cron expression, a preset such as @daily, or a timedelta, "
+        "expected schedule to be None, a cron expression, a preset such as @daily, a timedelta, a timetable or assets, "
         f"found {type(schedule).__name__} {schedule!r}",
         where=where,
     )
+
+
+def asset_condition_of(schedule: Any) -> dict[str, Any] | None:
+    """What assets a DAG waits for, None for none."""
+    if is_asset(schedule):
+        return condition_of(schedule)
+    return schedule.condition() if isinstance(schedule, AssetOrTimeSchedule) else None
 
 
 def moment_of(value: Any, *, name: str, where: str) -> str:

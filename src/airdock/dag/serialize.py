@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.dag.arguments import seconds
+from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, link_inputs
-from airdock.dag.schedules import moment_of, timetable_of
+from airdock.dag.param import check_params
+from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
+from airdock.dag.sensor import BaseSensorOperator
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.dag.task_group import TaskGroup
+from airdock.dag.weights import RULES, custom_weight, find_strategy
 from airdock.errors import DagError
 
 __all__ = ["arguments_without_effect", "serialize_dag"]
@@ -37,8 +41,8 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
     settings = {task.task_id: task.settings for task in dag.tasks}
     weights = total_weights(
         upstream,
-        {task_id: each.priority_weight for task_id, each in settings.items()},
-        {task_id: each.weight_rule for task_id, each in settings.items()},
+        {task_id: _own_weight(each) for task_id, each in settings.items()},
+        {task_id: _weight_rule(each, "absolute") for task_id, each in settings.items()},
     )
     _check_fail_fast(dag)
     return SerializedDag(
@@ -48,9 +52,10 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         max_active_tasks=_at_least_one(dag, "max_active_tasks"),
         fail_fast=bool(dag.fail_fast),
         params=_json_params(dag.params, dag.where, f"DAG {dag.dag_id!r}"),
+        param_schemas=_schemas(dag),
         doc=dag.doc_md or dag.description or "",
         source_digest="sha256:" + hashlib.sha256(Path(dag.fileloc).read_bytes()).hexdigest(),
-        schedule=None if dag.schedule is None else str(dag.schedule),
+        schedule=_shown_schedule(dag.schedule),
         tags=tuple(sorted(map(str, dag.tags or ()))),
         groups={group_id: _group(group) for group_id, group in dag.groups.items()},
         labels=tuple((up, down, text) for (up, down), text in dag.edge_labels.items()),
@@ -64,6 +69,7 @@ def _running(dag: DAG) -> dict[str, Any]:
     """What says when runs are made, and how they go on."""
     timeout = dag.dagrun_timeout
     return {
+        "asset_condition": asset_condition_of(dag.schedule),
         "timetable": timetable_of(dag.schedule, start=dag.start_date, where=f"{dag.where} (DAG {dag.dag_id!r})"),
         "start_date": moment_of(_start_of(dag), name="start_date", where=dag.where),
         "end_date": moment_of(dag.end_date, name="end_date", where=dag.where),
@@ -76,6 +82,15 @@ def _running(dag: DAG) -> dict[str, Any]:
         "owners": tuple(sorted({str(task.settings.owner) for task in dag.tasks})),
         "render_template_as_native_obj": bool(dag.render_template_as_native_obj),
     }
+
+
+def _shown_schedule(schedule: Any) -> str | None:
+    if schedule is None or isinstance(schedule, str):
+        return schedule
+    if is_asset(schedule):
+        members = schedule.members() if isinstance(schedule, BaseAsset) else schedule
+        return "assets: " + ", ".join(str(getattr(each, "name", "") or getattr(each, "uri", "")) for each in members)
+    return str(schedule)
 
 
 def _start_of(dag: DAG) -> Any:
@@ -117,12 +132,35 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
         on_failure_fail_dagrun=settings.on_failure_fail_dagrun,
         group=task.task_group.group_id if task.task_group is not None else "",
         map_group=task.map_group,
+        weight_rule=_weight_rule(settings, "custom"),
+        inlets=list_assets(settings.inlets, "inlets", where),
+        outlets=list_assets(settings.outlets, "outlets", where),
+        depends_on_past=bool(settings.depends_on_past or settings.wait_for_downstream),
+        wait_for_downstream=bool(settings.wait_for_downstream),
+        ignore_first_depends_on_past=bool(settings.ignore_first_depends_on_past),
+        wait_for_past_depends_before_skipping=bool(settings.wait_for_past_depends_before_skipping),
+        start_date=moment_of(settings.start_date, name="start_date", where=where),
+        end_date=moment_of(settings.end_date, name="end_date", where=where),
+        is_sensor=isinstance(settings, BaseSensorOperator) or _is_sensor(task),
         owner=str(settings.owner),
         doc=settings.doc_md or settings.doc or "",
         display_name=settings.task_display_name or "",
         do_xcom_push=bool(settings.do_xcom_push),
         callbacks=tuple(name for name in _CALLBACKS if getattr(settings, name, None)),
     )
+
+
+def _own_weight(settings: BaseOperator) -> int:
+    strategy = find_strategy(settings.weight_rule, settings.where)
+    return settings.priority_weight if strategy is None else custom_weight(strategy, settings)
+
+
+def _weight_rule(settings: BaseOperator, otherwise: str) -> str:
+    return str(settings.weight_rule) if settings.weight_rule in RULES else otherwise
+
+
+def _is_sensor(task: Node) -> bool:
+    return isinstance(task, MappedOperator) and issubclass(task.kind, BaseSensorOperator)
 
 
 def _setups(task: Node) -> tuple[str, ...]:
@@ -178,6 +216,16 @@ def _json_params(params: Mapping[str, Any], where: str, whose: str) -> dict[str,
     return values
 
 
+def _schemas(dag: DAG) -> dict[str, dict[str, Any]]:
+    """The schemas of the params. A DAG whose runs are made by a schedule has to have defaults that hold."""
+    schemas: dict[str, dict[str, Any]] = json.loads(json.dumps(dag.param_schemas, default=str))
+    mistakes = check_params(dag.params, schemas) if dag.schedule is not None else []
+    if mistakes:
+        raise DagError(f"DAG {dag.dag_id!r} has a schedule, and {mistakes[0]}", where=dag.where,
+                       hint="give the param a default that is as its schema says")  # fmt: skip
+    return schemas
+
+
 def _at_least_one(dag: DAG, name: str) -> int:
     value = getattr(dag, name)
     if not isinstance(value, int) or value < 1:
@@ -186,8 +234,7 @@ def _at_least_one(dag: DAG, name: str) -> int:
 
 
 _NO_EFFECT_YET: Final = (
-    "depends_on_past", "inlets", "outlets", "retry_policy", "run_as_user", "start_from_trigger",
-    "wait_for_downstream",
+    "depends_on_past", "run_as_user", "start_from_trigger", "wait_for_downstream",
 )  # fmt: skip
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip

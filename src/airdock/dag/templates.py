@@ -9,9 +9,21 @@ from airdock.errors import DagError
 if TYPE_CHECKING:
     from airdock.dag.operator import BaseOperator
 
-__all__ = ["Templates", "has_template", "refuse_templates"]
+__all__ = ["Literal", "Templates", "has_template", "literal", "refuse_templates"]
 
 _MARKS: Final = ("{{", "{%", "{#")
+
+
+class Literal:
+    """A value that is taken as it is, whatever looks like a template in it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def literal(value: Any) -> Literal:
+    """The value as an argument that isn't rendered."""
+    return Literal(value)
 
 
 class Templates:
@@ -58,6 +70,8 @@ class Templates:
         """The value with every text in it rendered; what has no text comes back as it is."""
         if isinstance(value, str):
             return self._text(value)
+        if isinstance(value, Literal):
+            return value.value
         if type(value) is dict:
             return {key: self.render(each) for key, each in value.items()}
         if type(value) in (list, tuple, set):

@@ -132,7 +132,7 @@ class XComArg(_Items):
         elif group:
             task = context.get("task")
             index = ti.map_index if task is not None and task.map_group == group else None
-        nothing = [] if index is None else None
+        nothing: list[Any] | None = [] if index is None else None
         return ti.xcom_pull(task_ids=self.operator.task_id, key=self.key, map_indexes=index, default=nothing)
 
 

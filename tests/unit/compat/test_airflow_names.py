@@ -48,7 +48,7 @@ def test_modules_are_reached_through_their_packages() -> None:
 
 
 def test_a_missing_name_says_which_and_what_is_near() -> None:
-    with pytest.raises(ImportError, match=r"has no airflow\.sdk\.XComArgs yet; did you mean 'XComArg'\?"):
+    with pytest.raises(ImportError, match=r"has no airflow\.sdk\.XComArgs yet; did you mean 'XComArg' or 'XCom'\?"):
         from airflow.sdk import XComArgs  # noqa: F401
     with pytest.raises(ImportError, match=r"has no airflow\.decorators\.DAG yet; it is in airflow"):
         from airflow.decorators import DAG  # noqa: F401

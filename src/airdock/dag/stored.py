@@ -1,0 +1,134 @@
+"""Variables, connections and XComs, asked for by a task's code; and the base of hooks, which use connections."""
+
+import json
+import os
+from importlib import import_module
+from typing import Any, Final
+
+from airdock.dag.context import get_current_context, is_running
+
+__all__ = ["BaseHook", "Connection", "Variable", "XCom", "connection_class"]
+
+_NONE: Final[Any] = object()
+_ENVIRONMENT: Final = "AIRFLOW_VAR_"
+_CONNECTIONS: Final = "AIRFLOW_CONN_"
+_CONNECTION: Final = "airdock.runner.inside.connection"
+"""Where the class is that tasks get in every image. Beside this folder, so it is plugged in by name."""
+
+
+class Variable:
+    """Airflow's Variables. While a file is loaded only those of the environment are known: AIRFLOW_VAR_NAME."""
+
+    @classmethod
+    def get(
+        cls, key: str, default: Any = _NONE, deserialize_json: bool = False, *, default_var: Any = _NONE, **_: Any
+    ) -> Any:
+        """The value; `default` where there is none, else KeyError."""
+        fallback = default if default is not _NONE else default_var
+        text = os.environ.get(_ENVIRONMENT + key.upper())
+        if text is None and is_running():
+            text = get_current_context()["ti"].get_variable(key)
+        if text is not None:
+            return json.loads(text) if deserialize_json else text
+        if fallback is _NONE:
+            hint = "" if is_running() else f"; while a file is loaded only the environment is asked: {_ENVIRONMENT}…"
+            raise KeyError(f"Variable {key} does not exist{hint}")
+        return fallback
+
+    @classmethod
+    def set(cls, key: str, value: Any, description: str | None = None, serialize_json: bool = False, **_: Any) -> None:
+        """Keep a value, from a running task."""
+        text = json.dumps(value) if serialize_json else str(value)
+        get_current_context()["ti"].set_variable(key, text, description)
+
+    @classmethod
+    def delete(cls, key: str) -> None:
+        """Forget a value, from a running task."""
+        get_current_context()["ti"].delete_variable(key)
+
+    @classmethod
+    def setdefault(cls, key: str, default: Any, description: str | None = None, deserialize_json: bool = False) -> Any:
+        """The value; `default` is kept where there is none."""
+        found = cls.get(key, default=None, deserialize_json=deserialize_json)
+        if found is None:
+            cls.set(key, default, description, serialize_json=deserialize_json)
+            return default
+        return found
+
+
+class XCom:
+    """Airflow 2's class: what tasks pass to each other is asked of the task instance."""
+
+    @classmethod
+    def get_one(cls, *, key: str = "return_value", task_id: str | None = None, dag_id: str | None = None,
+                run_id: str | None = None, map_index: int | None = None, **_: Any) -> Any:  # fmt: skip
+        """One value."""
+        ti = get_current_context()["ti"]
+        return ti.xcom_pull(task_ids=task_id, dag_id=dag_id, run_id=run_id, key=key, map_indexes=map_index)
+
+
+def connection_class() -> Any:
+    """The class of connections: the one that a running task's context gives."""
+    return import_module(_CONNECTION).Connection
+
+
+class _ConnectionMeta(type):
+    """`Connection(…)` makes an object of the class that tasks get, which lives with the runner."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return connection_class()(*args, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, connection_class())
+
+
+class Connection(metaclass=_ConnectionMeta):
+    """Airflow's Connections."""
+
+    @staticmethod
+    def get(conn_id: str) -> Any:
+        """The connection; of the environment (AIRFLOW_CONN_ID) while a file is loaded. KeyError for none."""
+        if is_running():
+            return get_current_context()["conn"].get(conn_id)
+        text = os.environ.get(_CONNECTIONS + conn_id.upper())
+        if text is None:
+            raise KeyError(
+                f"the conn_id `{conn_id}` isn't defined; while a file is loaded only {_CONNECTIONS}… is asked"
+            )
+        return connection_class().parse(conn_id, text)
+
+    get_connection_from_secrets = get
+
+
+class BaseHook:
+    """What reaches another service by a connection."""
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "default_conn_id"
+    hook_name = ""
+    conn_type = ""
+
+    def __init__(self, logger_name: str | None = None, **_: Any) -> None:
+        self._logger_name = logger_name
+
+    @property
+    def log(self) -> Any:
+        import logging
+
+        return logging.getLogger(self._logger_name or f"{type(self).__module__}.{type(self).__qualname__}")
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """The connection of that id. KeyError."""
+        return Connection.get(conn_id)
+
+    @classmethod
+    def get_hook(cls, conn_id: str, **_: Any) -> Any:
+        """Hooks of other services aren't here; NotImplementedError says so."""
+        raise NotImplementedError(
+            f"expected a hook for connection {conn_id!r}, found that providers' hooks aren't here"
+        )
+
+    def get_conn(self) -> Any:
+        """What reaches the service."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_conn()")

@@ -1,0 +1,63 @@
+"""Priority weights by an author's own rule."""
+
+from importlib import import_module
+from typing import Any, Final
+
+from airdock.errors import DagError
+
+__all__ = ["RULES", "PriorityWeightStrategy", "custom_weight", "find_strategy"]
+
+RULES: Final = ("downstream", "upstream", "absolute")
+
+
+class PriorityWeightStrategy:
+    """Subclasses say in `get_weight` how urgent a task instance is."""
+
+    def get_weight(self, ti: Any) -> int:
+        """The weight; of `ti` there are `task`, `task_id`, `dag_id`, `try_number` and `priority_weight`."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_weight()")
+
+    def serialize(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> "PriorityWeightStrategy":
+        return cls(**data)
+
+
+class _Beginning:
+    """A task instance before its first try, as a strategy sees it."""
+
+    try_number = 0
+    map_index = -1
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.task_id = task.task_id
+        self.dag_id = task.dag_id
+        self.priority_weight = task.priority_weight
+
+
+def find_strategy(rule: Any, where: str) -> PriorityWeightStrategy | None:
+    """The author's strategy, given as an object, a class or a class path; None for a rule of Airflow's own."""
+    if isinstance(rule, str) and rule in RULES:
+        return None
+    found = rule
+    if isinstance(rule, str) and "." in rule:
+        module, _, name = rule.rpartition(".")
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise DagError(f"expected weight_rule {rule!r} to be a class: {error}", where=where) from error
+    if isinstance(found, type) and issubclass(found, PriorityWeightStrategy):
+        found = found()
+    if isinstance(found, PriorityWeightStrategy):
+        return found
+    raise DagError(
+        f"expected weight_rule to be one of {', '.join(RULES)} or a PriorityWeightStrategy, found {rule!r}", where=where
+    )
+
+
+def custom_weight(strategy: PriorityWeightStrategy, task: Any) -> int:
+    """The weight of a task by an author's strategy: that of its first try."""
+    return int(strategy.get_weight(_Beginning(task)))
