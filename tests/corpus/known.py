@@ -79,30 +79,5 @@ EXPECTED: Final[Mapping[str, tuple[int, int]]] = {
 }
 """File → DAGs and tasks. The two of none need the Kubernetes client to define any."""
 
-CANNOT_LOAD: Final[Mapping[str, str]] = {
-    "example_asset_alias": "no airflow.sdk.Asset",
-    "example_asset_alias_with_no_taskflow": "no airflow.sdk.Asset",
-    "example_asset_allow_teams": "no airflow.sdk.Asset",
-    "example_asset_decorator": "no airflow.sdk.Asset",
-    "example_asset_partition": "no airflow.sdk.AllowedKeyMapper",
-    "example_asset_state_store": "no airflow.sdk.Asset",
-    "example_asset_with_watchers": "no airflow.sdk.Asset",
-    "example_assets": "no airflow.sdk.Asset",
-    "example_branch_labels": "no airflow.sdk.Label",
-    "example_custom_weight": "no module airflow.task",
-    "example_dag_decorator": "No module named 'httpx'",
-    "example_dynamic_task_mapping": "no airflow.sdk.task_group",
-    "example_inlet_event_extra": "no airflow.sdk.Asset",
-    "example_outlet_event_extra": "no airflow.sdk.Asset",
-    "example_retry_policy": "no airflow.sdk.ExceptionRetryPolicy",
-    "example_setup_teardown": "no airflow.sdk.TaskGroup",
-    "example_setup_teardown_taskflow": "no airflow.sdk.setup",
-    "example_task_group": "no airflow.sdk.TaskGroup",
-    "example_task_group_decorator": "no airflow.sdk.task_group",
-    "example_workday_timetable": "no module airflow.timetables",
-    "tutorial_objectstorage": "No module named 'requests'",
-    "example_branch_operator": "no airflow.sdk.Label",
-    "example_branch_operator_decorator": "no airflow.sdk.Label",
-    "example_hitl_operator": "no module airflow.sdk.bases.notifier",
-}
+CANNOT_LOAD: Final[Mapping[str, str]] = {}
 """File → what the error says, in part. A file that begins to load has to leave this table."""

@@ -24,6 +24,8 @@ from airdock.files import save_json
 
 __all__ = ["find_dag_file", "load_dag_file", "main"]
 
+_BROUGHT: Final = ("httpx", "requests")
+"""Libraries of the extra `airflow`."""
 _COMPAT: Final = "airdock.compat"
 """Airflow's names. The layer above this folder, so it is plugged in by name: without it Airdock's own still work."""
 
@@ -114,6 +116,8 @@ def _place(error: BaseException, file: Path) -> tuple[str, str]:
 
 
 def _hint(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name in _BROUGHT:
+        return f"Airflow brings {error.name} along; so does pip install 'airdock[airflow]'"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(("airflow", "airdock")):
         return (
             f"DAG files are loaded by the server's Python, {sys.executable}, which has no {error.name}; "

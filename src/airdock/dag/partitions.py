@@ -14,7 +14,16 @@ NAMES: Final = (
 )  # fmt: skip
 
 
-class _Kept:
+class _Names(type):
+    """Has every name that a file asks its class for, such as `Window.Direction.BACKWARD`."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Names(name, (_Kept,), {"__module__": __name__})
+
+
+class _Kept(metaclass=_Names):
     """Keeps the arguments that it was made with."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,7 +50,7 @@ class PartitionTimetable(Timetable):
 
 def make(name: str) -> type[Any]:
     """The class of this name."""
-    return type(name, (_Kept,), {"__doc__": "Kept for files that name it.", "__module__": __name__})
+    return _Names(name, (_Kept,), {"__doc__": "Kept for files that name it.", "__module__": __name__})
 
 
 def __getattr__(name: str) -> Any:
