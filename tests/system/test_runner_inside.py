@@ -407,6 +407,7 @@ def run_sdk(
     api: Api,
     *,
     source: str = PIPELINE,
+    dag_id: str = "",
     instance: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Seen:
@@ -414,7 +415,7 @@ def run_sdk(
     path.write_text(source)
     modules, paths = set(sys.modules), list(sys.path)
     try:
-        (dag,) = load_dag_file(path)
+        dag = next(each for each in load_dag_file(path) if dag_id in ("", each.dag_id))
     finally:
         sys.path[:] = paths
         for name in set(sys.modules) - modules:
@@ -521,6 +522,67 @@ def test_a_deferred_task_goes_on_where_it_said(folder: Path) -> None:
     late = {"method": "go_on", "error": "the trigger didn't fire in time", "timed_out": True}
     seen = run_sdk(folder, "waits", Api(), source=CONTEXT, instance={"next": late})
     assert seen.ending["reason"] == "TaskDeferralTimeout: the trigger didn't fire in time"
+
+
+AT_START = """
+from datetime import timedelta
+from airflow.sdk import DAG, BaseSensorOperator, ExceptionRetryPolicy, Param, RetryAction, RetryRule, task
+
+POLICY = ExceptionRetryPolicy(rules=[
+    RetryRule(exception=ConnectionError, retry_delay=timedelta(seconds=30)),
+    RetryRule(exception="builtins.KeyError", action=RetryAction.FAIL, reason="never comes"),
+])
+
+class Waits(BaseSensorOperator):
+    def go_on(self, context, event=None):
+        return event
+
+with DAG("d", params={"n": Param(5, type="integer", minimum=3)}):
+    @task
+    def wants_more():
+        pass
+    wants_more()
+
+with DAG("e", params={"n": 1}):
+    @task(retry_policy=POLICY, retries=3)
+    def calls(what):
+        raise {"gone": KeyError, "away": ConnectionResetError, "other": ValueError}[what]("no")
+    for what in ("gone", "away", "other"):
+        calls.override(task_id=what)(what)
+    Waits(task_id="soft", soft_fail=True)
+    Waits(task_id="hard")
+"""
+
+
+def test_params_are_checked_when_a_task_starts(folder: Path) -> None:
+    seen = run_sdk(folder, "wants_more", Api(), source=AT_START, dag_id="d")
+    assert (seen.ending["retryable"], "user_code" in seen.told) == (False, False)
+    assert seen.ending["reason"] == "AirflowFailException: param 'n': expected at least 3, found 2"
+
+
+def test_a_retry_policy_decides_by_the_exception(folder: Path) -> None:
+    ends = {
+        task_id: run_sdk(folder, task_id, Api(), source=AT_START, dag_id="e").ending
+        for task_id in ("gone", "away", "other")
+    }
+    assert (ends["gone"]["retryable"], ends["gone"].get("delay_s")) == (False, None)
+    assert (ends["away"]["retryable"], ends["away"].get("delay_s")) == (True, 30.0)
+    assert (ends["other"]["retryable"], ends["other"].get("delay_s")) == (True, None)
+
+
+def test_a_trigger_that_fails_or_ends_the_task_reaches_it(folder: Path) -> None:
+    failed = {"next": {"method": "go_on", "error": "ValueError: no\nTraceback: where"}}
+    hard = run_sdk(folder, "hard", Api(), source=AT_START, dag_id="e", instance=failed)
+    assert (hard.ending["kind"], hard.ending["reason"]) == ("failed", "TaskDeferralError: ValueError: no")
+    assert "the trigger failed:\nTraceback: where" in hard.errors
+    soft = run_sdk(folder, "soft", Api(), source=AT_START, dag_id="e", instance=failed)
+    assert soft.ending == {"kind": "skipped", "reason": "ValueError: no"}
+    api = Api()
+    for state, kind in (("success", "succeeded"), ("skipped", "skipped"), ("failed", "failed")):
+        event = {"__airdock__": "end", "state": state, "xcoms": {"a": 1}}
+        ended = {"next": {"method": "go_on", "event": event}}
+        assert run_sdk(folder, "hard", api, source=AT_START, dag_id="e", instance=ended).ending["kind"] == kind
+    assert api.pushed == {"a": 1}
 
 
 def test_callbacks_are_called_around_the_task(folder: Path) -> None:

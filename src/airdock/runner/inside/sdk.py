@@ -50,7 +50,18 @@ class Job(object):
         )
         self.context["ti"].task = self._task
         if not self._late:
+            self._check_params(dag)
             self._task.render_template_fields(self.context)
+
+    def _check_params(self, dag):
+        """AirflowFailException where a value of the run isn't as its Param's schema says."""
+        own = {name: each.full_schema for name, each in self._task.params.items() if hasattr(each, "full_schema")}
+        schemas = dict(dag.param_schemas, **own)
+        if not schemas:
+            return
+        mistakes = import_module("airdock.dag.param").check_params(self.context["params"], schemas)
+        if mistakes:
+            raise import_module("airdock.dag.exceptions").AirflowFailException("; ".join(mistakes))
 
     def call(self):
         if self._late:
