@@ -53,6 +53,7 @@ class Api:
 
     values: dict[tuple[str, str, int | None], Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, str | None] = field(default_factory=dict)
 
     def xcom_get(self, key: TryKey, *, task_id: str, xcom_key: str, map_index: int | None, **place: Any) -> Any:
         return self.values.get((task_id, xcom_key, map_index))
@@ -86,6 +87,12 @@ class Api:
 
     def variable(self, name: str) -> str | None:
         return {"greeting": "hello", "config": '{"depth": [1, 2]}'}.get(name)
+
+    def set_variable(self, name: str, value: str, *, description: str | None = None) -> None:
+        self.kept[name] = value
+
+    def delete_variable(self, name: str) -> None:
+        self.kept[name] = None
 
     def connection(self, id: str) -> dict[str, Any] | None:
         return {"conn_id": id, "conn_type": "http", "host": "h", "extra": '{"a": 1}'} if id == "web" else None
@@ -618,6 +625,30 @@ def test_a_function_in_an_image_has_variables_connections_and_macros(folder: Pat
         "hello", 5, "h", None, "2026-01-01", {"a": "success", "b_0": "failed", "b_1": "success"}, [1, 2],
         "2026-01-01 00:00:00+00:00", "2026-01-01 00:05:00+00:00", "r",
     ]  # fmt: skip
+
+
+def test_a_function_in_an_image_asks_by_airflows_classes(folder: Path, python: str) -> None:
+    api = Api()
+    seen = run(folder, python, """
+        from airflow.models import Variable
+        from airflow.hooks.base import BaseHook
+        from airdock.sdk import Connection
+        def work():
+            Variable.set("made", {"a": 1}, serialize_json=True)
+            Variable.delete("gone")
+            try:
+                Variable.get("nowhere")
+            except KeyError as error:
+                missing = str(error)
+            return [Variable.get("greeting"), Variable.get("config", deserialize_json=True)["depth"],
+                    Variable.get("none", default_var=1), Connection.get("web").host,
+                    BaseHook.get_connection("web").conn_type, Connection(conn_id="own").conn_id, missing]
+    """, api=api)  # fmt: skip
+    assert seen.ending == {"kind": "succeeded"}, seen.errors
+    assert api.pushed["return_value"] == [
+        "hello", [1, 2], 1, "h", "http", "own", "'Variable nowhere does not exist'",
+    ]  # fmt: skip
+    assert api.kept == {"made": '{"a": 1}', "gone": None}
 
 
 def test_what_a_function_did_to_assets_is_told(folder: Path, python: str) -> None:

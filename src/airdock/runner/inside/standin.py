@@ -42,6 +42,57 @@ def get_current_context():
     return context.current[-1]
 
 
+_NONE = object()
+
+
+class Variable(object):
+    """Airflow's Variables."""
+
+    @staticmethod
+    def get(key, default=_NONE, deserialize_json=False, default_var=_NONE):
+        """The value; `default` where there is none, else KeyError."""
+        values = get_current_context()["var"]
+        found = values.json if deserialize_json else values.value
+        fallback = default if default is not _NONE else default_var
+        return found.get(key) if fallback is _NONE else found.get(key, fallback)
+
+    @staticmethod
+    def set(key, value, description=None, serialize_json=False):
+        """Keep a value."""
+        if serialize_json:
+            import json
+
+            value = json.dumps(value)
+        get_current_context()["ti"].set_variable(key, str(value), description)
+
+    @staticmethod
+    def delete(key):
+        """Forget a value."""
+        get_current_context()["ti"].delete_variable(key)
+
+
+class _Connections(object):
+    """What is named Connection: makes connections, and `get` asks for one."""
+
+    def __call__(self, *args, **kwargs):
+        from .connection import Connection
+
+        return Connection(*args, **kwargs)
+
+    def get(self, conn_id):
+        """The Connection of that id. KeyError."""
+        return get_current_context()["conn"].get(conn_id)
+
+
+class BaseHook(object):
+    """What reaches another service by a connection."""
+
+    @classmethod
+    def get_connection(cls, conn_id):
+        """The Connection of that id. KeyError."""
+        return get_current_context()["conn"].get(conn_id)
+
+
 NAMES = {
     "AirflowException": AirflowException,
     "AirflowFailException": AirflowFailException,
@@ -49,7 +100,10 @@ NAMES = {
     "AirflowSkipException": AirflowSkipException,
     "AirflowTaskTerminated": AirflowTaskTerminated,
     "AirflowTaskTimeout": AirflowTaskTimeout,
+    "BaseHook": BaseHook,
+    "Connection": _Connections(),
     "Context": dict,
+    "Variable": Variable,
     "get_current_context": get_current_context,
 }
 
@@ -57,6 +111,11 @@ _AIRDOCK = ("airdock", "airdock.sdk")
 _AIRFLOW = (
     "airflow",
     "airflow.exceptions",
+    "airflow.hooks",
+    "airflow.hooks.base",
+    "airflow.models",
+    "airflow.models.connection",
+    "airflow.models.variable",
     "airflow.operators",
     "airflow.operators.python",
     "airflow.providers",
@@ -67,6 +126,8 @@ _AIRFLOW = (
     "airflow.providers.standard.operators",
     "airflow.providers.standard.operators.python",
     "airflow.sdk",
+    "airflow.sdk.bases",
+    "airflow.sdk.bases.hook",
     "airflow.sdk.exceptions",
     "airflow.utils",
     "airflow.utils.context",
