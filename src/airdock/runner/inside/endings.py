@@ -2,7 +2,6 @@
 
 import sys
 
-from . import wire
 from .channel import ChannelError
 from .values import NotJsonError
 
@@ -48,6 +47,8 @@ def ending_of(error, instance=None):
 
 
 def _deferred(error):
+    from . import wire
+
     trigger, kwargs = error.trigger.serialize()
     ending = {"kind": "deferred", "trigger": trigger, "kwargs": wire.pack(kwargs, "kwargs of the trigger")}
     ending["method"] = error.method_name

@@ -140,94 +140,24 @@ class TaskInstance(object):
         """One value, or with None as index the list over all instances of a mapped task."""
         return self._channel.ask("xcom_get", task_id=task_id, key=key, map_index=map_index)
 
-    def images(self):
-        """The image digest of every task of the run, as far as it is known."""
-        return self._channel.ask("images")
-
-    def get_variable(self, name):
-        """The text of an Airflow Variable, None where there is none."""
-        return self._channel.ask("variable", name=str(name))
-
-    def get_connection(self, conn_id):
-        """The fields of an Airflow Connection, None where there is none."""
-        return self._channel.ask("connection", conn_id=str(conn_id))
-
-    def set_variable(self, name, value, description=None):
-        """Keep a Variable: its text."""
-        self._channel.ask("set_variable", name=str(name), value=value, description=description)
-
-    def delete_variable(self, name):
-        """Forget a Variable; nothing happens where there is none."""
-        self._channel.ask("delete_variable", name=str(name))
-
     def ask(self, op, **fields):
         """Ask the supervisor for this; ChannelError where it says no."""
         return self._channel.ask(op, **fields)
 
-    def mask(self, secret):
-        """Let this text be shown as *** in the log of this try."""
-        self._channel.ask("mask", secret=secret)
+    def __getattr__(self, name):
+        """What few tasks ask: see `questions`."""
+        if name.startswith("_") or "_channel" not in self.__dict__:
+            raise AttributeError(name)
+        from . import questions
 
-    def get_previous_dagrun(self, state=None):
-        """The run of the DAG before this one, by logical date; with `state` the newest of that state. None if none."""
-        found = self._channel.ask("previous_run", state=state)
-        return DagRun(self.dag_id, found, self._make_time) if found else None
+        if name not in questions.__all__:
+            raise AttributeError("a TaskInstance has no %r" % name)
+        question = getattr(questions, name)
 
-    def count_instances(self):
-        """How many instances the task has, None where it isn't mapped."""
-        if self.map_index < 0:
-            return None
-        fields = {"dag_id": self.dag_id, "run_id": self.run_id, "task_ids": [self.task_id], "task_group_id": None}
-        return len(self._channel.ask("task_states", **fields))
+        def ask(*args, **kwargs):
+            return question(self, *args, **kwargs)
 
-    def get_first_reschedule_date(self, context=None):
-        """When the first of the tries began that were rescheduled; None where there was none."""
-        return self.first_started if self.reschedules else None
-
-    def get_dagrun_state(self, dag_id, run_id):
-        """The state of a run, as text."""
-        return self._channel.ask("run_state", dag_id=dag_id, run_id=run_id)
-
-    def trigger_dag_run(self, dag_id, **fields):
-        """Start a run of a DAG: gives its `run_id`, with `exists` where it was there already, or `paused`.
-
-        `fields` are run_id, conf, logical_date, run_after, reset, note and refuse_paused.
-        """
-        times = {name: each.isoformat() for name, each in fields.items() if hasattr(each, "isoformat")}
-        return self._channel.ask("trigger_run", dag_id=dag_id, **dict(fields, **times))
-
-    def get_dr_count(self, dag_id, logical_dates=None, run_ids=None, states=None):
-        """How many runs of a DAG there are, of these dates, ids and states."""
-        return len(self._runs(dag_id, logical_dates, run_ids, states))
-
-    def get_task_states(
-        self, dag_id, map_index=None, task_ids=None, task_group_id=None, logical_dates=None, run_ids=None
-    ):
-        """From run id to the states of its tasks: task id, with its map index after a `_`, to state."""
-        fields = {"task_ids": None if task_ids is None else list(task_ids), "task_group_id": task_group_id}
-        states = {}
-        for run_id in self._runs(dag_id, logical_dates, run_ids, None):
-            found = self._channel.ask("task_states", dag_id=dag_id, run_id=run_id, **fields)
-            states[run_id] = {
-                task_id if index < 0 else "%s_%d" % (task_id, index): state
-                for task_id, index, state in found
-                if map_index in (None, index)
-            }
-        return states
-
-    def get_ti_count(
-        self, dag_id, map_index=None, task_ids=None, task_group_id=None, logical_dates=None, run_ids=None, states=None
-    ):
-        """How many task instances there are, of these tasks, runs and states."""
-        found = self.get_task_states(dag_id, map_index, task_ids, task_group_id, logical_dates, run_ids)
-        wanted = None if states is None else [str(getattr(state, "value", state)) for state in states]
-        return sum(wanted is None or state in wanted for run in found.values() for state in run.values())
-
-    def _runs(self, dag_id, logical_dates, run_ids, states):
-        dates = None if logical_dates is None else [date.isoformat() for date in logical_dates]
-        wanted = None if states is None else [str(getattr(state, "value", state)) for state in states]
-        ids = None if run_ids is None else list(run_ids)
-        return self._channel.ask("runs", dag_id=dag_id, logical_dates=dates, run_ids=ids, states=wanted)
+        return ask
 
     def __repr__(self):
         return "<TaskInstance %s.%s %s>" % (self.dag_id, self.task_id, self.run_id)

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from . import callbacks, mapping, wire
+from . import callbacks, mapping
 from . import context as contexts
 
 __all__ = ["Job"]
@@ -77,6 +77,8 @@ class Job(object):
 
     def _resume(self, resumed):
         """Go on with a task that was deferred, as its trigger's event says."""
+        from . import wire
+
         if resumed.get("error"):
             raise self._deferral_failed(resumed)
         event = resumed.get("event")
@@ -106,6 +108,8 @@ class Job(object):
 
     def _end(self, event):
         """The trigger ended the task, which isn't called again."""
+        from . import wire
+
         exceptions = import_module("airdock.dag.exceptions")
         for name, value in wire.unpack(event.get("xcoms") or {}).items():
             self.context["ti"].xcom_push(name, value)

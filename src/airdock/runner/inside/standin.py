@@ -42,57 +42,6 @@ def get_current_context():
     return context.current[-1]
 
 
-_NONE = object()
-
-
-class Variable(object):
-    """Airflow's Variables."""
-
-    @staticmethod
-    def get(key, default=_NONE, deserialize_json=False, default_var=_NONE):
-        """The value; `default` where there is none, else KeyError."""
-        values = get_current_context()["var"]
-        found = values.json if deserialize_json else values.value
-        fallback = default if default is not _NONE else default_var
-        return found.get(key) if fallback is _NONE else found.get(key, fallback)
-
-    @staticmethod
-    def set(key, value, description=None, serialize_json=False):
-        """Keep a value."""
-        if serialize_json:
-            import json
-
-            value = json.dumps(value)
-        get_current_context()["ti"].set_variable(key, str(value), description)
-
-    @staticmethod
-    def delete(key):
-        """Forget a value."""
-        get_current_context()["ti"].delete_variable(key)
-
-
-class _Connections(object):
-    """What is named Connection: makes connections, and `get` asks for one."""
-
-    def __call__(self, *args, **kwargs):
-        from .connection import Connection
-
-        return Connection(*args, **kwargs)
-
-    def get(self, conn_id):
-        """The Connection of that id. KeyError."""
-        return get_current_context()["conn"].get(conn_id)
-
-
-class BaseHook(object):
-    """What reaches another service by a connection."""
-
-    @classmethod
-    def get_connection(cls, conn_id):
-        """The Connection of that id. KeyError."""
-        return get_current_context()["conn"].get(conn_id)
-
-
 NAMES = {
     "AirflowException": AirflowException,
     "AirflowFailException": AirflowFailException,
@@ -100,12 +49,12 @@ NAMES = {
     "AirflowSkipException": AirflowSkipException,
     "AirflowTaskTerminated": AirflowTaskTerminated,
     "AirflowTaskTimeout": AirflowTaskTimeout,
-    "BaseHook": BaseHook,
-    "Connection": _Connections(),
     "Context": dict,
-    "Variable": Variable,
     "get_current_context": get_current_context,
 }
+
+_LATER = ("BaseHook", "Connection", "Variable")
+"""Those in `standin_asking`, which few functions name."""
 
 _AIRDOCK = ("airdock", "airdock.sdk")
 _AIRFLOW = (
@@ -138,10 +87,15 @@ class _Module(type(sys)):
     def __getattr__(self, name):
         if name in NAMES:
             return NAMES[name]
+        if name in _LATER:
+            from . import standin_asking
+
+            return getattr(standin_asking, name)
         if name.startswith("__"):
             raise AttributeError(name)
         raise ImportError(
-            "%s.%s isn't there in an image without Airdock; there are %s" % (self.__name__, name, ", ".join(NAMES))
+            "%s.%s isn't there in an image without Airdock; there are %s"
+            % (self.__name__, name, ", ".join([*NAMES, *_LATER]))
         )
 
 
