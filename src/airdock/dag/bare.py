@@ -18,6 +18,7 @@ __all__ = ["MARK", "make_mapped_payload", "make_payload"]
 
 MARK: Final = "__airdock__"
 """The key that says that a dict in the arguments stands for a value known only when the task runs."""
+_EXPANDABLE: Final = frozenset({"op_args", "op_kwargs", ALL_KEYWORDS})
 
 
 def make_payload(task: "FunctionOperator", args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +37,10 @@ def make_mapped_payload(mapped: MappedOperator) -> dict[str, Any]:
     if "python_callable" not in arguments:
         raise DagError("python_callable has to be the same for all instances", where=where,
                        hint="give it to .partial()")  # fmt: skip
+    unknown = [] if mapped.into_function else sorted(set(mapped.expanded) - _EXPANDABLE)
+    if unknown:
+        raise DagError(f"expected a task in an image of its own to be mapped over op_args or op_kwargs, "
+                       f"found {', '.join(unknown)}", where=where, hint="give it to .partial()")  # fmt: skip
     return {
         **_function(arguments["python_callable"], mapped.settings, where),
         **_arguments(arguments.get("op_args") or (), arguments.get("op_kwargs") or {}, taker),

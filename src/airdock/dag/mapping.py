@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 from airdock.dag.arguments import TASK_DEFAULTS
 from airdock.dag.names import check_id, check_keywords
 from airdock.dag.node import Node
-from airdock.dag.operator import BaseOperator, Work, accepted_arguments, link_inputs, merge_defaults, named_arguments
+from airdock.dag.operator import (
+    NEEDS,
+    BaseOperator,
+    Work,
+    accepted_arguments,
+    link_inputs,
+    merge_defaults,
+    named_arguments,
+)
 from airdock.dag.scope import current_dag, current_group
 from airdock.dag.xcom_arg import RETURN_KEY, Concatenated, Mapped, XComArg, Zipped, expression_of, resolve
 from airdock.errors import DagError
@@ -41,7 +49,7 @@ class OperatorPartial:
         for name in values:
             if name in self.arguments:
                 raise DagError(f"{name!r} is given both to .partial() and to .expand()", where=self.label)
-            if name in TASK_DEFAULTS and name not in own_arguments(self.kind):
+            if name in NEEDS or (name in TASK_DEFAULTS and name not in own_arguments(self.kind)):
                 raise DagError(f"{name!r} is the same for all instances of a task", where=self.label,
                                hint="give it to .partial()")  # fmt: skip
         return self._map(values, into_function=False)
@@ -143,6 +151,7 @@ class MappedOperator(Node):
     def _make_settings(self) -> BaseOperator:
         names = {name for name in TASK_DEFAULTS if name not in own_arguments(self.kind)} | {"task_id"}
         arguments = {name: value for name, value in self.arguments.items() if name in names}
+        arguments.update(self.kind.mapped_needs(self.arguments))
         settings: BaseOperator = type.__call__(BaseOperator, **arguments)  # not a task of the DAG by itself
         settings.where = self.where
         return settings

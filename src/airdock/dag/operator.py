@@ -71,6 +71,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     ui_fgcolor: str = "#000"
     operator_kind: str = ""
     """What the task is shown as, where that isn't the name of its class."""
+    more_arguments: ClassVar[frozenset[str]] = frozenset()
+    """Keywords that the constructor takes without naming them."""
 
     owner: str
     retries: int
@@ -213,6 +215,16 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         )
 
     @classmethod
+    def mapped_needs(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the class's own arguments mean as `NEEDS`."""
+        return {}
+
+    @classmethod
+    def without_effect(cls, arguments: Mapping[str, Any]) -> list[str]:
+        """Those of the class's own arguments that nothing acts on."""
+        return []
+
+    @classmethod
     def mapped_work(cls, mapped: "MappedOperator") -> Work:
         """What there is to run for the instances of a mapped task of this class."""
         if not mapped.settings.runs_on_host:
@@ -234,8 +246,9 @@ def merge_defaults(
 
 
 def accepted_arguments(kind: type) -> set[str]:
-    """Every keyword that the constructors of this class and its bases name."""
-    return set(TASK_DEFAULTS) | {name for base in kind.__mro__ for name in named_arguments(base)}
+    """Every keyword that the constructors of this class and its bases take."""
+    more: frozenset[str] = getattr(kind, "more_arguments", frozenset())
+    return {*TASK_DEFAULTS, *more, *(name for base in kind.__mro__ for name in named_arguments(base))}
 
 
 def link_inputs(task: Node) -> None:

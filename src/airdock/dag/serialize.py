@@ -252,7 +252,16 @@ def arguments_without_effect(dag: DAG) -> list[str]:
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
+    for task in dag.tasks:
+        told += [f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {task.task_id})" for name in _idle(task)]
     return told
+
+
+def _idle(task: Node) -> list[str]:
+    """The arguments of the task's own kind that nothing acts on."""
+    if isinstance(task, MappedOperator):
+        return task.kind.without_effect({**task.arguments, **task.expanded})
+    return task.settings.without_effect(getattr(task.settings, "init_arguments", {}))
 
 
 def _mode(task: Node) -> str:

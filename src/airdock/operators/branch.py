@@ -9,6 +9,7 @@ from airdock.operators.python import PythonOperator
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
+    from airdock.dag.mapping import MappedOperator
     from airdock.dag.node import Node
 
 __all__ = [
@@ -83,6 +84,10 @@ class BranchPythonOperator(PythonOperator, BranchMixIn):
     def work(self) -> Work:
         return decided_elsewhere(self, super().work())
 
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        return decided_elsewhere(mapped, super().mapped_work(mapped))
+
 
 def group_roots(dag: "DAG") -> dict[str, list[str]]:
     """For each task group the ids of its tasks that wait for none inside of it."""
@@ -95,7 +100,7 @@ def skip_unless(task: "Node") -> dict[str, set[str]]:
     return {each.task_id: _and_before(each) for each in task.downstream_list}
 
 
-def decided_elsewhere(task: BaseOperator, work: Work) -> Work:
+def decided_elsewhere(task: "BaseOperator | MappedOperator", work: Work) -> Work:
     """The work with what the runner needs for the decision where it has no DAG to look at."""
     if work["mode"] != "bare":
         return work
@@ -105,7 +110,7 @@ def decided_elsewhere(task: BaseOperator, work: Work) -> Work:
         for task_id, keepers in skip_unless(task).items()
     }
     known = sorted({*task.dag.task_dict, *groups})
-    return Work(mode="bare", payload={**work["payload"], "branch": {"skip_unless": unless, "known": known}})
+    return {**work, "payload": {**work["payload"], "branch": {"skip_unless": unless, "known": known}}}
 
 
 def _and_before(task: "Node") -> set[str]:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from airdock.dag.arguments import TASK_DEFAULTS
 from airdock.dag.exceptions import AirflowFailException
 from airdock.dag.operator import NEEDS, BaseOperator
+from airdock.operators.image_task import POD_ARGUMENTS
 
 __all__ = [
     "ApprovalOperator",
@@ -12,11 +13,13 @@ __all__ = [
     "HITLBranchOperator",
     "HITLEntryOperator",
     "HITLOperator",
+    "KubernetesCommandTask",
     "KubernetesCreateResourceOperator",
     "KubernetesDeleteJobOperator",
     "KubernetesDeleteResourceOperator",
     "KubernetesJobOperator",
     "KubernetesPodOperator",
+    "StubTask",
 ]
 
 
@@ -80,3 +83,18 @@ class HITLBranchOperator(HITLOperator):
 
 class HITLEntryOperator(HITLOperator):
     """Airflow's."""
+
+
+class KubernetesCommandTask(_OfDocker):
+    """`@task.kubernetes_cmd`."""
+
+    operator_kind = "@task.kubernetes_cmd"
+    more_arguments = frozenset({"args_only", "image", "op_args", "op_kwargs", "python_callable", *POD_ARGUMENTS})
+
+
+class StubTask(_Elsewhere):
+    """`@task.stub`: a task whose work is written in another language, for a worker of that language."""
+
+    operator_kind = "@task.stub"
+    hint = "its work is written elsewhere, for a worker of that language"
+    more_arguments = frozenset({"op_args", "op_kwargs", "python_callable"})

@@ -8,6 +8,7 @@ from airdock.operators.branch import SkipMixin
 from airdock.operators.python import PythonOperator
 
 if TYPE_CHECKING:
+    from airdock.dag.mapping import MappedOperator
     from airdock.dag.node import Node
 
 __all__ = ["ShortCircuitOperator"]
@@ -39,15 +40,26 @@ class ShortCircuitOperator(PythonOperator, SkipMixin):
 
     def skipped_tasks(self) -> "list[Node]":
         """The tasks that a false condition skips."""
-        found = _all_after(self) if self.ignore_downstream_trigger_rules else self.downstream_list
-        return [each for each in found if not each.settings.is_teardown]
+        return _skipped_after(self, self.ignore_downstream_trigger_rules)
 
     def work(self) -> Work:
-        work = super().work()
-        if work["mode"] != "bare":
-            return work
-        ids = [each.task_id for each in self.skipped_tasks()]
-        return Work(mode="bare", payload={**work["payload"], "short_circuit": ids})
+        return _decided_elsewhere(super().work(), self.skipped_tasks())
+
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        every = mapped.arguments.get("ignore_downstream_trigger_rules", True)
+        return _decided_elsewhere(super().mapped_work(mapped), _skipped_after(mapped, every))
+
+
+def _decided_elsewhere(work: Work, skipped: "list[Node]") -> Work:
+    if work["mode"] != "bare":
+        return work
+    return {**work, "payload": {**work["payload"], "short_circuit": [each.task_id for each in skipped]}}
+
+
+def _skipped_after(task: "Node", every: bool) -> "list[Node]":
+    found = _all_after(task) if every else task.downstream_list
+    return [each for each in found if not each.settings.is_teardown]
 
 
 def _all_after(task: "Node") -> "list[Node]":

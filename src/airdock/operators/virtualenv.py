@@ -3,12 +3,17 @@
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+from airdock.dag.exceptions import AirflowSkipException
 from airdock.dag.operator import Work
 from airdock.errors import DagError
 from airdock.operators.branch import BranchMixIn, decided_elsewhere
+from airdock.operators.container import exit_codes, text_environment
 from airdock.operators.python import PythonOperator
+
+if TYPE_CHECKING:
+    from airdock.dag.mapping import MappedOperator
 
 __all__ = [
     "BranchExternalPythonOperator",
@@ -22,11 +27,15 @@ __all__ = [
 ]
 
 
+_OF_PIP: Final = ("index_urls", "index_urls_from_connection_ids", "pip_install_options", "venv_cache_path")
+
+
 class PythonVirtualenvOperator(PythonOperator):
     """Calls a function where `requirements` are installed, by the Python `python_version`.
 
-    The function travels as its source, arguments and results as JSON; `serializer`, `venv_cache_path`,
-    `pip_install_options`, `system_site_packages` and `expect_airflow` are for virtualenvs and have no effect.
+    The function travels as its source, arguments and results as JSON, so that `serializer`, `expect_airflow`,
+    `system_site_packages` and `inherit_env` don't matter: nothing of the server is in its environment. Indexes and
+    options of pip are those of the machine; a task that names its own is told that they have no effect.
     """
 
     def __init__(
@@ -52,19 +61,34 @@ class PythonVirtualenvOperator(PythonOperator):
     ) -> None:
         if string_args:
             raise DagError("string_args isn't there in an image", hint="pass the values as arguments of the function")
-        arguments.setdefault("python", python_version)
+        given = {"requirements": requirements, "python_version": python_version, **arguments}
         super().__init__(
             python_callable=python_callable,
-            requirements=_lines(requirements),
             templates_exts=templates_exts,
             task_id=task_id,
-            **arguments,
+            **{**arguments, **self.mapped_needs(given)},
         )
         self.env_vars = dict(env_vars or {})
         self.skip_on_exit_code = skip_on_exit_code
 
+    @classmethod
+    def without_effect(cls, arguments: Mapping[str, Any]) -> list[str]:
+        return [name for name in _OF_PIP if arguments.get(name)]
+
+    @classmethod
+    def mapped_needs(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "requirements": _lines(arguments.get("requirements")),
+            "python": arguments.get("python") or arguments.get("python_version"),
+        }
+
     def work(self) -> Work:
-        return Work(**{**super().work(), "env": self.env_vars})
+        return _with(super().work(), self.env_vars, self.skip_on_exit_code, f"{self.where} (task {self.task_id!r})")
+
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        given, where = mapped.arguments, f"{mapped.where} (task {mapped.task_id!r})"
+        return _with(super().mapped_work(mapped), given.get("env_vars"), given.get("skip_on_exit_code"), where)
 
 
 class BranchPythonVirtualenvOperator(PythonVirtualenvOperator, BranchMixIn):
@@ -72,6 +96,10 @@ class BranchPythonVirtualenvOperator(PythonVirtualenvOperator, BranchMixIn):
 
     def work(self) -> Work:
         return decided_elsewhere(self, super().work())
+
+    @classmethod
+    def mapped_work(cls, mapped: "MappedOperator") -> Work:
+        return decided_elsewhere(mapped, super().mapped_work(mapped))
 
 
 class ExternalPythonOperator(PythonOperator):
@@ -101,10 +129,16 @@ class ExternalPythonOperator(PythonOperator):
                 hint='say what the function needs instead: @task(requirements=[…], python="3.11")',
             )
         self.env_vars = dict(env_vars or {})
+        self.skip_codes = exit_codes(_codes(skip_on_exit_code), f"{self.where} (task {task_id!r})")
 
     def execute(self, context: Any) -> Any:
         os.environ.update(self.env_vars)
-        return super().execute(context)
+        try:
+            return super().execute(context)
+        except SystemExit as error:
+            if error.code in self.skip_codes:
+                raise AirflowSkipException(f"exited with code {error.code}") from error
+            raise
 
 
 class BranchExternalPythonOperator(ExternalPythonOperator, BranchMixIn):
@@ -136,6 +170,16 @@ class BranchExternalPythonTask(BranchExternalPythonOperator):
     """`@task.branch_external_python`."""
 
     operator_kind = "@task.branch_external_python"
+
+
+def _with(work: Work, env: Mapping[str, str] | None, skip: int | Collection[int] | None, where: str) -> Work:
+    """The work with what there is to it beside the function."""
+    payload = {**work["payload"], "skip_exit_code": exit_codes(_codes(skip), where)}
+    return Work(mode=work["mode"], env=text_environment(env or {}, where), payload=payload)
+
+
+def _codes(given: int | Collection[int] | None) -> Any:
+    return list(given) if isinstance(given, set | frozenset) else given
 
 
 def _lines(requirements: Iterable[str] | str | None) -> Any:

@@ -32,7 +32,12 @@ class Job(object):
         contexts.current.append(self.context)
 
     def call(self):
-        return self._function(*self._args, **self._kwargs)
+        try:
+            return self._function(*self._args, **self._kwargs)
+        except SystemExit as error:
+            if error.code in self.payload.get("skip_exit_code", ()):
+                raise standin.AirflowSkipException("exited with code %s" % error.code) from None
+            raise
 
     def finish(self):
         """Collect what the task did to assets: without a word of its own, each outlet was made anew."""
