@@ -1,10 +1,8 @@
 """What every store promises."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +13,6 @@ from airdock.model.keys import RunKey, TaskKey
 from airdock.model.outcome import Failed, Lost, Outcome
 from airdock.model.states import TRANSITIONS, RunState, TaskState
 from airdock.store.base import Store
-from airdock.store.memory import MemoryStore
 from airdock.store.records import (
     Answer,
     Batch,
@@ -27,25 +24,11 @@ from airdock.store.records import (
     RunTransition,
     Transition,
 )
-from airdock.store.sql import SqlStore
 
-AT = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
+from .conftest import AT
+
 RUN = RunKey(dag_id="sales", run_id="manual__1")
 S = TaskState
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(at=AT)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    made: Store = (
-        MemoryStore(clock=clock) if request.param == "memory" else SqlStore(path=tmp_path / "a.db", clock=clock)
-    )
-    yield made
-    made.close()
 
 
 def key(task_id: str = "load", map_index: int = -1, run: RunKey = RUN) -> TaskKey:

@@ -1,13 +1,14 @@
 """The contract of the metadata database: verbs of the domain, in batches, with compare-and-set on states."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from airdock.model.keys import RunKey, TaskKey, TryKey
-from airdock.model.states import TaskState
+from airdock.model.states import RunState, TaskState
 from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
+from airdock.store.registry import Registry
 
 __all__ = ["ACTIVE", "RETURN_VALUE", "Store"]
 
@@ -18,8 +19,8 @@ RETURN_VALUE = "return_value"
 """The XCom that a task's return value becomes."""
 
 
-class Store(ABC):
-    """Runs, task instances, tries, XComs, environments and pools.
+class Store(Registry):
+    """Runs, task instances, tries, XComs, environments and pools; what is beside them has its verbs in `Registry`.
 
     Every verb is one transaction: it happens whole or not at all, and when it returns it survives the death of this
     process (kill -9). Whether it survives the death of the machine is the implementation's `durable` setting. Any
@@ -59,15 +60,52 @@ class Store(ABC):
     # Runs
 
     @abstractmethod
-    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
-        """Make a run with its task instances. ConflictError if its key, or its DAG's logical date, is taken."""
+    def delete_pool(self, name: str) -> bool:
+        """Whether there was one. `default_pool` stays."""
+
+    @abstractmethod
+    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
+        """Make a run with its task instances. ConflictError if its key, or its DAG's logical date, is taken.
+
+        `mark` is the number of the last event of an asset that the run is made for.
+        """
 
     @abstractmethod
     def load_run(self, key: RunKey) -> Run: ...
 
     @abstractmethod
-    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+    def list_runs(
+        self,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        states: Collection[RunState] | None = None,
+        backfill: int | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
         """The newest first."""
+
+    @abstractmethod
+    def delete_runs(self, keys: Collection[RunKey]) -> int:
+        """Forget runs with all that is theirs; gives how many there were."""
+
+    @abstractmethod
+    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+        """Let these instances begin anew, each with so many retries more, and the run go on.
+
+        Their tries are kept, their XComs aren't. What runs is restarted once it was stopped. Whoever owns the run
+        loses it, so that it's taken up anew. A run that has ended is queued.
+        """
+
+    @abstractmethod
+    def force(
+        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+    ) -> None:
+        """Put instances, and the run, into finished states by a person's word; whoever owns the run loses it."""
+
+    @abstractmethod
+    def save_note(self, run: RunKey, note: str) -> None:
+        """Keep a person's note with the run."""
 
     @abstractmethod
     def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:

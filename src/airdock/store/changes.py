@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from airdock.errors import ConflictError, StoreError
 from airdock.model.keys import RunKey, TaskKey, TryKey
@@ -13,7 +14,7 @@ from airdock.record import record
 from airdock.store.base import ACTIVE
 from airdock.store.records import Instance, Limits, Transition, Try
 
-__all__ = ["Change", "Room", "Use", "apply_change", "count_uses", "fold", "split_claims"]
+__all__ = ["Change", "Room", "Use", "apply_change", "begin_anew", "count_uses", "fold", "split_claims"]
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Change:
     started: datetime | None = None
     ended: datetime | None = None
     limits: Limits | None = None
+    next: Mapping[str, Any] | None = None
+    label: str = ""
     begins_again: bool = False
     opened: list[Try] = field(default_factory=list)
     closed: list[tuple[TryKey, Outcome]] = field(default_factory=list)
@@ -52,6 +55,7 @@ class Change:
         self.begins_again = self.begins_again or (step.to_try != step.try_number and step.to_try > 1)
         self.state, self.try_number, self.until = step.target, step.to_try, step.until
         self.max_tries = self.max_tries if step.max_tries is None else step.max_tries
+        self.next, self.label = step.next, step.label or self.label
         if step.target is TaskState.RUNNING:
             self.started = step.at
         if step.target in FINISHED or step.outcome is not None:
@@ -156,9 +160,27 @@ def apply_change(row: Instance, change: Change) -> Instance:
         until=change.until,
         executor=row.executor if change.executor is None else change.executor,
         started=change.started or row.started,
+        first_started=row.first_started or change.started,
         ended=change.ended,
+        next=change.next,
+        label=change.label or row.label,
         pool=change.limits.pool if change.limits else row.pool,
         pool_slots=change.limits.pool_slots if change.limits else row.pool_slots,
+    )
+
+
+def begin_anew(row: Instance, retries: int) -> Instance:
+    """The instance once it was cleared: what runs has to be stopped before it begins again."""
+    state = TaskState.RESTARTING if row.state in ACTIVE else TaskState.NONE
+    return replace(
+        row,
+        state=state,
+        max_tries=row.try_number + retries,
+        until=None,
+        started=row.started if state is TaskState.RESTARTING else None,
+        ended=None,
+        next=None,
+        first_started=None,
     )
 
 

@@ -1,7 +1,8 @@
 """The store in this process's memory: for runs that need no record, and for tests of whoever uses a store."""
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +14,8 @@ from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
-from airdock.store.changes import Change, Room, apply_change, count_uses, fold, split_claims
+from airdock.store.changes import Change, Room, apply_change, begin_anew, count_uses, fold, split_claims
+from airdock.store.memory_rows import MemoryRows
 from airdock.store.records import (
     DEFAULT_POOL,
     DEFAULT_POOL_SLOTS,
@@ -26,6 +28,7 @@ from airdock.store.records import (
     Try,
     XCom,
 )
+from airdock.store.registry import event_row
 
 __all__ = ["MemoryStore"]
 
@@ -35,7 +38,8 @@ class _Tables:
 
     def __init__(self) -> None:
         self.dags: dict[str, Mapping[str, Any]] = {}
-        self.pools: dict[str, int] = {DEFAULT_POOL: DEFAULT_POOL_SLOTS}
+        self.pools: dict[str, Pool] = {DEFAULT_POOL: Pool(name=DEFAULT_POOL, slots=DEFAULT_POOL_SLOTS)}
+        self.rows = MemoryRows()
         self.runs: dict[RunKey, Run] = {}
         self.instances: dict[RunKey, dict[TaskKey, Instance]] = {}
         self.active: dict[TaskKey, Instance] = {}
@@ -69,13 +73,22 @@ class MemoryStore(Store):
 
     def save_pools(self, pools: Collection[Pool]) -> None:
         with self._lock:
-            self._tables.pools.update({pool.name: pool.slots for pool in pools})
+            self._tables.pools.update({pool.name: pool for pool in pools})
+
+    def delete_pool(self, name: str) -> bool:
+        with self._lock:
+            return name != DEFAULT_POOL and self._tables.pools.pop(name, None) is not None
 
     def list_pools(self) -> list[Pool]:
         with self._lock:
-            return [Pool(name=name, slots=slots) for name, slots in sorted(self._tables.pools.items())]
+            return [pool for _, pool in sorted(self._tables.pools.items())]
 
-    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
+    @contextmanager
+    def _rows(self, *, write: bool) -> Iterator[MemoryRows]:
+        with self._lock:
+            yield self._tables.rows
+
+    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
         with self._lock:
             if run.key in self._tables.runs:
                 raise ConflictError("there is such a run already", where=run.key.run_id)
@@ -87,6 +100,8 @@ class MemoryStore(Store):
             self._tables.runs[run.key] = run
             self._tables.instances[run.key] = {instance.key: instance for instance in instances}
             self._tables.tries[run.key], self._tables.answers[run.key], self._tables.xcoms[run.key] = {}, {}, {}
+            if mark is not None:
+                self._tables.rows.upsert("asset_marks", [{"dag_id": run.key.dag_id, "event": mark}])
 
     def load_run(self, key: RunKey) -> Run:
         with self._lock:
@@ -98,14 +113,72 @@ class MemoryStore(Store):
             raise UnknownRunError(f"there is no run {key.run_id!r} of DAG {key.dag_id!r}")
         return run
 
-    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+    def list_runs(
+        self,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        states: Collection[RunState] | None = None,
+        backfill: int | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
         with self._lock:
             runs = [
                 run
                 for run in reversed(self._tables.runs.values())
                 if dag_id in (None, run.key.dag_id) and run_id in (None, run.key.run_id)
+                if (states is None or run.state in states) and backfill in (None, run.backfill)
             ]
         return sorted(runs, key=lambda run: run.created, reverse=True)[:limit]
+
+    def delete_runs(self, keys: Collection[RunKey]) -> int:
+        with self._lock:
+            gone = [key for key in keys if self._tables.runs.pop(key, None) is not None]
+            for key in gone:
+                for instance in self._tables.instances.pop(key).values():
+                    self._tables.active.pop(instance.key, None)
+                del self._tables.tries[key], self._tables.answers[key], self._tables.xcoms[key]
+            return len(gone)
+
+    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+        with self._lock:
+            found = self._run(run)
+            rows, xcoms = self._tables.instances[run], self._tables.xcoms[run]
+            for key in retries:
+                if key in rows:
+                    rows[key] = begin_anew(rows[key], retries[key])
+                    self._tables.active.pop(key, None)
+                    for name in [name for name, xcom in xcoms.items() if xcom.key == key]:
+                        del xcoms[name]
+            ended = found.state in RUN_FINISHED
+            self._tables.runs[run] = replace(
+                found,
+                state=RunState.QUEUED if ended else found.state,
+                started=None if ended else found.started,
+                ended=None,
+                reason="",
+                owner="",
+                lease_until=None,
+                clear_number=found.clear_number + 1,
+            )
+
+    def force(
+        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+    ) -> None:
+        with self._lock:
+            found = self._run(run)
+            rows = self._tables.instances[run]
+            for key, state in states.items():
+                rows[key] = replace(rows[key], state=state, ended=at, until=None, next=None)
+                self._tables.active.pop(key, None)
+            self._tables.runs[run] = replace(found, owner="", lease_until=None)
+            if run_state is not None:
+                ended = at if run_state in RUN_FINISHED else None
+                self._tables.runs[run] = replace(self._run(run), state=run_state, ended=ended)
+
+    def save_note(self, run: RunKey, note: str) -> None:
+        with self._lock:
+            self._tables.runs[run] = replace(self._run(run), note=note)
 
     def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
         with self._lock:
@@ -189,7 +262,7 @@ class MemoryStore(Store):
 
     def _room(self, changes: Mapping[TaskKey, Change]) -> Room:
         used = [row for key, row in self._tables.active.items() if key not in changes or changes[key].state in ACTIVE]
-        return Room(pools=self._tables.pools, used=count_uses(used))
+        return Room(pools={pool.name: pool.slots for pool in self._tables.pools.values()}, used=count_uses(used))
 
     def _changed_run(self, step: RunTransition) -> Run:
         run = self._run(step.key)
@@ -214,6 +287,7 @@ class MemoryStore(Store):
         for change in changes.values():
             self._change(change)
         self._tables.runs.update({run.key: run for run in runs})
+        self._tables.rows.add("asset_events", [event_row(each) for each in batch.events])
 
     def _change(self, change: Change) -> None:
         rows, tries = self._tables.instances[change.key.run], self._tables.tries[change.key.run]

@@ -15,8 +15,13 @@ __all__ = [
     "DEFAULT_POOL",
     "DEFAULT_POOL_SLOTS",
     "Answer",
+    "AssetEvent",
+    "Backfill",
     "Batch",
+    "ConnectionRow",
+    "DagRow",
     "Expansion",
+    "ImportProblem",
     "Instance",
     "Limits",
     "Pool",
@@ -24,6 +29,7 @@ __all__ = [
     "RunTransition",
     "Transition",
     "Try",
+    "Variable",
     "XCom",
 ]
 
@@ -33,7 +39,12 @@ DEFAULT_POOL_SLOTS = 128
 
 @record
 class Run:
-    """One DAG run. `owner` holds it until `lease_until`; empty where nobody does."""
+    """One DAG run. `owner` holds it until `lease_until`; empty where nobody does.
+
+    It isn't begun before `run_after`, by default its logical date. `interval_start` and `interval_end` bound the data
+    that it is about. `events` made it, as `AssetEvent.to_dict` gives them. `clear_number` counts how often it was made
+    to begin anew. `backfill` is the number of the backfill that it belongs to.
+    """
 
     key: RunKey
     state: RunState
@@ -46,13 +57,23 @@ class Run:
     reason: str = ""
     owner: str = ""
     lease_until: datetime | None = None
+    run_type: str = "manual"
+    run_after: datetime | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    note: str = ""
+    clear_number: int = 0
+    backfill: int | None = None
+    events: Sequence[Mapping[str, Any]] = ()
 
 
 @record
 class Instance:
     """One task instance. `max_tries` is how many tries may fail before a failure is final, less one.
 
-    `until` is when a retry or a rescheduled sensor is due. `executor` ran or runs the latest try.
+    `until` is when a retry or a rescheduled sensor is due. `executor` ran or runs the latest try. `next` says how a
+    deferred try goes on: method, kwargs and event. `label` is what an instance of a mapped task is shown as.
+    `first_started` is when its first try began.
     """
 
     key: TaskKey
@@ -65,6 +86,10 @@ class Instance:
     until: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    next: Mapping[str, Any] | None = None
+    first_started: datetime | None = None
+    label: str = ""
+    note: str = ""
 
 
 @record
@@ -98,7 +123,8 @@ class Transition:
 
     `to_try` differs from `try_number` where a new try begins: its XComs are deleted and its row appears when it is
     queued (with `digest` and `executor`) or ends before. `outcome` ends the try `try_number`. `limits` are claimed
-    by going to `queued`, and needed there. `max_tries` changes what the instance has, where it is given.
+    by going to `queued`, and needed there. `max_tries` and `label` change what the instance has, where they are given.
+    `next` is kept until a try has ended.
     """
 
     key: TaskKey
@@ -113,6 +139,8 @@ class Transition:
     executor: str = ""
     outcome: Outcome | None = None
     limits: Limits | None = None
+    next: Mapping[str, Any] | None = None
+    label: str = ""
 
 
 @record
@@ -149,15 +177,16 @@ class RunTransition:
 
 @record
 class Batch:
-    """Changes that are committed together, in this order: answers, expansions, transitions, runs."""
+    """Changes that are committed together, in this order: answers, expansions, transitions, runs, events of assets."""
 
     answers: Sequence[Answer] = ()
     expansions: Sequence[Expansion] = ()
     transitions: Sequence[Transition] = ()
     runs: Sequence[RunTransition] = ()
+    events: "Sequence[AssetEvent]" = ()
 
     def __bool__(self) -> bool:
-        return bool(self.answers or self.expansions or self.transitions or self.runs)
+        return bool(self.answers or self.expansions or self.transitions or self.runs or self.events)
 
 
 @record
@@ -172,7 +201,101 @@ class XCom:
 
 @record
 class Pool:
-    """A named number of slots; -1 is unlimited."""
+    """A named number of slots; -1 is unlimited. With `include_deferred` those that wait for triggers take slots too."""
 
     name: str
     slots: int
+    description: str = ""
+    include_deferred: bool = False
+
+
+@record
+class DagRow:
+    """A DAG as its file has it. One whose file is gone, or defines it no more, isn't `is_active`.
+
+    `digest` is of the serialised DAG. A DAG that `is_paused` begins no runs.
+    """
+
+    dag_id: str
+    fileloc: str
+    digest: str
+    is_paused: bool = False
+    is_active: bool = True
+    loaded: datetime | None = None
+
+
+@record
+class ImportProblem:
+    """Why a DAG file can't be loaded: the error as `AirdockError.to_dict` gives it."""
+
+    fileloc: str
+    error: Mapping[str, Any]
+    at: datetime
+
+
+@record
+class Variable:
+    """A value that tasks ask for by name; `value` is encrypted by whoever keeps it."""
+
+    name: str
+    value: str
+    description: str = ""
+
+
+@record
+class ConnectionRow:
+    """Where another service is; `value` is the whole connection, encrypted by whoever keeps it."""
+
+    id: str
+    conn_type: str
+    value: str
+    description: str = ""
+
+
+@record
+class AssetEvent:
+    """An asset was made. `number` is given by the store: later ones have higher numbers.
+
+    `alias` is the one by which the task named it. Without a source it was told from outside.
+    """
+
+    name: str
+    uri: str
+    at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
+    source: TaskKey | None = None
+    number: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As tasks are told of it."""
+        return {
+            "name": self.name,
+            "uri": self.uri,
+            "extra": dict(self.extra),
+            "timestamp": self.at.isoformat(),
+            "source_dag_id": self.source.dag_id if self.source else None,
+            "source_run_id": self.source.run_id if self.source else None,
+            "source_task_id": self.source.task_id if self.source else None,
+            "source_map_index": self.source.map_index if self.source else -1,
+        }
+
+
+@record
+class Backfill:
+    """Runs of a DAG for the dates from `start` to `end`, at most `max_active_runs` at a time.
+
+    `reprocess` says which dates that have a run get it anew: "none", "failed" or "completed". `state` is one of
+    "running", "done" and "cancelled".
+    """
+
+    dag_id: str
+    start: datetime
+    end: datetime
+    created: datetime
+    reverse: bool = False
+    max_active_runs: int = 10
+    reprocess: str = "none"
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    state: str = "running"
+    number: int = 0

@@ -73,6 +73,14 @@ def run_row(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "owner": run.owner,
         "lease_until": micros(run.lease_until),
+        "run_type": run.run_type,
+        "run_after": micros(run.run_after),
+        "interval_start": micros(run.interval_start),
+        "interval_end": micros(run.interval_end),
+        "note": run.note,
+        "clear_number": run.clear_number,
+        "backfill": run.backfill,
+        "events": dump([dict(each) for each in run.events]),
     }
 
 
@@ -89,6 +97,14 @@ def run_of(row: Row) -> Run:
         reason=row["reason"],
         owner=row["owner"],
         lease_until=time_of(row["lease_until"]),
+        run_type=row["run_type"],
+        run_after=time_of(row["run_after"]),
+        interval_start=time_of(row["interval_start"]),
+        interval_end=time_of(row["interval_end"]),
+        note=row["note"],
+        clear_number=row["clear_number"],
+        backfill=row["backfill"],
+        events=tuple(json.loads(row["events"])),
     )
 
 
@@ -106,6 +122,10 @@ def instance_row(instance: Instance, *, run: int) -> dict[str, Any]:
         "until": micros(instance.until),
         "started": micros(instance.started),
         "ended": micros(instance.ended),
+        "next": None if instance.next is None else dump(dict(instance.next)),
+        "first_started": micros(instance.first_started),
+        "label": instance.label,
+        "note": instance.note,
     }
 
 
@@ -121,6 +141,10 @@ def instance_of(row: Row, *, run: RunKey) -> Instance:
         until=time_of(row["until"]),
         started=time_of(row["started"]),
         ended=time_of(row["ended"]),
+        next=None if row["next"] is None else json.loads(row["next"]),
+        first_started=time_of(row["first_started"]),
+        label=row["label"],
+        note=row["note"],
     )
 
 
@@ -142,6 +166,8 @@ def change_row(change: Change, *, run: int) -> dict[str, Any]:
         "to_ended": micros(change.ended),
         "to_pool": limits.pool if limits else None,
         "to_slots": limits.pool_slots if limits else None,
+        "to_next": None if change.next is None else dump(dict(change.next)),
+        "to_label": change.label or None,
     }
 
 

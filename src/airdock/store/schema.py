@@ -4,6 +4,7 @@
               ├──< xcoms                         by task_id, name, map_index
               └──< answers                       what became of each environment
     pools
+    dag_index, import_problems, variables, connections, states, asset_events, asset_marks, backfills: `registry`
 
 Times are whole microseconds since 1970 UTC: exact, sortable, and the same on every database.
 """
@@ -22,12 +23,38 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["ACTIVE_ROWS", "answers", "dags", "metadata", "pools", "runs", "task_instances", "tries", "xcoms"]
+__all__ = [
+    "ACTIVE_ROWS",
+    "NUMBER",
+    "OPEN_RUNS",
+    "answers",
+    "asset_events",
+    "asset_marks",
+    "backfills",
+    "connections",
+    "dag_index",
+    "dags",
+    "import_problems",
+    "metadata",
+    "pools",
+    "runs",
+    "states",
+    "task_instances",
+    "tries",
+    "variables",
+    "xcoms",
+]
 
 metadata = MetaData()
 
 ACTIVE_ROWS = "state IN ('queued', 'running')"
 """The condition of the index that counts slots; a query has to say it literally to be answered from the index."""
+
+OPEN_RUNS = "state IN ('queued', 'running')"
+"""The condition of the index that finds runs which haven't ended."""
+
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""Numbers that a database gives out: SQLite gives them only to a column that it calls an integer."""
 
 dags = Table(
     "dags",
@@ -40,7 +67,7 @@ dags = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("dag_id", Text, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -53,15 +80,25 @@ runs = Table(
     Column("reason", Text, nullable=False),
     Column("owner", Text, nullable=False),
     Column("lease_until", BigInteger),
+    Column("run_type", Text, nullable=False, server_default="manual"),
+    Column("run_after", BigInteger),
+    Column("interval_start", BigInteger),
+    Column("interval_end", BigInteger),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("clear_number", Integer, nullable=False, server_default="0"),
+    Column("backfill", Integer),
+    Column("events", Text, nullable=False, server_default="[]"),
     UniqueConstraint("dag_id", "run_id", name="runs_key"),
     UniqueConstraint("dag_id", "logical_date", name="runs_logical_date"),
     Index("runs_created", "created"),
+    Index("runs_of_dag", "dag_id", "created"),
+    Index("runs_open", "created", sqlite_where=text(OPEN_RUNS), postgresql_where=text(OPEN_RUNS)),
 )
 
 task_instances = Table(
     "task_instances",
     metadata,
-    Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("run", NUMBER, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task_id", Text, nullable=False),
     Column("map_index", Integer, nullable=False),
     Column("state", Text, nullable=False),
@@ -73,6 +110,10 @@ task_instances = Table(
     Column("until", BigInteger),
     Column("started", BigInteger),
     Column("ended", BigInteger),
+    Column("next", Text),
+    Column("first_started", BigInteger),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("run", "task_id", "map_index", name="task_instances_key"),
     sqlite_with_rowid=False,
 )
@@ -89,7 +130,7 @@ Index(
 tries = Table(
     "tries",
     metadata,
-    Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("run", NUMBER, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task_id", Text, nullable=False),
     Column("map_index", Integer, nullable=False),
     Column("try_number", Integer, nullable=False),
@@ -104,7 +145,7 @@ tries = Table(
 xcoms = Table(
     "xcoms",
     metadata,
-    Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("run", NUMBER, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("task_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("map_index", Integer, nullable=False),
@@ -116,7 +157,7 @@ xcoms = Table(
 answers = Table(
     "answers",
     metadata,
-    Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("run", NUMBER, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("environment", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("reused", Integer, nullable=False),
@@ -130,4 +171,89 @@ pools = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("slots", Integer, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("include_deferred", Integer, nullable=False, server_default="0"),
+)
+
+dag_index = Table(
+    "dag_index",
+    metadata,
+    Column("dag_id", Text, primary_key=True),
+    Column("fileloc", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("is_paused", Integer, nullable=False),
+    Column("is_active", Integer, nullable=False),
+    Column("loaded", BigInteger),
+)
+
+import_problems = Table(
+    "import_problems",
+    metadata,
+    Column("fileloc", Text, primary_key=True),
+    Column("error", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+variables = Table(
+    "variables",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("description", Text, nullable=False),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("conn_type", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("description", Text, nullable=False),
+)
+
+states = Table(
+    "states",
+    metadata,
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("until", BigInteger),
+    PrimaryKeyConstraint("scope", "name", name="states_key"),
+)
+
+asset_events = Table(
+    "asset_events",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("extra", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("map_index", Integer, nullable=False),
+)
+
+asset_marks = Table(
+    "asset_marks",
+    metadata,
+    Column("dag_id", Text, primary_key=True),
+    Column("event", BigInteger, nullable=False),
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("dag_id", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("reverse", Integer, nullable=False),
+    Column("max_active_runs", Integer, nullable=False),
+    Column("reprocess", Text, nullable=False),
+    Column("conf", Text, nullable=False),
+    Column("state", Text, nullable=False),
 )

@@ -8,20 +8,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airdock.clock import Clock, SystemClock
 from airdock.errors import ConflictError, StoreError, UnknownRunError
 from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.states import RunState, TaskState
 from airdock.store import rows
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
+from airdock.store.dialect import upsert
 from airdock.store.migrate import HEAD, migrate, read_version
-from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
-from airdock.store.schema import answers, dags, runs, task_instances, tries, xcoms
+from airdock.store.records import DEFAULT_POOL, Answer, Batch, Instance, Pool, Run, Try, XCom
+from airdock.store.schema import OPEN_RUNS, answers, dags, runs, task_instances, tries, xcoms
 from airdock.store.schema import pools as pool_rows
 from airdock.store.sql_commit import commit
+from airdock.store.sql_hand import clear, force
+from airdock.store.sql_rows import SqlRows
 from airdock.store.sqlite import WRITE, open_sqlite
 
 __all__ = ["SqlStore"]
@@ -93,7 +96,12 @@ class SqlStore(Store):
     def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
         row = {"digest": digest, "dag_id": dag_id, "body": rows.dump(dict(body))}
         with self._write() as connection:
-            connection.execute(upsert(dags).on_conflict_do_nothing(), row)
+            connection.execute(upsert(connection, dags, ("digest",)), row)
+
+    @contextmanager
+    def _rows(self, *, write: bool) -> Iterator[SqlRows]:
+        with self._write() if write else self._read() as connection:
+            yield SqlRows(connection)
 
     def load_dag(self, digest: str) -> Mapping[str, Any]:
         with self._read() as connection:
@@ -104,23 +112,42 @@ class SqlStore(Store):
         return loaded
 
     def save_pools(self, pools: Collection[Pool]) -> None:
-        statement = upsert(pool_rows)
-        statement = statement.on_conflict_do_update(set_={"slots": statement.excluded.slots})
+        found = [
+            {"name": pool.name, "slots": pool.slots, "description": pool.description,
+             "include_deferred": int(pool.include_deferred)}
+            for pool in pools
+        ]  # fmt: skip
         with self._write() as connection:
-            connection.execute(statement, [{"name": pool.name, "slots": pool.slots} for pool in pools])
+            connection.execute(upsert(connection, pool_rows, ("name",), found[0] if found else ()), found)
+
+    def delete_pool(self, name: str) -> bool:
+        if name == DEFAULT_POOL:
+            return False
+        with self._write() as connection:
+            return connection.execute(delete(pool_rows).where(pool_rows.c.name == name)).rowcount > 0
 
     def list_pools(self) -> list[Pool]:
         with self._read() as connection:
             found = connection.execute(select(pool_rows).order_by(pool_rows.c.name))
-            return [Pool(name=row.name, slots=row.slots) for row in found]
+            return [
+                Pool(
+                    name=row.name,
+                    slots=row.slots,
+                    description=row.description,
+                    include_deferred=bool(row.include_deferred),
+                )
+                for row in found
+            ]
 
-    def create_run(self, run: Run, instances: Sequence[Instance]) -> None:
+    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
         try:
             with self._write() as connection:
                 number = connection.execute(insert(runs).returning(runs.c.id), rows.run_row(run)).scalar_one()
                 if instances:
                     found = [rows.instance_row(instance, run=number) for instance in instances]
                     connection.execute(insert(task_instances), found)
+                if mark is not None:
+                    SqlRows(connection).upsert("asset_marks", [{"dag_id": run.key.dag_id, "event": mark}])
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise ConflictError(
@@ -147,31 +174,73 @@ class SqlStore(Store):
             self._ids[key] = number
         return number
 
-    def list_runs(self, *, dag_id: str | None = None, run_id: str | None = None, limit: int = 100) -> list[Run]:
+    def list_runs(
+        self,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        states: Collection[RunState] | None = None,
+        backfill: int | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
         wanted = select(runs).order_by(runs.c.created.desc(), runs.c.id.desc()).limit(limit)
         if dag_id is not None:
             wanted = wanted.where(runs.c.dag_id == dag_id)
         if run_id is not None:
             wanted = wanted.where(runs.c.run_id == run_id)
+        if states is not None:
+            # Said literally where it can be, so that the index of open runs answers it.
+            open_only = set(states) == {RunState.QUEUED, RunState.RUNNING}
+            wanted = wanted.where(
+                text(f"runs.{OPEN_RUNS}") if open_only else runs.c.state.in_([state.value for state in states])
+            )
+        if backfill is not None:
+            wanted = wanted.where(runs.c.backfill == backfill)
         with self._read() as connection:
             return [rows.run_of(row._mapping) for row in connection.execute(wanted)]
+
+    def delete_runs(self, keys: Collection[RunKey]) -> int:
+        with self._write() as connection:
+            found = sum(
+                connection.execute(
+                    delete(runs).where(runs.c.dag_id == key.dag_id, runs.c.run_id == key.run_id)
+                ).rowcount
+                for key in keys
+            )
+        for key in keys:
+            self._ids.pop(key, None)
+        return found
+
+    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+        with self._write() as connection:
+            clear(connection, self._id(connection, run), retries)
+
+    def force(
+        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+    ) -> None:
+        with self._write() as connection:
+            force(connection, self._id(connection, run), states, at=at, run_state=run_state)
+
+    def save_note(self, run: RunKey, note: str) -> None:
+        with self._write() as connection:
+            connection.execute(update(runs).where(runs.c.id == self._id(connection, run)).values(note=note))
 
     def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
         wanted = select(task_instances).order_by(task_instances.c.task_id, task_instances.c.map_index)
         if task_id is not None:
             wanted = wanted.where(task_instances.c.task_id == task_id)
-        return [rows.instance_of(row._mapping, run=key) for row in self._rows(key, wanted)]
+        return [rows.instance_of(row._mapping, run=key) for row in self._of_run(key, wanted)]
 
     def list_tries(self, key: RunKey) -> list[Try]:
         wanted = select(tries).order_by(tries.c.task_id, tries.c.map_index, tries.c.try_number)
-        return [rows.try_of(row._mapping, run=key) for row in self._rows(key, wanted)]
+        return [rows.try_of(row._mapping, run=key) for row in self._of_run(key, wanted)]
 
     def list_answers(self, key: RunKey) -> list[Answer]:
         return [
-            rows.answer_of(row._mapping, run=key) for row in self._rows(key, select(answers).order_by(answers.c.at))
+            rows.answer_of(row._mapping, run=key) for row in self._of_run(key, select(answers).order_by(answers.c.at))
         ]
 
-    def _rows(self, key: RunKey, wanted: Select[Any]) -> Sequence[Row[Any]]:
+    def _of_run(self, key: RunKey, wanted: Select[Any]) -> Sequence[Row[Any]]:
         with self._read() as connection:
             return connection.execute(wanted.filter_by(run=self._id(connection, key))).all()
 
@@ -211,11 +280,8 @@ class SqlStore(Store):
             return commit(connection, batch, owner=owner, number_of=lambda key: self._id(connection, key))
 
     def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
-        statement = upsert(xcoms)
-        statement = statement.on_conflict_do_update(
-            set_={"value": statement.excluded.value, "length": statement.excluded.length}
-        )
         with self._write() as connection:
+            statement = upsert(connection, xcoms, ("run", "task_id", "name", "map_index"), ("value", "length"))
             place = {
                 "run": self._id(connection, key.task.run),
                 "task_id": key.task_id,

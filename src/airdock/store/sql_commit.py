@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from airdock.errors import ConflictError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
 from airdock.store.changes import Change, Room, Use, fold, split_claims
+from airdock.store.dialect import upsert
 from airdock.store.records import Batch, Expansion, RunTransition
-from airdock.store.schema import ACTIVE_ROWS, answers, pools, runs, task_instances, tries, xcoms
+from airdock.store.registry import event_row
+from airdock.store.schema import ACTIVE_ROWS, answers, asset_events, pools, runs, task_instances, tries, xcoms
 
 __all__ = ["commit"]
 
@@ -38,19 +39,13 @@ _CHANGE = (
         started=_given(_c.started, "to_started"),
         pool=_given(_c.pool, "to_pool"),
         pool_slots=_given(_c.pool_slots, "to_slots"),
+        next=bindparam("to_next"),
+        label=_given(_c.label, "to_label"),
+        first_started=func.coalesce(_c.first_started, bindparam("to_started", type_=_c.started.type)),
     )
 )
 
-_opened = upsert(tries)
-_OPEN_TRY = _opened.on_conflict_do_update(
-    set_={name: _opened.excluded[name] for name in ("digest", "executor", "queued", "outcome")}
-)
-_CLOSE_TRY = _opened.on_conflict_do_update(set_={"outcome": _opened.excluded.outcome})
-
-_answered = upsert(answers)
-_ANSWER = _answered.on_conflict_do_update(
-    set_={name: _answered.excluded[name] for name in ("digest", "reused", "error", "at")}
-)
+_TRY_KEY = ("run", "task_id", "map_index", "try_number")
 
 _FORGET_XCOMS = delete(xcoms).where(
     xcoms.c.run == bindparam("in_run"),
@@ -73,7 +68,8 @@ def commit(
     """Do what `Store.commit` promises in the connection's transaction. `number_of` gives the database's run number."""
     numbers = _own(connection, batch, owner, number_of)
     if batch.answers:
-        connection.execute(_ANSWER, [rows.answer_row(each, run=numbers[each.run]) for each in batch.answers])
+        keep = upsert(connection, answers, ("run", "environment"), ("digest", "reused", "error", "at"))
+        connection.execute(keep, [rows.answer_row(each, run=numbers[each.run]) for each in batch.answers])
     for expansion in batch.expansions:
         _expand(connection, expansion, numbers[expansion.run])
     plain, claiming = split_claims(batch.transitions)
@@ -85,6 +81,8 @@ def commit(
         _change(connection, fold(allowed), numbers)
     for step in batch.runs:
         _change_run(connection, step, numbers[step.key])
+    if batch.events:
+        connection.execute(insert(asset_events), [event_row(each) for each in batch.events])
     return refused
 
 
@@ -129,10 +127,11 @@ def _change(connection: Connection, changes: Mapping[TaskKey, Change], numbers: 
         for key, outcome in change.closed
     ]
     if closed:
-        connection.execute(_CLOSE_TRY, closed)
+        connection.execute(upsert(connection, tries, _TRY_KEY, ("outcome",)), closed)
     opened = [rows.try_row(each, run=numbers[change.key.run]) for change in found for each in change.opened]
     if opened:
-        connection.execute(_OPEN_TRY, opened)
+        columns = ("digest", "executor", "queued", "outcome")
+        connection.execute(upsert(connection, tries, _TRY_KEY, columns), opened)
 
 
 def _conflict(connection: Connection, changes: Sequence[Change], numbers: Mapping[RunKey, int]) -> ConflictError:

@@ -66,7 +66,7 @@ def test_a_database_of_a_later_airdock_is_refused(engine: Engine, tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(StoreError, match="later Airdock: expected version 0001 at most, found 9999") as found:
+    with pytest.raises(StoreError, match="later Airdock: expected version 0002 at most, found 9999") as found:
         SqlStore(path=tmp_path / "a.db")
     assert found.value.hint
 
@@ -94,3 +94,38 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a database") as found:
         SqlStore(path=path)
     assert found.value.where == str(path)
+
+
+def test_a_database_of_the_first_version_is_migrated_with_its_rows(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    old = open_sqlite(tmp_path / "old.db")
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in (
+            "INSERT INTO dags VALUES ('d', 'sales', '{}')",
+            "INSERT INTO runs (id, dag_id, run_id, state, dag_digest, conf, created, logical_date, reason, owner)"
+            " VALUES (1, 'sales', 'scheduled__2026', 'success', 'd', '{\"n\":1}', 5, 4, '', '')",
+            "INSERT INTO runs (id, dag_id, run_id, state, dag_digest, conf, created, reason, owner)"
+            " VALUES (2, 'sales', 'manual__2026', 'running', 'd', '{}', 6, '', '')",
+            "INSERT INTO task_instances VALUES (1, 'load', -1, 'success', 1, 0, 'default_pool', 1, '', NULL, 7, 8)",
+            "INSERT INTO tries VALUES (1, 'load', -1, 1, 'sha256:1', 'local', 6, NULL)",
+            "INSERT INTO xcoms VALUES (1, 'load', -1, 'return_value', '3', NULL)",
+            "UPDATE pools SET slots = 7",
+        ):
+            connection.exec_driver_sql(statement)
+    old.dispose()
+    store = SqlStore(path=tmp_path / "old.db")
+    scheduled, manual = sorted(store.list_runs(), key=lambda run: run.created)
+    assert (scheduled.run_type, manual.run_type) == ("scheduled", "manual")
+    assert (dict(scheduled.conf), scheduled.clear_number, scheduled.events) == ({"n": 1}, 0, ())
+    (instance,) = store.list_instances(scheduled.key)
+    assert instance.first_started == instance.started is not None
+    assert (len(store.list_tries(scheduled.key)), store.list_pools()[0].slots) == (1, 7)
+    assert store.list_xcoms(scheduled.key, task_id="load", name="return_value")[0].value == "3"
+    store.close()

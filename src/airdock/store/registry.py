@@ -1,0 +1,321 @@
+"""What the store keeps beside runs: DAGs of files, variables, connections, states, events of assets, backfills.
+
+The verbs are the same for every implementation; each says only how rows are read and written (`Rows`).
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from airdock.model.keys import TaskKey
+from airdock.store.records import AssetEvent, Backfill, ConnectionRow, DagRow, ImportProblem, Variable
+
+__all__ = ["KEYS", "NUMBERED", "Registry", "Row", "Rows", "event_row"]
+
+Row = Mapping[str, Any]
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "dag_index": ("dag_id",),
+    "import_problems": ("fileloc",),
+    "variables": ("name",),
+    "connections": ("id",),
+    "states": ("scope", "name"),
+    "asset_events": ("number",),
+    "asset_marks": ("dag_id",),
+    "backfills": ("number",),
+}
+"""The tables of this module, with the columns that tell their rows apart."""
+
+NUMBERED: Final = frozenset({"asset_events", "backfills"})
+"""Tables whose rows get rising numbers."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Rows(Protocol):
+    """The rows of the tables, in one transaction."""
+
+    def select(self, table: str, *, above: int | None = None, **equals: Any) -> Iterable[Row]:
+        """The rows with these values, by key; of a numbered table those above a number."""
+
+    def upsert(self, table: str, rows: Sequence[Row]) -> None:
+        """Put rows in, over those of the same key."""
+
+    def add(self, table: str, rows: Sequence[Row]) -> list[int]:
+        """Put rows into a numbered table; gives their numbers."""
+
+    def delete(self, table: str, **equals: Any) -> int:
+        """Take these rows out; gives how many there were."""
+
+    def highest(self, table: str) -> int:
+        """The highest number that a row of a numbered table has; 0 for none."""
+
+
+class Registry(ABC):
+    """Verbs over the tables of `KEYS`; each is one transaction."""
+
+    @abstractmethod
+    def _rows(self, *, write: bool) -> AbstractContextManager[Rows]: ...
+
+    # DAGs of files
+
+    def save_loaded(
+        self,
+        files: Mapping[str, Collection[DagRow] | ImportProblem],
+        *,
+        gone: Collection[str] = (),
+        paused: Mapping[str, bool] | None = None,
+    ) -> None:
+        """Keep what came of each file that was loaded; `gone` are files that aren't there any more.
+
+        A DAG that is known keeps whether it is paused, a new one begins as `paused` says, or not paused. Those that a
+        file has no longer aren't active any more. A file that can't be loaded keeps the DAGs it had.
+        """
+        with self._rows(write=True) as rows:
+            known = {row["dag_id"]: row for row in rows.select("dag_index")}
+            changed: dict[str, dict[str, Any]] = {}
+            for path in [*files, *gone]:
+                rows.delete("import_problems", fileloc=path)
+                found = files.get(path, ())
+                if isinstance(found, ImportProblem):
+                    rows.upsert("import_problems", [_problem_row(found)])
+                    continue
+                left = {row["dag_id"]: {**row, "is_active": 0} for row in known.values() if row["fileloc"] == path}
+                for dag in found:
+                    before = known.get(dag.dag_id)
+                    is_paused = bool(before["is_paused"]) if before else (paused or {}).get(dag.dag_id, dag.is_paused)
+                    left[dag.dag_id] = _dag_row(replace(dag, is_paused=is_paused))
+                    if before is None:
+                        self._mark(rows, dag.dag_id)
+                changed.update(left)
+            rows.upsert("dag_index", list(changed.values()))
+
+    def list_dags(self, *, only_active: bool = True) -> list[DagRow]:
+        """By id."""
+        with self._rows(write=False) as rows:
+            found = [_dag_of(row) for row in rows.select("dag_index")]
+        return [dag for dag in found if dag.is_active or not only_active]
+
+    def find_dag_row(self, dag_id: str) -> DagRow | None:
+        with self._rows(write=False) as rows:
+            return next((_dag_of(row) for row in rows.select("dag_index", dag_id=dag_id)), None)
+
+    def pause_dags(self, dag_ids: Collection[str], *, is_paused: bool) -> frozenset[str]:
+        """Let these DAGs begin no runs, or let them again; gives those that are there."""
+        with self._rows(write=True) as rows:
+            found = [row for row in rows.select("dag_index") if row["dag_id"] in dag_ids]
+            rows.upsert("dag_index", [{**row, "is_paused": int(is_paused)} for row in found])
+            return frozenset(row["dag_id"] for row in found)
+
+    def forget_dag(self, dag_id: str) -> bool:
+        """Forget a DAG of a file; its runs stay. Whether there was one."""
+        with self._rows(write=True) as rows:
+            rows.delete("asset_marks", dag_id=dag_id)
+            return rows.delete("dag_index", dag_id=dag_id) > 0
+
+    def list_problems(self) -> list[ImportProblem]:
+        """Files that can't be loaded, by path."""
+        with self._rows(write=False) as rows:
+            return [
+                ImportProblem(fileloc=row["fileloc"], error=json.loads(row["error"]), at=_time(row["at"]))
+                for row in rows.select("import_problems")
+            ]
+
+    # Variables and connections
+
+    def save_variable(self, variable: Variable) -> None:
+        row = {"name": variable.name, "value": variable.value, "description": variable.description}
+        with self._rows(write=True) as rows:
+            rows.upsert("variables", [row])
+
+    def load_variable(self, name: str) -> Variable | None:
+        with self._rows(write=False) as rows:
+            return next((Variable(**row) for row in rows.select("variables", name=name)), None)
+
+    def list_variables(self) -> list[Variable]:
+        """By name."""
+        with self._rows(write=False) as rows:
+            return [Variable(**row) for row in rows.select("variables")]
+
+    def delete_variable(self, name: str) -> bool:
+        with self._rows(write=True) as rows:
+            return rows.delete("variables", name=name) > 0
+
+    def save_connection(self, connection: ConnectionRow) -> None:
+        row = {"id": connection.id, "conn_type": connection.conn_type, "value": connection.value,
+               "description": connection.description}  # fmt: skip
+        with self._rows(write=True) as rows:
+            rows.upsert("connections", [row])
+
+    def load_connection(self, id: str) -> ConnectionRow | None:
+        with self._rows(write=False) as rows:
+            return next((ConnectionRow(**row) for row in rows.select("connections", id=id)), None)
+
+    def list_connections(self) -> list[ConnectionRow]:
+        """By id."""
+        with self._rows(write=False) as rows:
+            return [ConnectionRow(**row) for row in rows.select("connections")]
+
+    def delete_connection(self, id: str) -> bool:
+        with self._rows(write=True) as rows:
+            return rows.delete("connections", id=id) > 0
+
+    # What tasks keep
+
+    def load_state(self, scope: str, name: str, *, now: datetime) -> str | None:
+        """The JSON text that is kept under the name, unless its time is over."""
+        with self._rows(write=False) as rows:
+            found = next(iter(rows.select("states", scope=scope, name=name)), None)
+        if found is None or (found["until"] is not None and found["until"] <= _micros(now)):
+            return None
+        return str(found["value"])
+
+    def save_state(self, scope: str, name: str, value: str, *, until: datetime | None = None) -> None:
+        row = {"scope": scope, "name": name, "value": value, "until": None if until is None else _micros(until)}
+        with self._rows(write=True) as rows:
+            rows.upsert("states", [row])
+
+    def delete_states(self, scope: str, name: str | None = None) -> None:
+        """Forget one value of a scope, or all."""
+        with self._rows(write=True) as rows:
+            rows.delete("states", scope=scope, **({} if name is None else {"name": name}))
+
+    # Assets
+
+    def add_events(self, events: Sequence[AssetEvent]) -> list[int]:
+        """Keep events; gives their numbers."""
+        with self._rows(write=True) as rows:
+            return rows.add("asset_events", [event_row(each) for each in events])
+
+    def list_events(self, *, after: int = 0) -> list[AssetEvent]:
+        """Those with a higher number, the oldest first."""
+        with self._rows(write=False) as rows:
+            return [_event_of(row) for row in rows.select("asset_events", above=after)]
+
+    def load_marks(self) -> dict[str, int]:
+        """For each DAG the number of the last event that a run of it was made for, or that was there before it."""
+        with self._rows(write=False) as rows:
+            return {row["dag_id"]: row["event"] for row in rows.select("asset_marks")}
+
+    def _mark(self, rows: Rows, dag_id: str) -> None:
+        """A DAG that is new doesn't run for what was before it."""
+        rows.upsert("asset_marks", [{"dag_id": dag_id, "event": rows.highest("asset_events")}])
+
+    # Backfills
+
+    def add_backfill(self, backfill: Backfill) -> int:
+        """Keep a backfill; gives its number."""
+        with self._rows(write=True) as rows:
+            return rows.add("backfills", [_backfill_row(backfill)])[0]
+
+    def list_backfills(self, *, dag_id: str | None = None) -> list[Backfill]:
+        """The oldest first."""
+        with self._rows(write=False) as rows:
+            found = (_backfill_of(row) for row in rows.select("backfills"))
+            return [each for each in found if dag_id in (None, each.dag_id)]
+
+    def end_backfill(self, number: int, *, state: str) -> None:
+        """It is done, or cancelled."""
+        with self._rows(write=True) as rows:
+            found = list(rows.select("backfills", number=number))
+            rows.upsert("backfills", [{**row, "state": state} for row in found])
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _time(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def _dag_row(dag: DagRow) -> dict[str, Any]:
+    return {
+        "dag_id": dag.dag_id,
+        "fileloc": dag.fileloc,
+        "digest": dag.digest,
+        "is_paused": int(dag.is_paused),
+        "is_active": int(dag.is_active),
+        "loaded": None if dag.loaded is None else _micros(dag.loaded),
+    }
+
+
+def _dag_of(row: Row) -> DagRow:
+    return DagRow(
+        dag_id=row["dag_id"],
+        fileloc=row["fileloc"],
+        digest=row["digest"],
+        is_paused=bool(row["is_paused"]),
+        is_active=bool(row["is_active"]),
+        loaded=None if row["loaded"] is None else _time(row["loaded"]),
+    )
+
+
+def _problem_row(problem: ImportProblem) -> dict[str, Any]:
+    return {"fileloc": problem.fileloc, "error": json.dumps(dict(problem.error)), "at": _micros(problem.at)}
+
+
+def event_row(event: AssetEvent) -> dict[str, Any]:
+    """The row of an event, without its number."""
+    source = event.source
+    return {
+        "name": event.name,
+        "uri": event.uri,
+        "alias": event.alias,
+        "extra": json.dumps(dict(event.extra)),
+        "at": _micros(event.at),
+        "dag_id": source.dag_id if source else "",
+        "run_id": source.run_id if source else "",
+        "task_id": source.task_id if source else "",
+        "map_index": source.map_index if source else -1,
+    }
+
+
+def _event_of(row: Row) -> AssetEvent:
+    source = None
+    if row["dag_id"]:
+        places = {name: row[name] for name in ("dag_id", "run_id", "task_id", "map_index")}
+        source = TaskKey(**places)
+    return AssetEvent(
+        name=row["name"],
+        uri=row["uri"],
+        alias=row["alias"],
+        extra=json.loads(row["extra"]),
+        at=_time(row["at"]),
+        source=source,
+        number=row["number"],
+    )
+
+
+def _backfill_row(backfill: Backfill) -> dict[str, Any]:
+    return {
+        "dag_id": backfill.dag_id,
+        "start": _micros(backfill.start),
+        "end": _micros(backfill.end),
+        "created": _micros(backfill.created),
+        "reverse": int(backfill.reverse),
+        "max_active_runs": backfill.max_active_runs,
+        "reprocess": backfill.reprocess,
+        "conf": json.dumps(dict(backfill.conf)),
+        "state": backfill.state,
+    }
+
+
+def _backfill_of(row: Row) -> Backfill:
+    return Backfill(
+        dag_id=row["dag_id"],
+        start=_time(row["start"]),
+        end=_time(row["end"]),
+        created=_time(row["created"]),
+        reverse=bool(row["reverse"]),
+        max_active_runs=row["max_active_runs"],
+        reprocess=row["reprocess"],
+        conf=json.loads(row["conf"]),
+        state=row["state"],
+        number=row["number"],
+    )

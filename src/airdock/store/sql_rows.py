@@ -1,0 +1,42 @@
+"""The tables of `store.registry` in a SQL database."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from airdock.store.dialect import upsert
+from airdock.store.registry import KEYS, Row
+from airdock.store.schema import metadata
+
+__all__ = ["SqlRows"]
+
+
+class SqlRows:
+    """In the transaction of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def select(self, table: str, *, above: int | None = None, **equals: Any) -> Iterable[Row]:
+        columns = metadata.tables[table].c
+        wanted = select(metadata.tables[table]).filter_by(**equals).order_by(*(columns[name] for name in KEYS[table]))
+        if above is not None:
+            wanted = wanted.where(columns.number > above)
+        return [dict(row._mapping) for row in self._connection.execute(wanted)]
+
+    def upsert(self, table: str, rows: Sequence[Row]) -> None:
+        if rows:
+            statement = upsert(self._connection, metadata.tables[table], KEYS[table], tuple(rows[0]))
+            self._connection.execute(statement, [dict(row) for row in rows])
+
+    def add(self, table: str, rows: Sequence[Row]) -> list[int]:
+        statement = insert(metadata.tables[table]).returning(metadata.tables[table].c.number)
+        return [int(self._connection.execute(statement, dict(row)).scalar_one()) for row in rows]
+
+    def delete(self, table: str, **equals: Any) -> int:
+        return self._connection.execute(delete(metadata.tables[table]).filter_by(**equals)).rowcount
+
+    def highest(self, table: str) -> int:
+        found = self._connection.execute(select(func.max(metadata.tables[table].c.number))).scalar()
+        return int(found or 0)
