@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import RunnerError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
 from airdock.store.base import Store
-from airdock.store.records import Run, XCom
+from airdock.store.records import AssetEvent, Run, XCom
 
-__all__ = ["Secrets", "States", "StoreTaskApi", "Trigger"]
+__all__ = ["Secrets", "StoreTaskApi", "Trigger"]
 
 _MOST_RUNS: Final = 1000
 """Of a DAG, the newest first, that a question about its runs looks at."""
@@ -33,18 +33,6 @@ class Secrets(Protocol):
     def connection(self, id: str) -> Mapping[str, Any] | None: ...
 
 
-class States(Protocol):
-    """What task instances keep over their tries and what is kept with assets, as `runner.task_api.TaskApi` has it."""
-
-    def get(self, key: TaskKey, name: str, asset: Mapping[str, str] | None) -> Mapping[str, Any] | None: ...
-
-    def set(
-        self, key: TaskKey, name: str, value: Any, keep_s: float | None, asset: Mapping[str, str] | None
-    ) -> None: ...
-
-    def delete(self, key: TaskKey, name: str | None, asset: Mapping[str, str] | None) -> None: ...
-
-
 def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     raise RunnerError(f"a run of {dag_id!r} can't be started from here")
 
@@ -52,19 +40,11 @@ def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
 class StoreTaskApi:
     """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`.
 
-    `vault` has variables and connections, `states` what outlives tries; `trigger` makes runs. Where they aren't given
-    there are none.
+    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        vault: Secrets | None = None,
-        states: States | None = None,
-        trigger: Trigger = _refuse,
-    ) -> None:
-        self._store, self._vault, self._states, self._trigger = store, vault, states, trigger
+    def __init__(self, *, store: Store, vault: Secrets | None = None, trigger: Trigger = _refuse) -> None:
+        self._store, self._vault, self._trigger = store, vault, trigger
 
     def xcom_get(
         self,
@@ -163,23 +143,23 @@ class StoreTaskApi:
         return self._trigger(dag_id, wanted)
 
     def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None = None) -> Mapping[str, Any] | None:
-        return self._kept().get(key.task, name, asset)
+        text = self._store.load_state(_scope(key, asset), name, now=self._store.now())
+        return None if text is None else {"value": json.loads(text)}
 
     def state_set(
         self, key: TryKey, name: str, value: Any, *, keep_s: float | None = None, asset: Mapping[str, str] | None = None
     ) -> None:
-        self._kept().set(key.task, name, value, keep_s, asset)
+        until = None if keep_s is None else self._store.now() + timedelta(seconds=keep_s)
+        self._store.save_state(_scope(key, asset), name, json.dumps(value), until=until)
 
     def state_delete(self, key: TryKey, name: str | None, *, asset: Mapping[str, str] | None = None) -> None:
-        self._kept().delete(key.task, name, asset)
-
-    def _kept(self) -> States:
-        if self._states is None:
-            raise RunnerError("nothing is kept beyond a try here")
-        return self._states
+        self._store.delete_states(_scope(key, asset), name)
 
     def asset_events(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        return []
+        found = [each for each in self._store.list_events() if _is_wanted(each, wanted)]
+        if not wanted.get("ascending", True):
+            found.reverse()
+        return [each.to_dict() for each in found[: wanted.get("limit")]]
 
     def run_state(self, run: RunKey) -> str | None:
         try:
@@ -235,8 +215,38 @@ class StoreTaskApi:
         return None
 
 
+def _scope(key: TryKey, asset: Mapping[str, str] | None) -> str:
+    """Whose states they are: of a task instance, whatever its try, or of an asset."""
+    if asset is not None:
+        return json.dumps(["asset", asset["name"], asset["uri"]])
+    return json.dumps(["task", key.dag_id, key.run_id, key.task_id, key.map_index])
+
+
+def _is_wanted(event: AssetEvent, wanted: Mapping[str, Any]) -> bool:
+    names = [("name", event.name), ("uri", event.uri), ("alias", event.alias)]
+    if any(wanted.get(field) and wanted[field] != value for field, value in names):
+        return False
+    after, before = (datetime.fromisoformat(wanted[name]) if wanted.get(name) else None for name in _BOUNDS)
+    return (after is None or event.at >= after) and (before is None or event.at <= before)
+
+
+_BOUNDS: Final = ("after", "before")
+
+
 def _describe(run: Run) -> dict[str, Any]:
     """The run as a task sees it."""
-    times = {"logical_date": run.logical_date, "start_date": run.started, "end_date": run.ended}
+    times = {
+        "logical_date": run.logical_date,
+        "data_interval_start": run.interval_start,
+        "data_interval_end": run.interval_end,
+        "start_date": run.started,
+        "end_date": run.ended,
+    }
     told = {name: time.isoformat() if time else None for name, time in times.items()}
-    return {"run_id": run.key.run_id, "conf": dict(run.conf), "state": str(run.state), **told}
+    return {
+        "run_id": run.key.run_id,
+        "run_type": run.run_type,
+        "conf": dict(run.conf),
+        "state": str(run.state),
+        **told,
+    }

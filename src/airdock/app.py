@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airdock.clock import SystemClock
 from airdock.config import Config
-from airdock.errors import AirdockError, ConflictError, DagError
+from airdock.errors import AirdockError, DagError
 from airdock.record import record
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airdock.runner.task_api import TaskApi
     from airdock.runtime.launcher import Launcher
     from airdock.scheduler.loop import Scheduler
+    from airdock.secrets.vault import Vault
     from airdock.serving import Server
     from airdock.store.base import Store
     from airdock.transfer import Transfers
@@ -365,11 +366,18 @@ class App:
             create=lambda dag, *, run_id, logical_date, conf, **_: orchestrator.create_run(
                 dag, run_id=run_id, logical_date=logical_date, conf=conf
             ),
-            clear=_refuse_to_clear,
             is_paused=lambda _dag_id: False,
             clock=self.clock,
         )
-        return StoreTaskApi(store=self.store, trigger=trigger)
+        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger)
+
+    @cached_property
+    def vault(self) -> "Vault":
+        """Variables and connections."""
+        from airdock.secrets.cipher import Cipher
+        from airdock.secrets.vault import Vault
+
+        return Vault(store=self.store, cipher=Cipher(self.config.home / "fernet.key"), environ=os.environ)
 
     def _find_dag(self, dag_id: str) -> "SerializedDag":
         """As the DAG folder has it, where it is served; else as its newest run had it."""
@@ -606,10 +614,6 @@ def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "Ser
     if found is None:
         raise DagError(f"expected a DAG {dag_id!r}, found {names}", where=str(path))
     return found
-
-
-def _refuse_to_clear(key: "RunKey") -> None:
-    raise ConflictError(f"expected no run {key.run_id!r} of {key.dag_id!r}, found one", hint="give another run id")
 
 
 def _ignore(progress: "Progress") -> None:

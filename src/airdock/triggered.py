@@ -37,8 +37,7 @@ class Create(Protocol):
 class TriggeredRuns:
     """Makes, or clears, the run that a task wants: `runner.task_api.TaskApi.trigger_run` says what it may want.
 
-    `find` gives a DAG as it is now, and raises DagError where there is none. `clear` lets a run begin anew. `made` is
-    told of each run that waits to be taken up.
+    `find` gives a DAG as it is now, and raises DagError where there is none. `made` is told of each run that waits.
     """
 
     def __init__(
@@ -47,13 +46,12 @@ class TriggeredRuns:
         store: Store,
         find: Callable[[str], SerializedDag],
         create: Create,
-        clear: Callable[[RunKey], object],
         is_paused: Callable[[str], bool],
         clock: Clock,
         made: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._find, self._create = store, find, create
-        self._clear, self._is_paused, self._clock, self._made = clear, is_paused, clock, made
+        self._is_paused, self._clock, self._made = is_paused, clock, made
 
     def __call__(self, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to the task. Raises DagError, and what making a run of the DAG raises."""
@@ -96,7 +94,10 @@ class TriggeredRuns:
     def _again(self, key: RunKey, *, reset: bool) -> Mapping[str, Any]:
         if not reset:
             return {"run_id": key.run_id, "exists": True}
-        self._clear(key)
+        dag = SerializedDag.from_dict(self._store.load_dag(self._store.load_run(key).dag_digest))
+        retries = {task.task_id: task.retries for task in dag.tasks}
+        rows = self._store.list_instances(key)
+        self._store.clear(key, {row.key: retries.get(row.key.task_id, 0) for row in rows}, at=self._clock.now())
         self._made()
         return {"run_id": key.run_id}
 

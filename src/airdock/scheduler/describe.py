@@ -1,7 +1,6 @@
 """What runners are told of runs and task instances: JSON, as `runner.inside` reads it."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from airdock.dag.serialized import SerializedDag
@@ -14,12 +13,23 @@ __all__ = ["describe_call", "describe_instance", "describe_run"]
 
 def describe_run(run: Run) -> dict[str, Any]:
     """The run; times are ISO 8601, None where there is none."""
+    times = {
+        "logical_date": run.logical_date,
+        "run_after": run.run_after or run.logical_date or run.created,
+        "data_interval_start": run.interval_start,
+        "data_interval_end": run.interval_end,
+        "queued_at": run.created,
+        "start_date": run.started,
+        "end_date": run.ended,
+    }
     return {
         "run_id": run.key.run_id,
-        "logical_date": _text(run.logical_date),
-        "start_date": _text(run.started),
-        "end_date": _text(run.ended),
+        "run_type": run.run_type,
         "conf": dict(run.conf),
+        "note": run.note or None,
+        "clear_number": run.clear_number,
+        "asset_events": [dict(each) for each in run.events],
+        **{name: moment.isoformat() if moment else None for name, moment in times.items()},
     }
 
 
@@ -58,7 +68,3 @@ def describe_call(
         "run": {**describe_run(run), "state": str(run.state)},
         "instance": dict(instance or {}),
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -28,12 +28,12 @@ class Cipher:
     def __init__(self, key_file: Path) -> None:
         self._key_file = key_file
 
-    def encrypt(self, text: str) -> bytes:
+    def encrypt(self, text: str) -> str:
         """SecretsError where there can be no key."""
         token: bytes = self._fernet.encrypt(text.encode())
-        return token
+        return token.decode()
 
-    def decrypt(self, token: bytes, *, what: str) -> str:
+    def decrypt(self, token: str, *, what: str) -> str:
         """The text. SecretsError where none of the keys was it; `what` says what can't be read."""
         from cryptography.fernet import InvalidToken
 
