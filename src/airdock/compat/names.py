@@ -308,6 +308,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.state": {**_STATES, **_of("dag.states", "State")},
     "airflow.utils.timezone": _TIMEZONE,
     "airflow.utils.trigger_rule": _RULE,
+    "airflow.utils.types": _of("dag.states", "DagRunType"),
     "airflow.utils.weight_rule": _WEIGHT_RULE,
     "tests_common.test_utils.system_tests": _of("compat.legacy", "", get_test_run="run_of_system_test"),
     "tests_common.test_utils.watcher": _of("compat.legacy", "", watcher="watch_nothing"),

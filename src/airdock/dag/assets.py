@@ -211,7 +211,8 @@ def is_asset(schedule: Any) -> bool:
     """Whether a schedule waits for assets: one, a list of them, or a condition."""
     if isinstance(schedule, BaseAsset):
         return True
-    return isinstance(schedule, list | tuple | set) and all(isinstance(each, BaseAsset) for each in schedule)
+    is_several = isinstance(schedule, list | tuple | set) and bool(schedule)
+    return is_several and all(isinstance(each, BaseAsset) for each in schedule)
 
 
 def condition_of(schedule: Any) -> dict[str, Any]:

@@ -28,6 +28,8 @@ _BROUGHT: Final = ("httpx", "requests")
 """Libraries of the extra `airflow`."""
 _COMPAT: Final = "airdock.compat"
 """Airflow's names. The layer above this folder, so it is plugged in by name: without it Airdock's own still work."""
+_SCHEDULER: Final = "airdock.scheduler.timetables"
+"""What a timetable means, likewise: a schedule that nothing can be made of is the file's mistake."""
 
 
 def load_dag_file(path: Path) -> list[SerializedDag]:
@@ -44,7 +46,7 @@ def load_dag_file(path: Path) -> list[SerializedDag]:
     for each in dags:
         for sentence in arguments_without_effect(each):
             sys.stderr.write(sentence + "\n")
-    return [serialize_dag(each, loader=_loader(file)) for each in dags]
+    return [_serialize(each, file) for each in dags]
 
 
 def find_dag_file(path: Path) -> Path:
@@ -77,6 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result["error"] = error.to_dict()
     save_json(options.output, result, durable=False)
     return 1 if result["error"] else 0
+
+
+def _serialize(dag: DAG, file: Path) -> SerializedDag:
+    serialized = serialize_dag(dag, loader=_loader(file))
+    try:
+        importlib.import_module(_SCHEDULER).check_timetable(serialized.timetable)
+    except DagError as error:
+        raise DagError(f"the schedule of DAG {dag.dag_id!r}: {error.message}", where=dag.where,
+                       hint=error.hint or error.where) from error  # fmt: skip
+    return serialized
 
 
 def _import(file: Path) -> tuple[Any, list[DAG]]:

@@ -3,17 +3,15 @@
 A timetable is described where it is understood: `scheduler.timetables`. Times without a zone are UTC.
 """
 
+import json
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from airdock.dag.assets import condition_of, is_asset
-from airdock.dag.timetables import AssetOrTimeSchedule, Timetable
+from airdock.dag.timetables import AssetOrTimeSchedule, Timetable, length_of
 from airdock.errors import DagError
 
 __all__ = ["asset_condition_of", "moment_of", "timetable_of"]
-
-_RELATIVE = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds",
-             "year", "month", "day", "hour", "minute", "second", "microsecond")  # fmt: skip
 
 
 def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
@@ -21,7 +19,7 @@ def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
 
     DagError for what is none of these.
     """
-    if schedule is None:
+    if schedule is None or schedule in ([], ()):
         return {"type": "none"}
     if isinstance(schedule, str):
         if schedule in ("@once", "@continuous"):
@@ -32,16 +30,29 @@ def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
             raise DagError(f"expected a schedule that moves on, found {schedule!r}", where=where)
         return {"type": "delta", "delta": schedule.total_seconds()}
     if type(schedule).__name__ == "relativedelta":
-        return {"type": "relativedelta", "delta": _relative(schedule)}
+        return {"type": "relativedelta", "delta": length_of(schedule)}
     if is_asset(schedule):
         return {"type": "asset"}
     if isinstance(schedule, Timetable):
-        return schedule.to_json()
+        return _of_timetable(schedule, where)
     raise DagError(
         "expected schedule to be None, a cron expression, a preset such as @daily, a timedelta, a timetable or assets, "
         f"found {type(schedule).__name__} {schedule!r}",
         where=where,
     )
+
+
+def _of_timetable(timetable: Timetable, where: str) -> dict[str, Any]:
+    try:
+        found = timetable.to_json()
+        json.dumps(found, allow_nan=False)
+        return found
+    except DagError as error:
+        error.where = error.where or where
+        raise
+    except Exception as error:  # validate() and serialize() are the author's
+        kind = type(timetable).__name__
+        raise DagError(f"timetable {kind} can't be used: {type(error).__name__}: {error}", where=where) from error
 
 
 def asset_condition_of(schedule: Any) -> dict[str, Any] | None:
@@ -70,10 +81,3 @@ def _zone_of(start: Any) -> str:
     zone: tzinfo | None = getattr(start, "tzinfo", None)
     name = getattr(zone, "key", None) or getattr(zone, "name", None)
     return name if isinstance(name, str) and name and not name.startswith(("+", "-")) else "UTC"
-
-
-def _relative(schedule: Any) -> dict[str, Any]:
-    found = {name: value for name in _RELATIVE if (value := getattr(schedule, name, None))}
-    if schedule.weekday is not None:
-        found["weekday"] = [schedule.weekday.weekday, schedule.weekday.n or 1]
-    return found

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["DagRunState", "State", "TaskInstanceState"]
+__all__ = ["DagRunState", "DagRunType", "State", "TaskInstanceState"]
 
 
 class TaskInstanceState(StrEnum):
@@ -30,6 +30,21 @@ class DagRunState(StrEnum):
     RUNNING = "running"
     SUCCESS = "success"
     FAILED = "failed"
+
+
+class DagRunType(StrEnum):
+    """Why a run was made."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL_JOB = "backfill"
+    OPERATOR_TRIGGERED = "operator_triggered"
+    ASSET_TRIGGERED = "asset_triggered"
+    ASSET_MATERIALIZATION = "asset_materialization"
+
+    def generate_run_id(self, *, suffix: str) -> str:
+        """The id of a run of this type."""
+        return f"{self}__{suffix}"
 
 
 class State:

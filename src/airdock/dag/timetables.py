@@ -7,6 +7,7 @@ container: see `dag.ask_timetable`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Final, NamedTuple, Self
 
 from airdock.dag.assets import condition_of
@@ -28,8 +29,13 @@ __all__ = [
     "OnceTimetable",
     "TimeRestriction",
     "Timetable",
+    "length_of",
     "zone_name",
 ]
+
+
+_SCHEDULER: Final = "airdock.scheduler.timetables"
+"""Where runs are computed. The layer above this folder, so it is plugged in by name: only subclasses ask it."""
 
 
 class DataInterval(NamedTuple):
@@ -116,25 +122,58 @@ class Timetable:
         self, *, run_type: Any, run_after: datetime, data_interval: DataInterval | None, **more: Any
     ) -> str:
         """The id of a run."""
-        moment = data_interval.start if data_interval is not None else run_after
-        return f"{getattr(run_type, 'value', run_type)}__{moment.isoformat()}"
+        return f"{getattr(run_type, 'value', run_type)}__{run_after.isoformat()}"
 
     def to_json(self) -> dict[str, Any]:
         """As `SerializedDag.timetable`."""
         self.validate()
-        kind = type(self)
-        return {"type": "custom", "classpath": f"{kind.__module__}.{kind.__qualname__}", "data": self.serialize()}
+        return {
+            "type": "custom",
+            "classpath": f"{type(self).__module__}.{type(self).__qualname__}",
+            "data": self.serialize(),
+            "periodic": bool(self.periodic),
+            "active_runs_limit": self.active_runs_limit,
+        }
 
     def __str__(self) -> str:
         return self.summary
 
 
 class _Known(Timetable):
-    """One that the scheduler computes by itself."""
+    """One that the scheduler computes by itself. A subclass of an author's isn't: it is asked."""
 
     def to_json(self) -> dict[str, Any]:
+        if type(self).__module__ != __name__:
+            return super().to_json()
         self.validate()
         return self.serialize()
+
+    def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
+        start, end = import_module(_SCHEDULER).manual_interval(self._json(), _plain(run_after))
+        return DataInterval(_pendulum(start), _pendulum(end))
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        last = last_automated_data_interval
+        plan = import_module(_SCHEDULER).next_run(
+            self._json(),
+            last=None if last is None else (_plain(last.start), _plain(last.end)),
+            now=datetime.now(UTC),
+            start=restriction.earliest and _plain(restriction.earliest),
+            end=restriction.latest and _plain(restriction.latest),
+            catchup=restriction.catchup,
+        )
+        if plan is None:
+            return None
+        start, end = map(_pendulum, plan.interval)
+        return DagRunInfo(run_after=_pendulum(plan.run_after), data_interval=DataInterval(start, end))
+
+    def _json(self) -> dict[str, Any]:
+        """What the scheduler knows, whatever a subclass keeps for itself."""
+        known = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
+        found: dict[str, Any] = known.serialize(self)  # type: ignore[attr-defined]
+        return found
 
 
 class NullTimetable(_Known):
@@ -243,7 +282,7 @@ class DeltaTriggerTimetable(_Known):
         return str(self.delta)
 
     def serialize(self) -> dict[str, Any]:
-        return {"type": "delta", "delta": _length(self.delta), **_spacing(self.interval, False)}
+        return {"type": "delta", "delta": length_of(self.delta), **_spacing(self.interval, False)}
 
 
 class DeltaDataIntervalTimetable(_Known):
@@ -257,7 +296,7 @@ class DeltaDataIntervalTimetable(_Known):
         return str(self.delta)
 
     def serialize(self) -> dict[str, Any]:
-        return {"type": "delta_interval", "delta": _length(self.delta)}
+        return {"type": "delta_interval", "delta": length_of(self.delta)}
 
 
 class EventsTimetable(_Known):
@@ -319,19 +358,34 @@ def zone_name(zone: Any) -> str:
 def _spacing(interval: Any, run_immediately: bool | timedelta) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if interval:
-        found["interval"] = _length(interval)
+        found["interval"] = length_of(interval)
     if run_immediately:
         at_once = run_immediately
         found["run_immediately"] = at_once.total_seconds() if isinstance(at_once, timedelta) else True
     return found
 
 
+def _plain(moment: datetime) -> datetime:
+    """The time in the standard library's class: pendulum's loses its zone on the way through UTC."""
+    return datetime.fromisoformat(moment.isoformat())
+
+
+def _pendulum(moment: datetime) -> Any:
+    """The time as authors expect it."""
+    return import_module("pendulum").instance(moment)
+
+
 _PARTS: Final = ("years", "months", "days", "leapdays", "hours", "minutes", "seconds", "microseconds",
                  "year", "month", "day", "hour", "minute", "second", "microsecond")  # fmt: skip
 
 
-def _length(value: Any) -> Any:
-    """A timedelta in seconds; a relativedelta by its arguments."""
+def length_of(value: Any) -> Any:
+    """A timedelta in seconds; a relativedelta by its arguments. DagError for what is neither."""
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return {name: given for name in _PARTS if (given := getattr(value, name, None))}
+    if type(value).__name__ != "relativedelta":
+        raise DagError(f"expected a timedelta or relativedelta, found {type(value).__name__} {value!r}")
+    found = {name: given for name in _PARTS if (given := getattr(value, name, None))}
+    if value.weekday is not None:
+        found["weekday"] = [value.weekday.weekday, value.weekday.n or 1]
+    return found
