@@ -2,9 +2,10 @@
 
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from airdock.dag.serialized import SerializedDag
 from airdock.model.environment import Environment
@@ -40,6 +41,9 @@ class Course:
             ready.hold(key)
         for key, member in view.members(*_SLEEPING):
             self._set_timer(key, member.until or run.created)
+        for key, member in view.members(TaskState.DEFERRED):
+            if member.until is not None:
+                self._set_timer(key, member.until)
 
     def _set_timer(self, key: TaskKey, at: datetime) -> None:
         heapq.heappush(self._timers, (at, next(self._order), key))
@@ -48,6 +52,11 @@ class Course:
         """The tries that were queued and haven't ended."""
         members = ((key, self.view.member(key)) for key in self.ready.taken)
         return [key.attempt(member.try_number) for key, member in members if member]
+
+    def deferred(self) -> list[tuple[TryKey, Mapping[str, Any]]]:
+        """The tries that wait for triggers, and these."""
+        found = ((key.attempt(member.try_number), member.next) for key, member in self.view.members(TaskState.DEFERRED))
+        return [(key, next["trigger"]) for key, next in found if next and "trigger" in next]
 
     def needs(self) -> dict[Environment, str]:
         """The environments that unfinished tasks need and that weren't answered, each with the first such task."""
@@ -124,6 +133,7 @@ class Course:
             digest=answer.digest,
             executor=self.ready.lane(key.task_id).executor,
             limits=self.ready.limits(key.task_id),
+            next=member.next,
         )
         self.view.move(step)
         self.ready.hold(key)

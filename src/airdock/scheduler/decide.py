@@ -7,7 +7,7 @@ of a run, and stopping it, look at every instance.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 from airdock.dag.serialized import SerializedTask
 from airdock.model.keys import NOT_MAPPED, TaskKey, TryKey
@@ -37,6 +37,7 @@ from airdock.store.records import Answer, Expansion, RunTransition, Transition
 
 __all__ = ["conclude", "decide"]
 
+_KEEPING = frozenset({TaskState.SCHEDULED, *ACTIVE})
 _GOING_ON = ACTIVE | {TaskState.RESTARTING}
 
 
@@ -59,8 +60,8 @@ def decide(view: View, event: Happening, now: datetime) -> list[Action]:
             return _wake(view, key, now)
         case Answered(answer=answer):
             return _refuse(view, answer, now)
-        case TriggerFired(key=key, error=error):
-            return _resume(view, key, error, now)
+        case TriggerFired(key=key, event=told, error=error):
+            return _resume(view, key, {"error": error} if error else {"event": told}, now)
         case PastSettled(task_id=task_id):
             return _consider(view, task_id, now)
         case RunTimedOut():
@@ -116,8 +117,8 @@ def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetim
             return [_move(key.task, member, state, now, outcome=outcome, until=at), Wake(key=key.task, at=at)]
         case Lost():
             return _again(view, key, member, outcome, now)
-        case Deferred(timeout_s=timeout_s) if view.can_defer:
-            return _defer(key, member, outcome, timeout_s, now)
+        case Deferred() as ending if view.can_defer:
+            return _defer(key, member, outcome, ending, now)
         case Deferred(trigger=trigger):
             reason = f"it waits for the trigger {trigger}, and triggers don't run here yet: use deferrable=False"
             return [_refuse_wait(key, member, outcome, reason, now)]
@@ -157,13 +158,16 @@ def _again(view: View, key: TryKey, member: Member, outcome: Outcome, now: datet
             max_tries=member.max_tries + 1,
             at=now,
             outcome=outcome,
+            next=member.next,
         )
     ]
 
 
-def _defer(key: TryKey, member: Member, outcome: Outcome, timeout_s: float | None, now: datetime) -> list[Action]:
-    until = None if timeout_s is None else now + timedelta(seconds=timeout_s)
-    waits = _move(key.task, member, TaskState.DEFERRED, now, outcome=outcome, until=until)
+def _defer(key: TryKey, member: Member, outcome: Outcome, ending: Deferred, now: datetime) -> list[Action]:
+    until = None if ending.timeout_s is None else now + timedelta(seconds=ending.timeout_s)
+    trigger = {"classpath": ending.trigger, "kwargs": ending.kwargs}
+    goes_on = {"method": ending.method, "kwargs": ending.method_kwargs, "trigger": trigger}
+    waits = _move(key.task, member, TaskState.DEFERRED, now, outcome=outcome, until=until, next=goes_on)
     return [waits] if until is None else [waits, Wake(key=key.task, at=until)]
 
 
@@ -179,20 +183,18 @@ def _wake(view: View, key: TaskKey, now: datetime) -> list[Action]:
         case TaskState.UP_FOR_RESCHEDULE:
             return [_move(key, member, TaskState.SCHEDULED, now)]
         case TaskState.DEFERRED if member.until is not None and member.until <= now:
-            return _resume(view, key, "expected its trigger to fire in time, found that it didn't", now)
+            return _resume(view, key, {"error": "its trigger didn't fire in time", "timed_out": True}, now)
         case _:
             return []
 
 
-def _resume(view: View, key: TaskKey, error: str, now: datetime) -> list[Action]:
-    """A deferred try goes on, or fails if what it waited for never comes."""
+def _resume(view: View, key: TaskKey, told: Mapping[str, Any], now: datetime) -> list[Action]:
+    """A deferred try goes on with what it waited for, or is told that this never comes."""
     member = view.member(key)
     if member is None or member.state is not TaskState.DEFERRED:
         return []
-    if not error:
-        return [_move(key, member, TaskState.SCHEDULED, now)]
-    ending = Failed(reason=error)
-    return _fail(view, key.attempt(member.try_number), member, Outcome(ending=ending), ending, now)
+    goes_on = {name: value for name, value in (member.next or {}).items() if name != "trigger"}
+    return [_move(key, member, TaskState.SCHEDULED, now, next={**goes_on, **told})]
 
 
 def _rule_out(view: View, place: tuple[str, int], now: datetime) -> Iterator[Action]:
@@ -404,7 +406,9 @@ def _move(
     to_try: int | None = None,
     until: datetime | None = None,
     outcome: Outcome | None = None,
+    next: Mapping[str, Any] | None = None,
 ) -> Transition:
+    """`next` stays while a try goes on."""
     return Transition(
         key=key,
         source=member.state,
@@ -414,4 +418,5 @@ def _move(
         at=at,
         until=until,
         outcome=outcome,
+        next=member.next if next is None and target in _KEEPING and to_try is None else next,
     )

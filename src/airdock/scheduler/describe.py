@@ -35,7 +35,14 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 def describe_instance(member: Member | None) -> dict[str, Any]:
     """What the runner has to know of a task instance beyond its key."""
-    return {} if member is None else {"max_tries": member.max_tries}
+    if member is None:
+        return {}
+    told: dict[str, Any] = {"max_tries": member.max_tries, "reschedules": member.reschedules}
+    if member.first_started is not None:
+        told["first_started"] = member.first_started.isoformat()
+    if member.next is not None:
+        told["next"] = dict(member.next)
+    return told
 
 
 def describe_call(

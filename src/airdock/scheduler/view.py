@@ -29,7 +29,10 @@ _FAILURES_SHOWN = 3
 
 @dataclass(slots=True)
 class Member:
-    """A task instance in the view. `queued` is when its latest try was queued."""
+    """A task instance in the view. `queued` is when its latest try was queued, `next` how a deferred try goes on.
+
+    `first_started` is when the first of its tries began, `reschedules` how often this one gave its place back.
+    """
 
     state: TaskState = TaskState.NONE
     try_number: int = 0
@@ -37,6 +40,9 @@ class Member:
     until: datetime | None = None
     queued: datetime | None = None
     executor: str = ""
+    next: Mapping[str, Any] | None = None
+    first_started: datetime | None = None
+    reschedules: int = 0
 
 
 @record
@@ -170,7 +176,10 @@ class RunView:
         return not _is_ignored(task) and all(_is_ignored(each) for each in below)
 
     def _load(self, row: Instance) -> None:
-        member = Member(row.state, row.try_number, row.max_tries, row.until, None, row.executor)
+        member = Member(
+            row.state, row.try_number, row.max_tries, row.until, None, row.executor, row.next, row.first_started
+        )
+        member.reschedules = int(row.state is TaskState.UP_FOR_RESCHEDULE)
         self._add(row.key, member)
         if row.state is TaskState.SCHEDULED:
             self._note_need(row.key)
@@ -317,14 +326,22 @@ class RunView:
             del self._waiting[step.key.task_id][step.key]
         if step.source is TaskState.SCHEDULED:
             self._needs.get(self._tasks[step.key.task_id].environment, {}).pop(step.key, None)
+        if step.to_try != member.try_number:
+            member.reschedules = 0
         member.state, member.try_number, member.until = step.target, step.to_try, step.until
+        member.next = step.next
         if step.max_tries is not None:
             member.max_tries = step.max_tries
         if step.target is TaskState.SCHEDULED:
             self._note_need(step.key)
         elif step.target is TaskState.QUEUED:
             member.queued, member.executor = step.at, step.executor
+        elif step.target is TaskState.RUNNING:
+            member.first_started = member.first_started or step.at
+        elif step.target is TaskState.UP_FOR_RESCHEDULE:
+            member.reschedules += 1
         elif step.target is TaskState.NONE:
+            member.first_started = None
             self._waits += 1
             self._waits_for_past += self._tasks[step.key.task_id].depends_on_past
             self._waiting[step.key.task_id][step.key] = None

@@ -8,7 +8,7 @@ import pytest
 
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey
-from airdock.model.outcome import Deferred, Ending, Failed, Outcome, Succeeded
+from airdock.model.outcome import Deferred, Ending, Failed, Lost, Outcome, Succeeded
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude
@@ -52,7 +52,13 @@ class Drive:
                 number = step.to_try
                 self.view.move(
                     Transition(
-                        key=step.key, source=S.SCHEDULED, target=S.QUEUED, try_number=number, to_try=number, at=now
+                        key=step.key,
+                        source=S.SCHEDULED,
+                        target=S.QUEUED,
+                        try_number=number,
+                        to_try=number,
+                        at=now,
+                        next=step.next,
                     )
                 )
         return actions
@@ -186,27 +192,39 @@ def test_teardown_failure_fails_the_run_only_if_asked(
 
 def test_deferred_goes_on_in_the_same_try(make_dag: Make, make_task: Make) -> None:
     drive = Drive(make_dag(make_task("a")))
-    drive.end("a", Deferred(trigger="x.Y"))
+    (waits,) = drive.end("a", Deferred(trigger="x.Y", kwargs={"n": 1}, method="go_on", method_kwargs={"k": 2}))
+    assert waits.next == {"method": "go_on", "kwargs": {"k": 2}, "trigger": {"classpath": "x.Y", "kwargs": {"n": 1}}}
     assert drive.states() == {"a": "deferred"}
     assert conclude(drive.view, NOW) is None
     (step,) = drive.happen(TriggerFired(key=key("a"), event={"ok": 1}))
     assert (step.source, step.target, step.to_try) == (S.DEFERRED, S.SCHEDULED, 1)
+    assert step.next == {"method": "go_on", "kwargs": {"k": 2}, "event": {"ok": 1}}
     assert drive.happen(TriggerFired(key=key("a"))) == []
     drive.end("a")
     assert drive.states() == {"a": "success"}
 
 
-def test_deferred_whose_trigger_fails_or_is_late_is_retried(make_dag: Make, make_task: Make) -> None:
+def test_deferred_whose_trigger_fails_or_is_late_is_told(make_dag: Make, make_task: Make) -> None:
     drive = Drive(make_dag(make_task("a", retries=1)))
     _, wake = drive.end("a", Deferred(trigger="x.Y", timeout_s=60))
     assert wake.at == NOW + timedelta(seconds=60)
     assert drive.happen(Due(key=key("a")), NOW + timedelta(seconds=59)) == []
-    drive.happen(Due(key=key("a")), wake.at)
-    assert drive.states() == {"a": "up_for_retry"}
-    drive.happen(Due(key=key("a")))
+    (step,) = drive.happen(Due(key=key("a")), wake.at)
+    assert (step.next["timed_out"], step.next["error"]) == (True, "its trigger didn't fire in time")
     drive.end("a", Deferred(trigger="x.Y"))
-    drive.happen(TriggerFired(key=key("a"), error="it raised"))
-    assert drive.states() == {"a": "failed"}
+    (step,) = drive.happen(TriggerFired(key=key("a"), error="it raised"))
+    assert (step.target, step.to_try) == (S.SCHEDULED, 1)
+    assert step.next == {"method": "execute_complete", "kwargs": {}, "error": "it raised"}
+
+
+def test_what_a_try_goes_on_with_is_kept_until_it_ends(make_dag: Make, make_task: Make) -> None:
+    drive = Drive(make_dag(make_task("a", retries=1)))
+    drive.end("a", Deferred(trigger="x.Y"))
+    drive.happen(TriggerFired(key=key("a"), event=5))
+    (lost, *_) = drive.end("a", Lost(reason="gone"))
+    assert lost.next == {"method": "execute_complete", "kwargs": {}, "event": 5}
+    (failed, *_) = drive.end("a", Failed(reason="no"))
+    assert failed.next is None
 
 
 def test_a_retry_policy_has_a_delay_of_its_own(make_dag: Make, make_task: Make) -> None:
