@@ -226,10 +226,10 @@ class DagFunction:
         made.where, made.fileloc = self.where, self.where.rpartition(":")[0]
         parameters = inspect.signature(self.function).parameters
         with made:
-            self.function(**{
-                name: made.param(name, bound.arguments.get(name, None if each.default is each.empty else each.default))
-                for name, each in parameters.items()
-            })  # fmt: skip
+            defaults = {
+                name: Param() if each.default is each.empty else each.default for name, each in parameters.items()
+            }
+            self.function(**{name: made.param(name, each) for name, each in {**defaults, **bound.arguments}.items()})
         return made
 
 
