@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from airdock.clock import ManualClock
 from airdock.errors import ConflictError
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.outcome import Failed, Outcome, Succeeded
@@ -14,13 +15,17 @@ from airdock.store.records import (
     AssetEvent,
     Backfill,
     Batch,
+    CallbackRow,
     ConnectionRow,
     DagRow,
     ImportProblem,
     Instance,
+    Limits,
+    LogRow,
     Pool,
     Run,
     RunTransition,
+    SchedulerRow,
     Variable,
 )
 
@@ -273,10 +278,130 @@ def test_a_slot_is_free_once_its_instance_was_cleared_or_forced(store: Store) ->
         [Instance(key=key(task), pool="one") for task in ("a", "b")],
     )
     store.take_run(RUN, owner="me", lease_s=60)
-    from airdock.store.records import Limits
-
     limits = Limits(pool="one")
     assert not commit(store, *move(key("a"), S.NONE, S.SCHEDULED, S.QUEUED, limits=limits))
     store.force(RUN, {key("a"): S.FAILED}, at=AT)
     store.take_run(RUN, owner="me", lease_s=60)
     assert not commit(store, *move(key("b"), S.NONE, S.SCHEDULED, S.QUEUED, limits=limits))
+
+
+def test_events_are_listed_by_asset(store: Store) -> None:
+    store.add_events([event(), event("users"), event("users", alias="all")])
+    assert [each.name for each in store.list_events(name="orders")] == ["orders"]
+    assert [each.alias for each in store.list_events(uri="s3://users")] == ["", "all"]
+    assert [each.name for each in store.list_events(alias="all", after=1)] == ["users"]
+
+
+def test_callbacks_are_taken_once_and_again_when_their_owner_died(store: Store, clock: ManualClock) -> None:
+    make_run(store, "load")
+    call = CallbackRow(call={"name": "on_failure_callback"}, created=AT)
+    failed = RunTransition(key=RUN, source=RunState.RUNNING, target=RunState.FAILED, at=AT)
+    store.commit(Batch(runs=[failed], callbacks=[call, call]), owner="me")
+    (first,) = store.take_callbacks(owner="me", lease_s=10, limit=1)
+    assert first.call == call.call
+    (second,) = store.take_callbacks(owner="you", lease_s=10)
+    assert second.number > first.number
+    assert store.take_callbacks(owner="you", lease_s=10) == []
+    store.end_callbacks([second.number])
+    clock.advance(timedelta(seconds=10))
+    assert [each.number for each in store.take_callbacks(owner="you", lease_s=10)] == [first.number]
+    store.end_callbacks([first.number])
+    assert store.list_callbacks() == []
+    assert store.add_callbacks([call])[0] > 0
+
+
+def test_a_commit_that_is_refused_calls_nothing_back(store: Store) -> None:
+    make_run(store, "load")
+    wrong = RunTransition(key=RUN, source=RunState.QUEUED, target=RunState.RUNNING, at=AT)
+    with pytest.raises(ConflictError):
+        store.commit(Batch(runs=[wrong], callbacks=[CallbackRow(call={}, created=AT)]), owner="me")
+    assert store.list_callbacks() == []
+
+
+def test_schedulers_are_seen(store: Store, clock: ManualClock) -> None:
+    store.beat("me")
+    clock.advance(timedelta(seconds=5))
+    store.beat("me")
+    store.beat("you")
+    later = AT + timedelta(seconds=5)
+    assert store.list_schedulers() == [
+        SchedulerRow(owner="me", started=AT, seen=later),
+        SchedulerRow(owner="you", started=later, seen=later),
+    ]
+    store.sign_off("me")
+    assert [each.owner for each in store.list_schedulers()] == ["you"]
+
+
+def test_the_log_is_read_from_its_end(store: Store) -> None:
+    store.add_log([LogRow(event="pause", at=AT, who="ann", dag_id="a"), LogRow(event="trigger", at=AT, dag_id="b")])
+    store.add_log([LogRow(event="clear", at=AT, dag_id="a", task_id="t", extra={"n": 1})])
+    assert [each.event for each in store.list_log(limit=2)] == ["clear", "trigger"]
+    found = store.list_log(dag_id="a")
+    assert [(each.event, each.who) for each in found] == [("clear", ""), ("pause", "ann")]
+    assert (found[0].task_id, found[0].extra, found[0].map_index) == ("t", {"n": 1}, -1)
+
+
+def test_what_is_old_goes_and_numbers_do_not_come_again(store: Store) -> None:
+    last = store.add_events([event(), event(), event()])[-1]
+    assert store.forget_old("asset_events", AT) == 0
+    assert store.forget_old("asset_events", AT + timedelta(seconds=1)) == 2
+    assert store.add_events([event()])[0] > last
+    store.save_state("task", "n", "1")
+    store.save_state("task", "m", "2", until=AT)
+    assert store.forget_old("states", AT + timedelta(seconds=1)) == 1
+    store.save_loaded({FILE: [dag("a"), dag("b")]})
+    store.save_loaded({FILE: [dag("a")]})
+    assert store.forget_old("dag_index", AT + timedelta(seconds=1)) == 1
+    assert [each.dag_id for each in store.list_dags(only_active=False)] == ["a"]
+
+
+def hold(store: Store, pool: Pool) -> None:
+    """Of two instances in the pool one is deferred, the other scheduled."""
+    store.save_pools([pool])
+    store.create_run(
+        Run(key=RUN, state=RunState.RUNNING, dag_digest="d", created=AT),
+        [Instance(key=key("a", index), pool=pool.name) for index in (0, 1)],
+    )
+    store.take_run(RUN, owner="me", lease_s=60)
+    limits = Limits(pool=pool.name)
+    commit(store, *move(key("a", 0), S.NONE, S.SCHEDULED, S.QUEUED, limits=limits))
+    commit(store, *move(key("a", 0), S.QUEUED, S.RUNNING, S.DEFERRED, from_try=1))
+    commit(store, *move(key("a", 1), S.NONE, S.SCHEDULED))
+
+
+@pytest.mark.parametrize(("counts", "refused"), [(False, False), (True, True)])
+def test_a_pool_says_whether_what_is_deferred_takes_slots(store: Store, counts: bool, refused: bool) -> None:
+    hold(store, Pool(name="one", slots=1, include_deferred=counts))
+    claim = move(key("a", 1), S.SCHEDULED, S.QUEUED, from_try=1, limits=Limits(pool="one"))
+    assert bool(commit(store, *claim)) is refused
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused"), [(Limits(task=1), True), (Limits(task_in_run=1), True), (Limits(run=1), False)]
+)
+def test_limits_of_a_task_count_what_is_deferred(store: Store, limits: Limits, refused: bool) -> None:
+    hold(store, Pool(name="default_pool", slots=8))
+    claim = move(key("a", 1), S.SCHEDULED, S.QUEUED, from_try=1, limits=limits)
+    assert bool(commit(store, *claim)) is refused
+
+
+def test_what_was_deferred_takes_its_own_slot_again(store: Store) -> None:
+    hold(store, Pool(name="one", slots=1, include_deferred=True))
+    limits = Limits(pool="one", task=1)
+    deferred = key("a", 0)
+    again = [
+        replace(step, to_try=1) for step in move(deferred, S.DEFERRED, S.SCHEDULED, S.QUEUED, from_try=1, limits=limits)
+    ]
+    assert not commit(store, again[0], replace(again[1], try_number=1))
+    assert state_of(store, deferred) == (S.QUEUED, 1)
+
+
+def test_what_a_deferred_try_waits_for_is_kept_while_it_waits(store: Store) -> None:
+    make_run(store, "load")
+    commit(store, *move(key(), S.NONE, S.SCHEDULED, S.QUEUED, S.RUNNING))
+    waits = replace(move(key(), S.RUNNING, S.DEFERRED, from_try=1)[0], trigger={"classpath": "x.Y", "kwargs": {"n": 1}})
+    commit(store, waits)
+    assert store.list_instances(RUN)[0].trigger == {"classpath": "x.Y", "kwargs": {"n": 1}}
+    commit(store, replace(waits, source=S.DEFERRED, target=S.SCHEDULED, trigger=None, next={"method": "m"}))
+    row = store.list_instances(RUN)[0]
+    assert (row.trigger, row.next) == (None, {"method": "m"})

@@ -7,20 +7,24 @@ from typing import Any
 
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
+from airdock.store.journal import Journal
 from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
-from airdock.store.registry import Registry
 
-__all__ = ["ACTIVE", "RETURN_VALUE", "Store"]
+__all__ = ["ACTIVE", "PAUSING", "RETURN_VALUE", "Store"]
 
 ACTIVE = frozenset({TaskState.QUEUED, TaskState.RUNNING})
 """The states in which an instance takes slots of its pool and counts for limits."""
+
+PAUSING = frozenset({TaskState.DEFERRED, TaskState.AWAITING_INPUT})
+"""The states in which an instance counts for the limits of its task, and takes slots of a pool that includes them."""
 
 RETURN_VALUE = "return_value"
 """The XCom that a task's return value becomes."""
 
 
-class Store(Registry):
-    """Runs, task instances, tries, XComs, environments and pools; what is beside them has its verbs in `Registry`.
+class Store(Journal):
+    """Runs, task instances, tries, XComs, environments and pools; what is beside them has its verbs in `Registry` and
+    `Journal`.
 
     Every verb is one transaction: it happens whole or not at all, and when it returns it survives the death of this
     process (kill -9). Whether it survives the death of the machine is the implementation's `durable` setting. Any

@@ -11,8 +11,8 @@ from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import FINISHED, TRANSITIONS, TaskState
 from airdock.record import record
-from airdock.store.base import ACTIVE
-from airdock.store.records import Instance, Limits, Transition, Try
+from airdock.store.base import ACTIVE, PAUSING
+from airdock.store.records import Instance, Limits, Pool, Transition, Try
 
 __all__ = ["Change", "Room", "Use", "apply_change", "begin_anew", "count_uses", "fold", "split_claims"]
 
@@ -33,6 +33,7 @@ class Change:
     ended: datetime | None = None
     limits: Limits | None = None
     next: Mapping[str, Any] | None = None
+    trigger: Mapping[str, Any] | None = None
     label: str = ""
     begins_again: bool = False
     opened: list[Try] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Change:
         self.begins_again = self.begins_again or (step.to_try != step.try_number and step.to_try > 1)
         self.state, self.try_number, self.until = step.target, step.to_try, step.until
         self.max_tries = self.max_tries if step.max_tries is None else step.max_tries
-        self.next, self.label = step.next, step.label or self.label
+        self.next, self.trigger, self.label = step.next, step.trigger, step.label or self.label
         if step.target is TaskState.RUNNING:
             self.started = step.at
         if step.target in FINISHED or step.outcome is not None:
@@ -94,51 +95,52 @@ def split_claims(transitions: Sequence[Transition]) -> tuple[list[Transition], l
 
 @record
 class Use:
-    """How many instances of a task are queued or running, and the slots they take."""
+    """How many instances of a task are queued or running, or are `pausing`, and the slots they take or would take."""
 
     run: RunKey
     task_id: str
     pool: str
     count: int
     slots: int
+    pausing: bool = False
 
 
 class Room:
     """The slots that are left, given out one instance after the other."""
 
-    def __init__(self, *, pools: Mapping[str, int], used: Iterable[Use]) -> None:
-        self._pools = pools
+    def __init__(self, *, pools: Iterable[Pool], used: Iterable[Use]) -> None:
+        self._pools = {pool.name: pool for pool in pools}
         self._slots: Counter[str] = Counter()
         self._runs: Counter[RunKey] = Counter()
         self._tasks: Counter[tuple[str, str]] = Counter()
         self._run_tasks: Counter[tuple[RunKey, str]] = Counter()
         for use in used:
-            self._count(use.run, use.task_id, use.pool, use.count, use.slots)
+            self._count(use.run, use.task_id, use.pool, use.count, use.slots, pausing=use.pausing)
 
-    def _count(self, run: RunKey, task_id: str, pool: str, count: int, slots: int) -> None:
-        self._slots[pool] += slots
-        self._runs[run] += count
+    def _count(self, run: RunKey, task_id: str, pool: str, count: int, slots: int, *, pausing: bool = False) -> None:
+        if not pausing or (pool in self._pools and self._pools[pool].include_deferred):
+            self._slots[pool] += slots
+        self._runs[run] += 0 if pausing else count
         self._tasks[run.dag_id, task_id] += count
         self._run_tasks[run, task_id] += count
 
     def claim(self, steps: Sequence[Transition]) -> frozenset[TaskKey]:
         """Give room in order to each transition to `queued`; returns the instances that get none."""
+        claims = {step.key: step.limits or Limits() for step in steps if step.target is TaskState.QUEUED}
         for step in steps:
-            if step.source in ACTIVE and step.target not in ACTIVE:
-                self._give_back(step, steps)
-        claims = (step for step in steps if step.target is TaskState.QUEUED)
-        return frozenset(step.key for step in claims if not self._take(step.key, step.limits or Limits()))
+            if (step.source in ACTIVE and step.target not in ACTIVE) or step.source in PAUSING:
+                self._give_back(step, claims[step.key])
+        return frozenset(key for key, limits in claims.items() if not self._take(key, limits))
 
-    def _give_back(self, step: Transition, steps: Sequence[Transition]) -> None:
-        claim = next(each for each in steps if each.key == step.key and each.target is TaskState.QUEUED)
-        limits = claim.limits or Limits()
-        self._count(step.key.run, step.key.task_id, limits.pool, -1, -limits.pool_slots)
+    def _give_back(self, step: Transition, limits: Limits) -> None:
+        pausing = step.source in PAUSING
+        self._count(step.key.run, step.key.task_id, limits.pool, -1, -limits.pool_slots, pausing=pausing)
 
     def _take(self, key: TaskKey, limits: Limits) -> bool:
         if limits.pool not in self._pools:
             known = ", ".join(sorted(self._pools))
             raise StoreError(f"there is no pool {limits.pool!r}", where=key.label, hint=f"the pools are: {known}")
-        run, slots = key.run, self._pools[limits.pool]
+        run, slots = key.run, self._pools[limits.pool].slots
         fits = (
             (slots < 0 or self._slots[limits.pool] + limits.pool_slots <= slots)
             and (limits.run is None or self._runs[run] < limits.run)
@@ -163,6 +165,7 @@ def apply_change(row: Instance, change: Change) -> Instance:
         first_started=row.first_started or change.started,
         ended=change.ended,
         next=change.next,
+        trigger=change.trigger,
         label=change.label or row.label,
         pool=change.limits.pool if change.limits else row.pool,
         pool_slots=change.limits.pool_slots if change.limits else row.pool_slots,
@@ -180,19 +183,20 @@ def begin_anew(row: Instance, retries: int) -> Instance:
         started=row.started if state is TaskState.RESTARTING else None,
         ended=None,
         next=None,
+        trigger=None,
         first_started=None,
     )
 
 
 def count_uses(rows: Iterable[Instance]) -> list[Use]:
-    """What these active instances take."""
-    counts: Counter[tuple[RunKey, str, str]] = Counter()
-    slots: Counter[tuple[RunKey, str, str]] = Counter()
+    """What these instances take, which are active or pausing."""
+    counts: Counter[tuple[RunKey, str, str, bool]] = Counter()
+    slots: Counter[tuple[RunKey, str, str, bool]] = Counter()
     for row in rows:
-        place = (row.key.run, row.key.task_id, row.pool)
+        place = (row.key.run, row.key.task_id, row.pool, row.state in PAUSING)
         counts[place] += 1
         slots[place] += row.pool_slots
     return [
-        Use(run=run, task_id=task_id, pool=pool, count=count, slots=slots[run, task_id, pool])
-        for (run, task_id, pool), count in counts.items()
+        Use(run=run, task_id=task_id, pool=pool, count=count, slots=slots[run, task_id, pool, pausing], pausing=pausing)
+        for (run, task_id, pool, pausing), count in counts.items()
     ]

@@ -13,8 +13,9 @@ from airdock.errors import ConflictError, StoreError, UnknownRunError
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
-from airdock.store.base import ACTIVE, RETURN_VALUE, Store
+from airdock.store.base import ACTIVE, PAUSING, RETURN_VALUE, Store
 from airdock.store.changes import Change, Room, apply_change, begin_anew, count_uses, fold, split_claims
+from airdock.store.journal import callback_row, event_row
 from airdock.store.memory_rows import MemoryRows
 from airdock.store.records import (
     DEFAULT_POOL,
@@ -28,9 +29,10 @@ from airdock.store.records import (
     Try,
     XCom,
 )
-from airdock.store.registry import event_row
 
 __all__ = ["MemoryStore"]
+
+_HOLDING = ACTIVE | PAUSING
 
 
 class _Tables:
@@ -42,7 +44,7 @@ class _Tables:
         self.rows = MemoryRows()
         self.runs: dict[RunKey, Run] = {}
         self.instances: dict[RunKey, dict[TaskKey, Instance]] = {}
-        self.active: dict[TaskKey, Instance] = {}
+        self.holding: dict[TaskKey, Instance] = {}
         self.tries: dict[RunKey, dict[TryKey, Try]] = {}
         self.answers: dict[RunKey, dict[Environment, Answer]] = {}
         self.xcoms: dict[RunKey, dict[tuple[str, str, int], XCom]] = {}
@@ -136,7 +138,7 @@ class MemoryStore(Store):
             gone = [key for key in keys if self._tables.runs.pop(key, None) is not None]
             for key in gone:
                 for instance in self._tables.instances.pop(key).values():
-                    self._tables.active.pop(instance.key, None)
+                    self._tables.holding.pop(instance.key, None)
                 del self._tables.tries[key], self._tables.answers[key], self._tables.xcoms[key]
             return len(gone)
 
@@ -147,7 +149,7 @@ class MemoryStore(Store):
             for key in retries:
                 if key in rows:
                     rows[key] = begin_anew(rows[key], retries[key])
-                    self._tables.active.pop(key, None)
+                    self._tables.holding.pop(key, None)
                     for name in [name for name, xcom in xcoms.items() if xcom.key == key]:
                         del xcoms[name]
             ended = found.state in RUN_FINISHED
@@ -170,7 +172,7 @@ class MemoryStore(Store):
             rows = self._tables.instances[run]
             for key, state in states.items():
                 rows[key] = replace(rows[key], state=state, ended=at, until=None, next=None)
-                self._tables.active.pop(key, None)
+                self._tables.holding.pop(key, None)
             self._tables.runs[run] = replace(found, owner="", lease_until=None)
             if run_state is not None:
                 ended = at if run_state in RUN_FINISHED else None
@@ -261,8 +263,12 @@ class MemoryStore(Store):
                 raise ConflictError(f"expected {expected}, found {found}", where=key.label)
 
     def _room(self, changes: Mapping[TaskKey, Change]) -> Room:
-        used = [row for key, row in self._tables.active.items() if key not in changes or changes[key].state in ACTIVE]
-        return Room(pools={pool.name: pool.slots for pool in self._tables.pools.values()}, used=count_uses(used))
+        used = [row for key, row in self._tables.holding.items() if key not in changes]
+        used += [apply_change(self._find(key), each) for key, each in changes.items() if each.state in _HOLDING]
+        return Room(pools=self._tables.pools.values(), used=count_uses(used))
+
+    def _find(self, key: TaskKey) -> Instance:
+        return self._tables.instances[key.run][key]
 
     def _changed_run(self, step: RunTransition) -> Run:
         run = self._run(step.key)
@@ -288,14 +294,15 @@ class MemoryStore(Store):
             self._change(change)
         self._tables.runs.update({run.key: run for run in runs})
         self._tables.rows.add("asset_events", [event_row(each) for each in batch.events])
+        self._tables.rows.add("callbacks", [callback_row(each) for each in batch.callbacks])
 
     def _change(self, change: Change) -> None:
         rows, tries = self._tables.instances[change.key.run], self._tables.tries[change.key.run]
         row = rows[change.key] = apply_change(rows[change.key], change)
-        if row.state in ACTIVE:
-            self._tables.active[row.key] = row
+        if row.state in _HOLDING:
+            self._tables.holding[row.key] = row
         else:
-            self._tables.active.pop(row.key, None)
+            self._tables.holding.pop(row.key, None)
         for key, outcome in change.closed:
             tries[key] = replace(tries.get(key, Try(key=key)), outcome=outcome)
         tries.update({each.key: each for each in change.opened})

@@ -1,6 +1,7 @@
 """The tables of `store.registry` in this process's memory."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from airdock.store.registry import KEYS, NUMBERED, Row
@@ -15,11 +16,15 @@ class MemoryRows:
         self._tables: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {name: {} for name in KEYS}
         self._numbers = dict.fromkeys(NUMBERED, 0)
 
-    def select(self, table: str, *, above: int | None = None, **equals: Any) -> Iterator[Row]:
-        for _, row in sorted(self._tables[table].items()):
-            is_wanted = all(row[name] == value for name, value in equals.items())
-            if is_wanted and (above is None or row["number"] > above):
-                yield dict(row)
+    def select(
+        self, table: str, *, above: int | None = None, newest: int | None = None, **equals: Any
+    ) -> Iterator[Row]:
+        found = (
+            dict(row)
+            for _, row in sorted(self._tables[table].items(), reverse=newest is not None)
+            if all(row[name] == value for name, value in equals.items()) and (above is None or row["number"] > above)
+        )
+        return islice(found, newest)
 
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -33,9 +38,14 @@ class MemoryRows:
             self.upsert(table, [{**row, "number": numbers[-1]}])
         return numbers
 
-    def delete(self, table: str, **equals: Any) -> int:
+    def delete(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
         rows = self._tables[table]
         gone = [key for key, row in rows.items() if all(row[name] == value for name, value in equals.items())]
+        if older is not None:
+            column, value = older
+            gone = [key for key in gone if rows[key][column] is not None and rows[key][column] < value]
+            if table in NUMBERED:
+                gone = [key for key in gone if key != (self._numbers[table],)]
         for key in gone:
             del rows[key]
         return len(gone)

@@ -18,15 +18,18 @@ __all__ = [
     "AssetEvent",
     "Backfill",
     "Batch",
+    "CallbackRow",
     "ConnectionRow",
     "DagRow",
     "Expansion",
     "ImportProblem",
     "Instance",
     "Limits",
+    "LogRow",
     "Pool",
     "Run",
     "RunTransition",
+    "SchedulerRow",
     "Transition",
     "Try",
     "Variable",
@@ -72,8 +75,8 @@ class Instance:
     """One task instance. `max_tries` is how many tries may fail before a failure is final, less one.
 
     `until` is when a retry or a rescheduled sensor is due. `executor` ran or runs the latest try. `next` says how a
-    deferred try goes on: method, kwargs and event. `label` is what an instance of a mapped task is shown as.
-    `first_started` is when its first try began.
+    deferred try goes on: method, kwargs and event; `trigger` is what it waits for: class path and kwargs. `label` is
+    what an instance of a mapped task is shown as. `first_started` is when its first try began.
     """
 
     key: TaskKey
@@ -87,6 +90,7 @@ class Instance:
     started: datetime | None = None
     ended: datetime | None = None
     next: Mapping[str, Any] | None = None
+    trigger: Mapping[str, Any] | None = None
     first_started: datetime | None = None
     label: str = ""
     note: str = ""
@@ -107,7 +111,8 @@ class Try:
 class Limits:
     """What a task instance needs to be queued; counts are over queued and running instances. None is no bound.
 
-    `run` bounds the instances of its run, `task` those of its task in all runs, `task_in_run` those in its run.
+    `run` bounds the instances of its run, `task` those of its task in all runs, `task_in_run` those in its run; the
+    last two count those that are deferred or wait for a person too.
     """
 
     pool: str = DEFAULT_POOL
@@ -124,7 +129,7 @@ class Transition:
     `to_try` differs from `try_number` where a new try begins: its XComs are deleted and its row appears when it is
     queued (with `digest` and `executor`) or ends before. `outcome` ends the try `try_number`. `limits` are claimed
     by going to `queued`, and needed there. `max_tries` and `label` change what the instance has, where they are given.
-    `next` is kept until a try has ended.
+    `next` and `trigger` are what the instance has then, so that another transition forgets them.
     """
 
     key: TaskKey
@@ -140,6 +145,7 @@ class Transition:
     outcome: Outcome | None = None
     limits: Limits | None = None
     next: Mapping[str, Any] | None = None
+    trigger: Mapping[str, Any] | None = None
     label: str = ""
 
 
@@ -177,16 +183,19 @@ class RunTransition:
 
 @record
 class Batch:
-    """Changes that are committed together, in this order: answers, expansions, transitions, runs, events of assets."""
+    """Changes that are committed together, in the order of the fields. `callbacks` are to be called from then on."""
 
     answers: Sequence[Answer] = ()
     expansions: Sequence[Expansion] = ()
     transitions: Sequence[Transition] = ()
     runs: Sequence[RunTransition] = ()
     events: "Sequence[AssetEvent]" = ()
+    callbacks: "Sequence[CallbackRow]" = ()
 
     def __bool__(self) -> bool:
-        return bool(self.answers or self.expansions or self.transitions or self.runs or self.events)
+        return any(
+            (self.answers, self.expansions, self.transitions, self.runs, self.events, self.callbacks),
+        )
 
 
 @record
@@ -298,4 +307,39 @@ class Backfill:
     reprocess: str = "none"
     conf: Mapping[str, Any] = field(default_factory=dict)
     state: str = "running"
+    number: int = 0
+
+
+@record
+class CallbackRow:
+    """A callback that is to be called; `call` is what `runner.callbacks` takes. `owner` has it until `lease_until`."""
+
+    call: Mapping[str, Any]
+    created: datetime
+    owner: str = ""
+    lease_until: datetime | None = None
+    number: int = 0
+
+
+@record
+class SchedulerRow:
+    """A scheduler that works on this store: `owner` as in leases, and when it was last seen."""
+
+    owner: str
+    started: datetime
+    seen: datetime
+
+
+@record
+class LogRow:
+    """What somebody did to what is kept here. `who` is a person or a part of Airdock, `event` a verb as in the CLI."""
+
+    event: str
+    at: datetime
+    who: str = ""
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    extra: Mapping[str, Any] = field(default_factory=dict)
     number: int = 0

@@ -1,4 +1,4 @@
-"""What the store keeps beside runs: DAGs of files, variables, connections, states, events of assets, backfills.
+"""What the store keeps beside runs: DAGs of files, variables, connections, states.
 
 The verbs are the same for every implementation; each says only how rows are read and written (`Rows`).
 """
@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Protocol
 
-from airdock.model.keys import TaskKey
-from airdock.store.records import AssetEvent, Backfill, ConnectionRow, DagRow, ImportProblem, Variable
+from airdock.store.records import ConnectionRow, DagRow, ImportProblem, Variable
+from airdock.store.times import known_time, micros, time_of
 
-__all__ = ["KEYS", "NUMBERED", "Registry", "Row", "Rows", "event_row"]
+__all__ = ["KEYS", "NUMBERED", "Registry", "Row", "Rows"]
 
 Row = Mapping[str, Any]
 
@@ -27,21 +27,23 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "asset_events": ("number",),
     "asset_marks": ("dag_id",),
     "backfills": ("number",),
+    "callbacks": ("number",),
+    "schedulers": ("owner",),
+    "log": ("number",),
 }
-"""The tables of this module, with the columns that tell their rows apart."""
+"""The tables of this module and of `store.journal`, with the columns that tell their rows apart."""
 
-NUMBERED: Final = frozenset({"asset_events", "backfills"})
+NUMBERED: Final = frozenset({"asset_events", "backfills", "callbacks", "log"})
 """Tables whose rows get rising numbers."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Rows(Protocol):
     """The rows of the tables, in one transaction."""
 
-    def select(self, table: str, *, above: int | None = None, **equals: Any) -> Iterable[Row]:
-        """The rows with these values, by key; of a numbered table those above a number."""
+    def select(
+        self, table: str, *, above: int | None = None, newest: int | None = None, **equals: Any
+    ) -> Iterable[Row]:
+        """The rows with these values, by key; those above a number, or so many with the highest ones first."""
 
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
         """Put rows in, over those of the same key."""
@@ -49,8 +51,11 @@ class Rows(Protocol):
     def add(self, table: str, rows: Sequence[Row]) -> list[int]:
         """Put rows into a numbered table; gives their numbers."""
 
-    def delete(self, table: str, **equals: Any) -> int:
-        """Take these rows out; gives how many there were."""
+    def delete(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        """Take these rows out, those in which a column is below a value; gives how many there were.
+
+        The row with the highest number stays where `older` is given, so that no number is given twice.
+        """
 
     def highest(self, table: str) -> int:
         """The highest number that a row of a numbered table has; 0 for none."""
@@ -122,7 +127,7 @@ class Registry(ABC):
         """Files that can't be loaded, by path."""
         with self._rows(write=False) as rows:
             return [
-                ImportProblem(fileloc=row["fileloc"], error=json.loads(row["error"]), at=_time(row["at"]))
+                ImportProblem(fileloc=row["fileloc"], error=json.loads(row["error"]), at=known_time(row["at"]))
                 for row in rows.select("import_problems")
             ]
 
@@ -171,67 +176,24 @@ class Registry(ABC):
         """The JSON text that is kept under the name, unless its time is over."""
         with self._rows(write=False) as rows:
             found = next(iter(rows.select("states", scope=scope, name=name)), None)
-        if found is None or (found["until"] is not None and found["until"] <= _micros(now)):
+        if found is None or (found["until"] is not None and found["until"] <= (micros(now) or 0)):
             return None
         return str(found["value"])
 
     def save_state(self, scope: str, name: str, value: str, *, until: datetime | None = None) -> None:
-        row = {"scope": scope, "name": name, "value": value, "until": None if until is None else _micros(until)}
+        row = {"scope": scope, "name": name, "value": value, "until": micros(until)}
         with self._rows(write=True) as rows:
             rows.upsert("states", [row])
 
     def delete_states(self, scope: str, name: str | None = None) -> None:
         """Forget one value of a scope, or all."""
         with self._rows(write=True) as rows:
-            rows.delete("states", scope=scope, **({} if name is None else {"name": name}))
-
-    # Assets
-
-    def add_events(self, events: Sequence[AssetEvent]) -> list[int]:
-        """Keep events; gives their numbers."""
-        with self._rows(write=True) as rows:
-            return rows.add("asset_events", [event_row(each) for each in events])
-
-    def list_events(self, *, after: int = 0) -> list[AssetEvent]:
-        """Those with a higher number, the oldest first."""
-        with self._rows(write=False) as rows:
-            return [_event_of(row) for row in rows.select("asset_events", above=after)]
-
-    def load_marks(self) -> dict[str, int]:
-        """For each DAG the number of the last event that a run of it was made for, or that was there before it."""
-        with self._rows(write=False) as rows:
-            return {row["dag_id"]: row["event"] for row in rows.select("asset_marks")}
+            wanted: dict[str, Any] = {"scope": scope} if name is None else {"scope": scope, "name": name}
+            rows.delete("states", **wanted)
 
     def _mark(self, rows: Rows, dag_id: str) -> None:
         """A DAG that is new doesn't run for what was before it."""
         rows.upsert("asset_marks", [{"dag_id": dag_id, "event": rows.highest("asset_events")}])
-
-    # Backfills
-
-    def add_backfill(self, backfill: Backfill) -> int:
-        """Keep a backfill; gives its number."""
-        with self._rows(write=True) as rows:
-            return rows.add("backfills", [_backfill_row(backfill)])[0]
-
-    def list_backfills(self, *, dag_id: str | None = None) -> list[Backfill]:
-        """The oldest first."""
-        with self._rows(write=False) as rows:
-            found = (_backfill_of(row) for row in rows.select("backfills"))
-            return [each for each in found if dag_id in (None, each.dag_id)]
-
-    def end_backfill(self, number: int, *, state: str) -> None:
-        """It is done, or cancelled."""
-        with self._rows(write=True) as rows:
-            found = list(rows.select("backfills", number=number))
-            rows.upsert("backfills", [{**row, "state": state} for row in found])
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def _time(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
 
 
 def _dag_row(dag: DagRow) -> dict[str, Any]:
@@ -241,7 +203,7 @@ def _dag_row(dag: DagRow) -> dict[str, Any]:
         "digest": dag.digest,
         "is_paused": int(dag.is_paused),
         "is_active": int(dag.is_active),
-        "loaded": None if dag.loaded is None else _micros(dag.loaded),
+        "loaded": micros(dag.loaded),
     }
 
 
@@ -252,70 +214,9 @@ def _dag_of(row: Row) -> DagRow:
         digest=row["digest"],
         is_paused=bool(row["is_paused"]),
         is_active=bool(row["is_active"]),
-        loaded=None if row["loaded"] is None else _time(row["loaded"]),
+        loaded=time_of(row["loaded"]),
     )
 
 
 def _problem_row(problem: ImportProblem) -> dict[str, Any]:
-    return {"fileloc": problem.fileloc, "error": json.dumps(dict(problem.error)), "at": _micros(problem.at)}
-
-
-def event_row(event: AssetEvent) -> dict[str, Any]:
-    """The row of an event, without its number."""
-    source = event.source
-    return {
-        "name": event.name,
-        "uri": event.uri,
-        "alias": event.alias,
-        "extra": json.dumps(dict(event.extra)),
-        "at": _micros(event.at),
-        "dag_id": source.dag_id if source else "",
-        "run_id": source.run_id if source else "",
-        "task_id": source.task_id if source else "",
-        "map_index": source.map_index if source else -1,
-    }
-
-
-def _event_of(row: Row) -> AssetEvent:
-    source = None
-    if row["dag_id"]:
-        places = {name: row[name] for name in ("dag_id", "run_id", "task_id", "map_index")}
-        source = TaskKey(**places)
-    return AssetEvent(
-        name=row["name"],
-        uri=row["uri"],
-        alias=row["alias"],
-        extra=json.loads(row["extra"]),
-        at=_time(row["at"]),
-        source=source,
-        number=row["number"],
-    )
-
-
-def _backfill_row(backfill: Backfill) -> dict[str, Any]:
-    return {
-        "dag_id": backfill.dag_id,
-        "start": _micros(backfill.start),
-        "end": _micros(backfill.end),
-        "created": _micros(backfill.created),
-        "reverse": int(backfill.reverse),
-        "max_active_runs": backfill.max_active_runs,
-        "reprocess": backfill.reprocess,
-        "conf": json.dumps(dict(backfill.conf)),
-        "state": backfill.state,
-    }
-
-
-def _backfill_of(row: Row) -> Backfill:
-    return Backfill(
-        dag_id=row["dag_id"],
-        start=_time(row["start"]),
-        end=_time(row["end"]),
-        created=_time(row["created"]),
-        reverse=bool(row["reverse"]),
-        max_active_runs=row["max_active_runs"],
-        reprocess=row["reprocess"],
-        conf=json.loads(row["conf"]),
-        state=row["state"],
-        number=row["number"],
-    )
+    return {"fileloc": problem.fileloc, "error": json.dumps(dict(problem.error)), "at": micros(problem.at)}

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airdock.model.environment import Environment
@@ -10,7 +9,8 @@ from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
 from airdock.model.states import RunState, TaskState
 from airdock.store.changes import Change
-from airdock.store.records import Answer, Instance, Run, Try
+from airdock.store.records import Answer, Instance, Pool, Run, Try
+from airdock.store.times import known_time, micros, time_of
 
 __all__ = [
     "answer_of",
@@ -22,6 +22,7 @@ __all__ = [
     "instance_row",
     "micros",
     "outcome_row",
+    "pool_of",
     "run_of",
     "run_row",
     "time_of",
@@ -31,27 +32,14 @@ __all__ = [
 
 Row = Mapping[Any, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(at: datetime | None) -> int | None:
-    """A time as the database keeps it: microseconds since 1970, exactly."""
-    return None if at is None else (at - _EPOCH) // _MICROSECOND
-
-
-def time_of(value: int | None) -> datetime | None:
-    """The time that the database keeps, UTC."""
-    return None if value is None else _EPOCH + timedelta(microseconds=value)
-
-
-def _known_time(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
-
 
 def dump(value: Any) -> str:
     """Compact JSON with sorted keys: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _dump(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else dump(dict(value))
 
 
 def environment_text(environment: Environment) -> str:
@@ -91,7 +79,7 @@ def run_of(row: Row) -> Run:
         dag_digest=row["dag_digest"],
         conf=json.loads(row["conf"]),
         logical_date=time_of(row["logical_date"]),
-        created=_known_time(row["created"]),
+        created=known_time(row["created"]),
         started=time_of(row["started"]),
         ended=time_of(row["ended"]),
         reason=row["reason"],
@@ -122,7 +110,8 @@ def instance_row(instance: Instance, *, run: int) -> dict[str, Any]:
         "until": micros(instance.until),
         "started": micros(instance.started),
         "ended": micros(instance.ended),
-        "next": None if instance.next is None else dump(dict(instance.next)),
+        "next": _dump(instance.next),
+        "trigger": _dump(instance.trigger),
         "first_started": micros(instance.first_started),
         "label": instance.label,
         "note": instance.note,
@@ -142,6 +131,7 @@ def instance_of(row: Row, *, run: RunKey) -> Instance:
         started=time_of(row["started"]),
         ended=time_of(row["ended"]),
         next=None if row["next"] is None else json.loads(row["next"]),
+        trigger=None if row["trigger"] is None else json.loads(row["trigger"]),
         first_started=time_of(row["first_started"]),
         label=row["label"],
         note=row["note"],
@@ -166,9 +156,19 @@ def change_row(change: Change, *, run: int) -> dict[str, Any]:
         "to_ended": micros(change.ended),
         "to_pool": limits.pool if limits else None,
         "to_slots": limits.pool_slots if limits else None,
-        "to_next": None if change.next is None else dump(dict(change.next)),
+        "to_next": _dump(change.next),
+        "to_trigger": _dump(change.trigger),
         "to_label": change.label or None,
     }
+
+
+def pool_of(row: Row) -> Pool:
+    return Pool(
+        name=row["name"],
+        slots=row["slots"],
+        description=row["description"],
+        include_deferred=bool(row["include_deferred"]),
+    )
 
 
 def try_row(each: Try, *, run: int) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def answer_of(row: Row, *, run: RunKey) -> Answer:
     return Answer(
         run=run,
         environment=Environment.from_dict(json.loads(row["environment"])),
-        at=_known_time(row["at"]),
+        at=known_time(row["at"]),
         digest=row["digest"],
         reused=bool(row["reused"]),
         error=json.loads(row["error"]) if row["error"] is not None else None,

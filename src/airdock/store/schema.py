@@ -4,7 +4,8 @@
               ├──< xcoms                         by task_id, name, map_index
               └──< answers                       what became of each environment
     pools
-    dag_index, import_problems, variables, connections, states, asset_events, asset_marks, backfills: `registry`
+    dag_index, import_problems, variables, connections, states: `store.registry`
+    asset_events, asset_marks, backfills, callbacks, schedulers, log: `store.journal`
 
 Times are whole microseconds since 1970 UTC: exact, sortable, and the same on every database.
 """
@@ -27,17 +28,21 @@ __all__ = [
     "ACTIVE_ROWS",
     "NUMBER",
     "OPEN_RUNS",
+    "PAUSING_ROWS",
     "answers",
     "asset_events",
     "asset_marks",
     "backfills",
+    "callbacks",
     "connections",
     "dag_index",
     "dags",
     "import_problems",
+    "log",
     "metadata",
     "pools",
     "runs",
+    "schedulers",
     "states",
     "task_instances",
     "tries",
@@ -49,6 +54,9 @@ metadata = MetaData()
 
 ACTIVE_ROWS = "state IN ('queued', 'running')"
 """The condition of the index that counts slots; a query has to say it literally to be answered from the index."""
+
+PAUSING_ROWS = "state IN ('deferred', 'awaiting_input')"
+"""The condition of the index of those that have begun and wait outside of their slots."""
 
 OPEN_RUNS = "state IN ('queued', 'running')"
 """The condition of the index that finds runs which haven't ended."""
@@ -111,6 +119,7 @@ task_instances = Table(
     Column("started", BigInteger),
     Column("ended", BigInteger),
     Column("next", Text),
+    Column("trigger", Text),
     Column("first_started", BigInteger),
     Column("label", Text, nullable=False, server_default=""),
     Column("note", Text, nullable=False, server_default=""),
@@ -125,6 +134,16 @@ Index(
     task_instances.c.pool_slots,
     sqlite_where=text(ACTIVE_ROWS),
     postgresql_where=text(ACTIVE_ROWS),
+)
+
+Index(
+    "task_instances_pausing",
+    task_instances.c.run,
+    task_instances.c.task_id,
+    task_instances.c.pool,
+    task_instances.c.pool_slots,
+    sqlite_where=text(PAUSING_ROWS),
+    postgresql_where=text(PAUSING_ROWS),
 )
 
 tries = Table(
@@ -234,6 +253,8 @@ asset_events = Table(
     Column("run_id", Text, nullable=False),
     Column("task_id", Text, nullable=False),
     Column("map_index", Integer, nullable=False),
+    Index("asset_events_name", "name", "number"),
+    Index("asset_events_uri", "uri", "number"),
 )
 
 asset_marks = Table(
@@ -256,4 +277,37 @@ backfills = Table(
     Column("reprocess", Text, nullable=False),
     Column("conf", Text, nullable=False),
     Column("state", Text, nullable=False),
+)
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("call", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", BigInteger),
+)
+
+schedulers = Table(
+    "schedulers",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("started", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
+log = Table(
+    "log",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("extra", Text, nullable=False),
+    Index("log_of_dag", "dag_id", "number"),
 )

@@ -129,15 +129,7 @@ class SqlStore(Store):
     def list_pools(self) -> list[Pool]:
         with self._read() as connection:
             found = connection.execute(select(pool_rows).order_by(pool_rows.c.name))
-            return [
-                Pool(
-                    name=row.name,
-                    slots=row.slots,
-                    description=row.description,
-                    include_deferred=bool(row.include_deferred),
-                )
-                for row in found
-            ]
+            return [rows.pool_of(row._mapping) for row in found]
 
     def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
         try:

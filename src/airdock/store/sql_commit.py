@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, tuple_, update
 
 from airdock.errors import ConflictError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
@@ -11,9 +11,20 @@ from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
 from airdock.store.changes import Change, Room, Use, fold, split_claims
 from airdock.store.dialect import upsert
-from airdock.store.records import Batch, Expansion, RunTransition
-from airdock.store.registry import event_row
-from airdock.store.schema import ACTIVE_ROWS, answers, asset_events, pools, runs, task_instances, tries, xcoms
+from airdock.store.journal import callback_row, event_row
+from airdock.store.records import Batch, Expansion, RunTransition, Transition
+from airdock.store.schema import (
+    ACTIVE_ROWS,
+    PAUSING_ROWS,
+    answers,
+    asset_events,
+    callbacks,
+    pools,
+    runs,
+    task_instances,
+    tries,
+    xcoms,
+)
 
 __all__ = ["commit"]
 
@@ -40,6 +51,7 @@ _CHANGE = (
         pool=_given(_c.pool, "to_pool"),
         pool_slots=_given(_c.pool_slots, "to_slots"),
         next=bindparam("to_next"),
+        trigger=bindparam("to_trigger"),
         label=_given(_c.label, "to_label"),
         first_started=func.coalesce(_c.first_started, bindparam("to_started", type_=_c.started.type)),
     )
@@ -54,12 +66,13 @@ _FORGET_XCOMS = delete(xcoms).where(
 )
 
 _use = (runs.c.dag_id, runs.c.run_id, _c.task_id, _c.pool)
-_USES = (
+_COUNTED = (
     select(*_use, func.count().label("instances"), func.sum(_c.pool_slots).label("slots"))
     .join(runs, runs.c.id == _c.run)
-    .where(text(f"task_instances.{ACTIVE_ROWS}"))
     .group_by(*_use)
 )
+_USES = _COUNTED.where(text(f"task_instances.{ACTIVE_ROWS}"))
+_PAUSING = _COUNTED.where(text(f"task_instances.{PAUSING_ROWS}"))
 
 
 def commit(
@@ -76,13 +89,15 @@ def commit(
     _change(connection, fold(plain), numbers)
     refused: frozenset[TaskKey] = frozenset()
     if claiming:
-        refused = _find_room(connection).claim(claiming)
+        refused = _find_room(connection, claiming).claim(claiming)
         allowed = [step for step in claiming if step.target is not TaskState.QUEUED or step.key not in refused]
         _change(connection, fold(allowed), numbers)
     for step in batch.runs:
         _change_run(connection, step, numbers[step.key])
     if batch.events:
         connection.execute(insert(asset_events), [event_row(each) for each in batch.events])
+    if batch.callbacks:
+        connection.execute(insert(callbacks), [callback_row(each) for each in batch.callbacks])
     return refused
 
 
@@ -147,19 +162,29 @@ def _conflict(connection: Connection, changes: Sequence[Change], numbers: Mappin
     return ConflictError("a task instance was changed by somebody else at the same time")
 
 
-def _find_room(connection: Connection) -> Room:
-    sizes = {row.name: row.slots for row in connection.execute(select(pools))}
-    used = [
+def _find_room(connection: Connection, claiming: Sequence[Transition]) -> Room:
+    sizes = [rows.pool_of(row._mapping) for row in connection.execute(select(pools))]
+    used = _count_uses(connection, _USES)
+    limits = [step.limits for step in claiming if step.limits is not None]
+    if any(pool.include_deferred for pool in sizes) or any(
+        each.task is not None or each.task_in_run is not None for each in limits
+    ):
+        used += _count_uses(connection, _PAUSING, pausing=True)
+    return Room(pools=sizes, used=used)
+
+
+def _count_uses(connection: Connection, wanted: Select[Any], *, pausing: bool = False) -> list[Use]:
+    return [
         Use(
             run=RunKey(dag_id=row.dag_id, run_id=row.run_id),
             task_id=row.task_id,
             pool=row.pool,
             count=row.instances,
             slots=row.slots,
+            pausing=pausing,
         )
-        for row in connection.execute(_USES)
+        for row in connection.execute(wanted)
     ]
-    return Room(pools=sizes, used=used)
 
 
 def _change_run(connection: Connection, step: RunTransition, run: int) -> None:

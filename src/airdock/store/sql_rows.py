@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from airdock.store.dialect import upsert
-from airdock.store.registry import KEYS, Row
+from airdock.store.registry import KEYS, NUMBERED, Row
 from airdock.store.schema import metadata
 
 __all__ = ["SqlRows"]
@@ -18,9 +18,12 @@ class SqlRows:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def select(self, table: str, *, above: int | None = None, **equals: Any) -> Iterable[Row]:
+    def select(
+        self, table: str, *, above: int | None = None, newest: int | None = None, **equals: Any
+    ) -> Iterable[Row]:
         columns = metadata.tables[table].c
-        wanted = select(metadata.tables[table]).filter_by(**equals).order_by(*(columns[name] for name in KEYS[table]))
+        order = [columns[name] if newest is None else columns[name].desc() for name in KEYS[table]]
+        wanted = select(metadata.tables[table]).filter_by(**equals).order_by(*order).limit(newest)
         if above is not None:
             wanted = wanted.where(columns.number > above)
         return [dict(row._mapping) for row in self._connection.execute(wanted)]
@@ -34,8 +37,13 @@ class SqlRows:
         statement = insert(metadata.tables[table]).returning(metadata.tables[table].c.number)
         return [int(self._connection.execute(statement, dict(row)).scalar_one()) for row in rows]
 
-    def delete(self, table: str, **equals: Any) -> int:
-        return self._connection.execute(delete(metadata.tables[table]).filter_by(**equals)).rowcount
+    def delete(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        wanted, columns = delete(metadata.tables[table]).filter_by(**equals), metadata.tables[table].c
+        if older is not None:
+            wanted = wanted.where(columns[older[0]] < older[1])
+            if table in NUMBERED:
+                wanted = wanted.where(columns.number != self.highest(table))
+        return self._connection.execute(wanted).rowcount
 
     def highest(self, table: str) -> int:
         found = self._connection.execute(select(func.max(metadata.tables[table].c.number))).scalar()

@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _OPEN = sa.text("state IN ('queued', 'running')")
+_PAUSING = sa.text("state IN ('deferred', 'awaiting_input')")
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
@@ -20,6 +21,7 @@ def upgrade() -> None:
     _make_dag_index()
     _make_secrets_and_states()
     _make_assets_and_backfills()
+    _make_callbacks_and_log()
 
 
 def _widen_numbers() -> None:
@@ -52,12 +54,20 @@ def _extend_runs() -> None:
 def _extend_instances() -> None:
     for column in (
         sa.Column("next", sa.Text),
+        sa.Column("trigger", sa.Text),
         sa.Column("first_started", sa.BigInteger),
         sa.Column("label", sa.Text, nullable=False, server_default=""),
         sa.Column("note", sa.Text, nullable=False, server_default=""),
     ):
         op.add_column("task_instances", column)
     op.execute("UPDATE task_instances SET first_started = started")
+    op.create_index(
+        "task_instances_pausing",
+        "task_instances",
+        ["run", "task_id", "pool", "pool_slots"],
+        sqlite_where=_PAUSING,
+        postgresql_where=_PAUSING,
+    )
 
 
 def _extend_pools() -> None:
@@ -116,6 +126,8 @@ def _make_assets_and_backfills() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in ("dag_id", "run_id", "task_id")),
         sa.Column("map_index", sa.Integer, nullable=False),
     )
+    for column in ("name", "uri"):
+        op.create_index(f"asset_events_{column}", "asset_events", [column, "number"])
     op.create_table(
         "asset_marks",
         sa.Column("dag_id", sa.Text, primary_key=True),
@@ -132,3 +144,30 @@ def _make_assets_and_backfills() -> None:
         sa.Column("conf", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
     )
+
+
+def _make_callbacks_and_log() -> None:
+    op.create_table(
+        "callbacks",
+        sa.Column("number", _NUMBER, primary_key=True),
+        sa.Column("call", sa.Text, nullable=False),
+        sa.Column("created", sa.BigInteger, nullable=False),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("lease_until", sa.BigInteger),
+    )
+    op.create_table(
+        "schedulers",
+        sa.Column("owner", sa.Text, primary_key=True),
+        sa.Column("started", sa.BigInteger, nullable=False),
+        sa.Column("seen", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "log",
+        sa.Column("number", _NUMBER, primary_key=True),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        *(sa.Column(name, sa.Text, nullable=False) for name in ("who", "dag_id", "run_id", "task_id")),
+        sa.Column("map_index", sa.Integer, nullable=False),
+        sa.Column("extra", sa.Text, nullable=False),
+    )
+    op.create_index("log_of_dag", "log", ["dag_id", "number"])
