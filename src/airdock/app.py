@@ -288,6 +288,7 @@ class App:
             clock=self.clock,
             report=self._tell,
             reached=self._reached,
+            triggering=self._open_triggerer,
             **settings,
         )
 
@@ -330,6 +331,9 @@ class App:
         finally:
             self._preparing.stop()
             self.executor.stop()
+            if "triggerer" in vars(self):
+                self.triggerer.stop()
+                self.triggerer.join()
             self.executor.join()
             self._preparing.join()
 
@@ -415,6 +419,10 @@ class App:
             runner=make_runner(self.config.home / "run"),
             clock=self.clock,
         )
+
+    def _open_triggerer(self) -> "Triggerer":
+        self.triggerer.start()
+        return self.triggerer
 
     def _place_of_triggers(self, fileloc: str) -> "Sequence[Mount]":
         """One place for all files of the DAG folder, so that one process runs their triggers."""

@@ -13,19 +13,19 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
 from airdock.errors import AirdockError, ConflictError
 from airdock.executors.base import Executor
 from airdock.model.events import Finished, Started, Waiting
-from airdock.model.keys import RunKey, TaskKey
+from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.mount import Mount
 from airdock.model.progress import Report
 from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.course import Course
 from airdock.scheduler.duty import Duties, Intake
-from airdock.scheduler.events import Happening, RunBegan, TryEnded, TryStarted
+from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
 from airdock.scheduler.needs import Needs
 from airdock.scheduler.points import Reached, kinds_of, passing
@@ -35,6 +35,7 @@ from airdock.scheduler.submit import submit
 from airdock.scheduler.takeup import adopt, find_lost, is_stored, make_course
 from airdock.scheduler.tell import tell_held, tell_released, tell_run, tell_tasks, tell_waiting
 from airdock.scheduler.turn import Turn, join_batches
+from airdock.scheduler.waiting import Triggering, Waiters
 from airdock.store.base import Store
 from airdock.store.records import Run, RunTransition
 
@@ -70,6 +71,7 @@ class Scheduler:
         reached: Reached = lambda _name: None,
         lease_s: float = 60.0,
         is_paused: Callable[[str], bool] = lambda _dag_id: False,
+        triggering: Callable[[], Triggering] | None = None,
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
         self._workspace, self._place, self._owner = workspace, place, owner
@@ -89,6 +91,7 @@ class Scheduler:
         self._ended: dict[RunKey, RunState] = {}
         self._lost: dict[RunKey, ConflictError] = {}
         self._duties = Duties()
+        self._waiters = Waiters(triggering, self._fire)
         for executor in executors.values():
             executor.subscribe(self._inbox.put)
 
@@ -166,7 +169,9 @@ class Scheduler:
 
     def _load(self, run: Run) -> Course | None:
         try:
-            return make_course(self._store, run, default_executor=self._default, room=self._room)
+            return make_course(
+                self._store, run, default_executor=self._default, room=self._room, can_defer=self._waiters.is_there
+            )
         except AirdockError as error:
             if not self._duties:
                 raise
@@ -183,6 +188,10 @@ class Scheduler:
             now = self._clock.now()
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         self._needs.ask(course)
+        self._waiters.take_up(course)
+
+    def _fire(self, key: TryKey, event: Any, error: str) -> None:
+        self.happen(key.task.run, TriggerFired(key=key.task, event=event, error=error))
 
     def _let_go(self, course: Course, state: RunState) -> None:
         key = course.run.key
@@ -194,6 +203,7 @@ class Scheduler:
 
     def _forget(self, course: Course) -> None:
         key = course.run.key
+        self._waiters.forget(course)
         course.ready.leave()
         for part in (self._courses, self._turns, self._waiting):
             part.pop(key, None)
@@ -275,6 +285,7 @@ class Scheduler:
                 workspace, place = self._workspace(course.run.key), self._place(course.dag.fileloc)
                 submit(self._executors, course, turn.claims, workspace=workspace, place=place)
         self._acknowledge(turn.finished)
+        self._waiters.follow(course, turn.actions)
         stops = [stop.key for stop in turn.stops]
         for executor in self._executors.values() if stops else ():
             executor.cancel(stops)

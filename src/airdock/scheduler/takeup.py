@@ -21,7 +21,7 @@ __all__ = ["LOST", "adopt", "find_lost", "is_stored", "make_course"]
 LOST = "the process that ran it died"
 
 
-def make_course(store: Store, run: Run, *, default_executor: str, room: Room) -> Course:
+def make_course(store: Store, run: Run, *, default_executor: str, room: Room, can_defer: bool = False) -> Course:
     """The run as the store has it now. StoreError if its DAG isn't there."""
     dag = SerializedDag.from_dict(store.load_dag(run.dag_digest))
     view = RunView(
@@ -31,6 +31,7 @@ def make_course(store: Store, run: Run, *, default_executor: str, room: Room) ->
         instances=store.list_instances(run.key),
         answers=[answer for answer in store.list_answers(run.key) if answer.error is None],
         lengths=lambda task_id, name: store.list_lengths(run.key, task_id=task_id, name=name),
+        can_defer=can_defer,
     )
     ready = Ready(dag=dag, default_executor=default_executor, room=room)
     return Course(run=run, dag=dag, view=view, ready=ready)

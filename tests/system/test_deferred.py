@@ -1,0 +1,95 @@
+"""Tasks that wait for triggers without a container, and go on in one when these fire."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAG = """
+from datetime import timedelta
+from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from beside import Beside
+
+class Own(BaseTrigger):
+    def __init__(self, how):
+        self.how = how
+
+    def serialize(self):
+        return (f"{type(self).__module__}.{type(self).__qualname__}", {"how": self.how})
+
+    async def run(self):
+        import asyncio
+        if self.how == "breaks":
+            raise ValueError("broken trigger")
+        if self.how == "ends":
+            yield TaskSuccessEvent(xcoms={"return_value": "by its trigger"})
+        if self.how == "late":
+            await asyncio.Event().wait()
+        yield TriggerEvent({"how": self.how})
+
+class Waits(BaseSensorOperator):
+    def __init__(self, *, trigger, **kwargs):
+        super().__init__(**kwargs)
+        self.trigger = trigger
+
+    def execute(self, context):
+        self.defer(trigger=self.trigger, method_name="go_on", kwargs={"seen": (1, 2)}, timeout=timedelta(seconds=2))
+
+    def go_on(self, context, event=None, seen=None):
+        print("went on", event, seen, context["ti"].try_number)
+        return event
+
+with DAG("waits"):
+    TimeDeltaSensor(task_id="delta", delta=timedelta(seconds=0), deferrable=True)
+    fires = Waits(task_id="fires", trigger=Own("fires"))
+    Waits(task_id="beside", trigger=Beside("x"))
+    Waits(task_id="ends", trigger=Own("ends"))
+    Waits(task_id="soft", trigger=Own("breaks"), soft_fail=True)
+    Waits(task_id="late", trigger=Own("late"), soft_fail=True)
+    after = BashOperator(task_id="after", bash_command="echo got {{ ti.xcom_pull('fires') }}")
+    fires >> after
+"""
+
+BESIDE = """
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+class Beside(BaseTrigger):
+    def __init__(self, what):
+        super().__init__(what=what)
+
+    def serialize(self):
+        return ("beside.Beside", self.kwargs)
+
+    async def run(self):
+        yield TriggerEvent("beside " + self.kwargs["what"])
+"""
+
+
+@pytest.fixture
+def folder(root_account: Any, tmp_path: Path) -> Path:
+    (tmp_path / "waits.py").write_text(DAG)
+    (tmp_path / "beside.py").write_text(BESIDE)
+    return tmp_path
+
+
+def test_deferred_tasks_go_on_when_their_triggers_fire(
+    folder: Path, root_account: Any, unchanged_machine: Callable[[], None]
+) -> None:
+    ran = root_account.airdock("run", str(folder / "waits.py"), "--json", timeout_s=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    states, logs = {}, folder
+    for line in ran.stdout.splitlines():
+        told = json.loads(line)
+        if "task_id" in told and "state" in told:
+            states[told["task_id"]] = told["state"]
+        logs = Path(told["logs"]) if told.get("logs") else logs
+    assert states == {
+        "delta": "success", "fires": "success", "beside": "success", "ends": "success", "soft": "skipped",
+        "late": "skipped", "after": "success",
+    }  # fmt: skip
+    unchanged_machine()
