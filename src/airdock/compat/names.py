@@ -253,6 +253,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.decorators": _DECORATORS,
     "airflow.exceptions": _EXCEPTIONS,
     "airflow.listeners": _of("compat.legacy", "hookimpl"),
+    "airflow.macros": _of("compat.macros", "datetime_diff_for_humans ds_add ds_format ds_format_locale"),
     "airflow.models": {
         **_DAG,
         **_OPERATOR,

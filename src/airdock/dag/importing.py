@@ -3,6 +3,7 @@
 Part of every task's start, so paths are text here: pathlib takes longer to import than all of this folder.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def module_name(path: str) -> str:
 def import_dag_file(path: str) -> tuple[ModuleType, list[DAG]]:
     """Run the file and give its module and its DAGs: those opened by `with` or @dag, and those in its variables.
 
-    Its folder can be imported from, as in Airflow. Whatever the file raises comes through as it is.
+    Its folder can be imported from, as in Airflow, and so can `plugins` in it. Whatever the file raises comes through.
     """
     name = module_name(path)
     loader = SourceFileLoader(name, path)
@@ -40,6 +41,9 @@ def import_dag_file(path: str) -> tuple[ModuleType, list[DAG]]:
     sys.modules[name] = module
     with _no_bytecode():
         folder = path.rpartition("/")[0]
+        plugins = f"{folder}/plugins"
+        if plugins not in sys.path and os.path.isdir(plugins):  # noqa: PTH112  see the module
+            sys.path.insert(0, plugins)
         if folder not in sys.path:
             sys.path.insert(0, folder)
         loader.exec_module(module)

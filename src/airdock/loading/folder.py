@@ -17,7 +17,7 @@ _MOST_BYTES: Final = 16 << 20
 """A Python file of this size is no DAG file."""
 _TICK_NS: Final = 100_000_000
 """A file that was written this lately may be written again without its time changing: kernels count in ticks."""
-_SKIPPED: Final = frozenset({"__pycache__", "node_modules"})
+_SKIPPED: Final = frozenset({"__pycache__", "node_modules", "plugins"})
 
 
 @record
