@@ -55,8 +55,8 @@ class Course:
 
     def deferred(self) -> list[tuple[TryKey, Mapping[str, Any]]]:
         """The tries that wait for triggers, and these."""
-        found = ((key.attempt(member.try_number), member.next) for key, member in self.view.members(TaskState.DEFERRED))
-        return [(key, next["trigger"]) for key, next in found if next and "trigger" in next]
+        found = self.view.members(TaskState.DEFERRED)
+        return [(key.attempt(member.try_number), member.trigger) for key, member in found if member.trigger]
 
     def needs(self) -> dict[Environment, str]:
         """The environments that unfinished tasks need and that weren't answered, each with the first such task."""

@@ -166,8 +166,9 @@ def _again(view: View, key: TryKey, member: Member, outcome: Outcome, now: datet
 def _defer(key: TryKey, member: Member, outcome: Outcome, ending: Deferred, now: datetime) -> list[Action]:
     until = None if ending.timeout_s is None else now + timedelta(seconds=ending.timeout_s)
     trigger = {"classpath": ending.trigger, "kwargs": ending.kwargs}
-    goes_on = {"method": ending.method, "kwargs": ending.method_kwargs, "trigger": trigger}
+    goes_on = {"method": ending.method, "kwargs": ending.method_kwargs}
     waits = _move(key.task, member, TaskState.DEFERRED, now, outcome=outcome, until=until, next=goes_on)
+    waits = replace(waits, trigger=trigger)
     return [waits] if until is None else [waits, Wake(key=key.task, at=until)]
 
 
@@ -193,8 +194,7 @@ def _resume(view: View, key: TaskKey, told: Mapping[str, Any], now: datetime) ->
     member = view.member(key)
     if member is None or member.state is not TaskState.DEFERRED:
         return []
-    goes_on = {name: value for name, value in (member.next or {}).items() if name != "trigger"}
-    return [_move(key, member, TaskState.SCHEDULED, now, next={**goes_on, **told})]
+    return [_move(key, member, TaskState.SCHEDULED, now, next={**(member.next or {}), **told})]
 
 
 def _rule_out(view: View, place: tuple[str, int], now: datetime) -> Iterator[Action]:

@@ -29,9 +29,10 @@ _FAILURES_SHOWN = 3
 
 @dataclass(slots=True)
 class Member:
-    """A task instance in the view. `queued` is when its latest try was queued, `next` how a deferred try goes on.
+    """A task instance in the view. `queued` is when its latest try was queued.
 
-    `first_started` is when the first of its tries began, `reschedules` how often this one gave its place back.
+    `next` is how a deferred try goes on, `trigger` what it waits for. `first_started` is when the first of its tries
+    began, `reschedules` how often this one gave its place back.
     """
 
     state: TaskState = TaskState.NONE
@@ -41,6 +42,7 @@ class Member:
     queued: datetime | None = None
     executor: str = ""
     next: Mapping[str, Any] | None = None
+    trigger: Mapping[str, Any] | None = None
     first_started: datetime | None = None
     reschedules: int = 0
 
@@ -176,9 +178,8 @@ class RunView:
         return not _is_ignored(task) and all(_is_ignored(each) for each in below)
 
     def _load(self, row: Instance) -> None:
-        member = Member(
-            row.state, row.try_number, row.max_tries, row.until, None, row.executor, row.next, row.first_started
-        )
+        member = Member(row.state, row.try_number, row.max_tries, row.until, None, row.executor, row.next, row.trigger)
+        member.first_started = row.first_started
         member.reschedules = int(row.state is TaskState.UP_FOR_RESCHEDULE)
         self._add(row.key, member)
         if row.state is TaskState.SCHEDULED:
@@ -329,7 +330,7 @@ class RunView:
         if step.to_try != member.try_number:
             member.reschedules = 0
         member.state, member.try_number, member.until = step.target, step.to_try, step.until
-        member.next = step.next
+        member.next, member.trigger = step.next, step.trigger
         if step.max_tries is not None:
             member.max_tries = step.max_tries
         if step.target is TaskState.SCHEDULED:

@@ -44,8 +44,8 @@ class Waiters:
         for action in actions:
             if not isinstance(action, Transition):
                 continue
-            if action.target is TaskState.DEFERRED and action.next is not None:
-                self._add(course, action.key.attempt(action.to_try), action.next["trigger"])
+            if action.target is TaskState.DEFERRED and action.trigger is not None:
+                self._add(course, action.key.attempt(action.to_try), action.trigger)
             elif action.source is TaskState.DEFERRED and self._triggering is not None:
                 self._triggering.remove(action.key.attempt(action.try_number))
 

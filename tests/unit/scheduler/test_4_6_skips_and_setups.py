@@ -193,7 +193,8 @@ def test_teardown_failure_fails_the_run_only_if_asked(
 def test_deferred_goes_on_in_the_same_try(make_dag: Make, make_task: Make) -> None:
     drive = Drive(make_dag(make_task("a")))
     (waits,) = drive.end("a", Deferred(trigger="x.Y", kwargs={"n": 1}, method="go_on", method_kwargs={"k": 2}))
-    assert waits.next == {"method": "go_on", "kwargs": {"k": 2}, "trigger": {"classpath": "x.Y", "kwargs": {"n": 1}}}
+    assert waits.next == {"method": "go_on", "kwargs": {"k": 2}}
+    assert waits.trigger == {"classpath": "x.Y", "kwargs": {"n": 1}}
     assert drive.states() == {"a": "deferred"}
     assert conclude(drive.view, NOW) is None
     (step,) = drive.happen(TriggerFired(key=key("a"), event={"ok": 1}))
