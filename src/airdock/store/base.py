@@ -7,6 +7,7 @@ from typing import Any
 
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
 from airdock.store.journal import Journal
 from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
 
@@ -77,7 +78,6 @@ class Store(Journal):
     @abstractmethod
     def load_run(self, key: RunKey) -> Run: ...
 
-    @abstractmethod
     def list_runs(
         self,
         *,
@@ -88,10 +88,31 @@ class Store(Journal):
         limit: int = 100,
     ) -> list[Run]:
         """The newest first."""
+        return self.find_runs(RunFilter(dag_id=dag_id, run_id=run_id, states=states, backfill=backfill, limit=limit))
+
+    @abstractmethod
+    def find_runs(self, wanted: RunFilter) -> list[Run]:
+        """In the order that the filter says."""
+
+    @abstractmethod
+    def find_instances(self, wanted: InstanceFilter) -> list[Instance]:
+        """Of all runs, in the order that the filter says."""
+
+    @abstractmethod
+    def count_open_runs(self, *, backfill: bool = False) -> dict[tuple[str, RunState], int]:
+        """How many runs of each DAG are queued or running; those of backfills are left out, or the only ones."""
+
+    @abstractmethod
+    def count_uses(self) -> dict[str, PoolUse]:
+        """What the instances of unfinished runs take of each pool, for those pools of which they take any."""
 
     @abstractmethod
     def delete_runs(self, keys: Collection[RunKey]) -> int:
         """Forget runs with all that is theirs; gives how many there were."""
+
+    @abstractmethod
+    def delete_unused_dags(self) -> int:
+        """Forget serialised DAGs that neither a run nor a file has any more; gives how many."""
 
     @abstractmethod
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
@@ -131,6 +152,23 @@ class Store(Journal):
 
         ConflictError if somebody else's lease is live, unless that owner is `displacing` (whom the caller knows to
         be dead); the error's `where` is the owner.
+        """
+
+    @abstractmethod
+    def take_runs(
+        self,
+        keys: Sequence[RunKey],
+        *,
+        owner: str,
+        lease_s: float,
+        displacing: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
+    ) -> list[Run]:
+        """Own those of the runs that can be had, in this order, as `take_run` does; others are left out.
+
+        A queued run is only taken while its DAG has fewer runs than `room` says that are running or about to: that is
+        queued and owned. A run of a backfill is counted by itself, and its limit is the backfill's own. So several
+        schedulers never begin more runs together than are allowed.
         """
 
     @abstractmethod

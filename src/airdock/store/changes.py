@@ -9,12 +9,22 @@ from typing import Any
 from airdock.errors import ConflictError, StoreError
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.outcome import Outcome
-from airdock.model.states import FINISHED, TRANSITIONS, TaskState
+from airdock.model.states import FINISHED, RUN_FINISHED, TRANSITIONS, RunState, TaskState
 from airdock.record import record
 from airdock.store.base import ACTIVE, PAUSING
-from airdock.store.records import Instance, Limits, Pool, Transition, Try
+from airdock.store.records import Instance, Limits, Pool, Run, Transition, Try
 
-__all__ = ["Change", "Room", "Use", "apply_change", "begin_anew", "count_uses", "fold", "split_claims"]
+__all__ = [
+    "Change",
+    "Room",
+    "Use",
+    "apply_change",
+    "begin_anew",
+    "begin_run_anew",
+    "count_uses",
+    "fold",
+    "split_claims",
+]
 
 
 @dataclass(slots=True)
@@ -185,6 +195,21 @@ def begin_anew(row: Instance, retries: int) -> Instance:
         next=None,
         trigger=None,
         first_started=None,
+    )
+
+
+def begin_run_anew(run: Run) -> Run:
+    """The run once some of its instances were cleared. Nobody owns it then, so that it's taken up as it is now."""
+    ended = run.state in RUN_FINISHED
+    return replace(
+        run,
+        state=RunState.QUEUED if ended else run.state,
+        started=None if ended else run.started,
+        ended=None,
+        reason="",
+        owner="",
+        lease_until=None,
+        clear_number=run.clear_number + 1,
     )
 
 

@@ -1,6 +1,7 @@
 """The store in this process's memory: for runs that need no record, and for tests of whoever uses a store."""
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,8 +15,11 @@ from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store.base import ACTIVE, PAUSING, RETURN_VALUE, Store
-from airdock.store.changes import Change, Room, apply_change, begin_anew, count_uses, fold, split_claims
+from airdock.store.changes import Change, Room, apply_change, begin_anew, begin_run_anew, count_uses, fold, split_claims
+from airdock.store.claims import choose, is_free
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
 from airdock.store.journal import callback_row, event_row
+from airdock.store.memory_find import count_begun, count_pools, find_instances, find_runs
 from airdock.store.memory_rows import MemoryRows
 from airdock.store.records import (
     DEFAULT_POOL,
@@ -115,23 +119,22 @@ class MemoryStore(Store):
             raise UnknownRunError(f"there is no run {key.run_id!r} of DAG {key.dag_id!r}")
         return run
 
-    def list_runs(
-        self,
-        *,
-        dag_id: str | None = None,
-        run_id: str | None = None,
-        states: Collection[RunState] | None = None,
-        backfill: int | None = None,
-        limit: int = 100,
-    ) -> list[Run]:
+    def find_runs(self, wanted: RunFilter) -> list[Run]:
         with self._lock:
-            runs = [
-                run
-                for run in reversed(self._tables.runs.values())
-                if dag_id in (None, run.key.dag_id) and run_id in (None, run.key.run_id)
-                if (states is None or run.state in states) and backfill in (None, run.backfill)
-            ]
-        return sorted(runs, key=lambda run: run.created, reverse=True)[:limit]
+            return find_runs(self._tables.runs, wanted)
+
+    def find_instances(self, wanted: InstanceFilter) -> list[Instance]:
+        with self._lock:
+            return find_instances(self._tables.runs, self._tables.instances, wanted)
+
+    def count_open_runs(self, *, backfill: bool = False) -> dict[tuple[str, RunState], int]:
+        with self._lock:
+            found = (run for run in self._tables.runs.values() if (run.backfill is not None) is backfill)
+            return dict(Counter((run.key.dag_id, run.state) for run in found if run.state not in RUN_FINISHED))
+
+    def count_uses(self) -> dict[str, PoolUse]:
+        with self._lock:
+            return count_pools(self._tables.runs, self._tables.instances)
 
     def delete_runs(self, keys: Collection[RunKey]) -> int:
         with self._lock:
@@ -142,27 +145,25 @@ class MemoryStore(Store):
                 del self._tables.tries[key], self._tables.answers[key], self._tables.xcoms[key]
             return len(gone)
 
+    def delete_unused_dags(self) -> int:
+        with self._lock:
+            used = {run.dag_digest for run in self._tables.runs.values()}
+            used |= {row["digest"] for row in self._tables.rows.select("dag_index")}
+            unused = self._tables.dags.keys() - used
+            for digest in unused:
+                del self._tables.dags[digest]
+            return len(unused)
+
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
         with self._lock:
             found = self._run(run)
             rows, xcoms = self._tables.instances[run], self._tables.xcoms[run]
-            for key in retries:
-                if key in rows:
-                    rows[key] = begin_anew(rows[key], retries[key])
-                    self._tables.holding.pop(key, None)
-                    for name in [name for name, xcom in xcoms.items() if xcom.key == key]:
-                        del xcoms[name]
-            ended = found.state in RUN_FINISHED
-            self._tables.runs[run] = replace(
-                found,
-                state=RunState.QUEUED if ended else found.state,
-                started=None if ended else found.started,
-                ended=None,
-                reason="",
-                owner="",
-                lease_until=None,
-                clear_number=found.clear_number + 1,
-            )
+            for key in retries.keys() & rows.keys():
+                rows[key] = begin_anew(rows[key], retries[key])
+                self._tables.holding.pop(key, None)
+            for place in [place for place, xcom in xcoms.items() if xcom.key in retries]:
+                del xcoms[place]
+            self._tables.runs[run] = begin_run_anew(found)
 
     def force(
         self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
@@ -170,13 +171,13 @@ class MemoryStore(Store):
         with self._lock:
             found = self._run(run)
             rows = self._tables.instances[run]
-            for key, state in states.items():
-                rows[key] = replace(rows[key], state=state, ended=at, until=None, next=None)
+            for key in states.keys() & rows.keys():
+                rows[key] = replace(rows[key], state=states[key], ended=at, until=None, next=None, trigger=None)
                 self._tables.holding.pop(key, None)
-            self._tables.runs[run] = replace(found, owner="", lease_until=None)
             if run_state is not None:
                 ended = at if run_state in RUN_FINISHED else None
-                self._tables.runs[run] = replace(self._run(run), state=run_state, ended=ended)
+                found = replace(found, state=run_state, started=found.started or at, ended=ended)
+            self._tables.runs[run] = replace(found, owner="", lease_until=None)
 
     def save_note(self, run: RunKey, note: str) -> None:
         with self._lock:
@@ -202,12 +203,36 @@ class MemoryStore(Store):
     def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
         with self._lock:
             run = self._run(key)
-            live = run.lease_until is not None and run.lease_until > self.now()
-            if run.owner not in ("", owner, displacing) and live:
+            if not is_free(run, owner=owner, now=self.now(), displacing={displacing}):
                 raise ConflictError("somebody else runs this run", where=run.owner)
-            taken = replace(run, owner=owner, lease_until=self.now() + timedelta(seconds=lease_s))
-            self._tables.runs[key] = taken
-            return taken
+            return self._lease(run, owner, lease_s)
+
+    def _lease(self, run: Run, owner: str, lease_s: float) -> Run:
+        taken = replace(run, owner=owner, lease_until=self.now() + timedelta(seconds=lease_s))
+        self._tables.runs[run.key] = taken
+        return taken
+
+    def take_runs(
+        self,
+        keys: Sequence[RunKey],
+        *,
+        owner: str,
+        lease_s: float,
+        displacing: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
+    ) -> list[Run]:
+        with self._lock:
+            now = self.now()
+            taken = choose(
+                [self._tables.runs[key] for key in keys if key in self._tables.runs],
+                owner=owner,
+                now=now,
+                displacing=displacing,
+                begun=count_begun(self._tables.runs.values(), now),
+                room=room or {},
+                backfills={row["number"]: row["max_active_runs"] for row in self._tables.rows.select("backfills")},
+            )
+            return [self._lease(run, owner, lease_s) for run in taken]
 
     def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
         with self._lock:

@@ -8,21 +8,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airdock.clock import Clock, SystemClock
-from airdock.errors import ConflictError, StoreError, UnknownRunError
+from airdock.errors import ConflictError, StoreError
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
-from airdock.store import rows
+from airdock.store import rows, sql_find, sql_lease
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
 from airdock.store.dialect import upsert
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
 from airdock.store.migrate import HEAD, migrate, read_version
 from airdock.store.records import DEFAULT_POOL, Answer, Batch, Instance, Pool, Run, Try, XCom
-from airdock.store.schema import OPEN_RUNS, answers, dags, runs, task_instances, tries, xcoms
+from airdock.store.schema import answers, dag_index, dags, runs, task_instances, tries, xcoms
 from airdock.store.schema import pools as pool_rows
 from airdock.store.sql_commit import commit
+from airdock.store.sql_find import number_of
 from airdock.store.sql_hand import clear, force
 from airdock.store.sql_rows import SqlRows
 from airdock.store.sqlite import WRITE, open_sqlite
@@ -53,7 +55,6 @@ class SqlStore(Store):
         self._clock = clock or SystemClock()
         self._engine = open_sqlite(path, durable=durable)
         self._writer = threading.Lock()  # threads queue up here, where SQLite would have them sleep and try again
-        self._ids: dict[RunKey, int] = {}
         try:
             self._migrate()
         except StoreError:
@@ -146,76 +147,53 @@ class SqlStore(Store):
                     "there is such a run, or one for this logical date, already", where=run.key.run_id
                 ) from error
             raise
-        self._ids[run.key] = number
 
     def load_run(self, key: RunKey) -> Run:
         with self._read() as connection:
-            return self._load_run(connection, key)
+            return sql_find.find_run(connection, key)
 
-    def _load_run(self, connection: Connection, key: RunKey) -> Run:
-        row = connection.execute(select(runs).where(runs.c.id == self._id(connection, key))).one()
-        return rows.run_of(row._mapping)
-
-    def _id(self, connection: Connection, key: RunKey) -> int:
-        number = self._ids.get(key)
-        if number is None:
-            wanted = select(runs.c.id).where(runs.c.dag_id == key.dag_id, runs.c.run_id == key.run_id)
-            number = connection.execute(wanted).scalar()
-            if number is None:
-                raise UnknownRunError(f"there is no run {key.run_id!r} of DAG {key.dag_id!r}")
-            self._ids[key] = number
-        return number
-
-    def list_runs(
-        self,
-        *,
-        dag_id: str | None = None,
-        run_id: str | None = None,
-        states: Collection[RunState] | None = None,
-        backfill: int | None = None,
-        limit: int = 100,
-    ) -> list[Run]:
-        wanted = select(runs).order_by(runs.c.created.desc(), runs.c.id.desc()).limit(limit)
-        if dag_id is not None:
-            wanted = wanted.where(runs.c.dag_id == dag_id)
-        if run_id is not None:
-            wanted = wanted.where(runs.c.run_id == run_id)
-        if states is not None:
-            # Said literally where it can be, so that the index of open runs answers it.
-            open_only = set(states) == {RunState.QUEUED, RunState.RUNNING}
-            wanted = wanted.where(
-                text(f"runs.{OPEN_RUNS}") if open_only else runs.c.state.in_([state.value for state in states])
-            )
-        if backfill is not None:
-            wanted = wanted.where(runs.c.backfill == backfill)
+    def find_runs(self, wanted: RunFilter) -> list[Run]:
         with self._read() as connection:
-            return [rows.run_of(row._mapping) for row in connection.execute(wanted)]
+            return sql_find.find_runs(connection, wanted)
+
+    def find_instances(self, wanted: InstanceFilter) -> list[Instance]:
+        with self._read() as connection:
+            return sql_find.find_instances(connection, wanted)
+
+    def count_open_runs(self, *, backfill: bool = False) -> dict[tuple[str, RunState], int]:
+        with self._read() as connection:
+            return sql_find.count_open_runs(connection, backfill=backfill)
+
+    def count_uses(self) -> dict[str, PoolUse]:
+        with self._read() as connection:
+            return sql_find.count_uses(connection)
 
     def delete_runs(self, keys: Collection[RunKey]) -> int:
+        found = [{"in_dag": key.dag_id, "in_run": key.run_id} for key in keys]
+        wanted = delete(runs).where(runs.c.dag_id == bindparam("in_dag"), runs.c.run_id == bindparam("in_run"))
         with self._write() as connection:
-            found = sum(
-                connection.execute(
-                    delete(runs).where(runs.c.dag_id == key.dag_id, runs.c.run_id == key.run_id)
-                ).rowcount
-                for key in keys
-            )
-        for key in keys:
-            self._ids.pop(key, None)
-        return found
+            return sum(connection.execute(wanted, place).rowcount for place in found)
+
+    def delete_unused_dags(self) -> int:
+        is_used = [
+            select(column).where(column == dags.c.digest).exists() for column in (runs.c.dag_digest, dag_index.c.digest)
+        ]
+        with self._write() as connection:
+            return connection.execute(delete(dags).where(*(~each for each in is_used))).rowcount
 
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
         with self._write() as connection:
-            clear(connection, self._id(connection, run), retries)
+            clear(connection, number_of(connection, run), retries)
 
     def force(
         self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
     ) -> None:
         with self._write() as connection:
-            force(connection, self._id(connection, run), states, at=at, run_state=run_state)
+            force(connection, number_of(connection, run), states, at=at, run_state=run_state)
 
     def save_note(self, run: RunKey, note: str) -> None:
         with self._write() as connection:
-            connection.execute(update(runs).where(runs.c.id == self._id(connection, run)).values(note=note))
+            connection.execute(update(runs).where(runs.c.id == number_of(connection, run)).values(note=note))
 
     def list_instances(self, key: RunKey, *, task_id: str | None = None) -> list[Instance]:
         wanted = select(task_instances).order_by(task_instances.c.task_id, task_instances.c.map_index)
@@ -234,48 +212,52 @@ class SqlStore(Store):
 
     def _of_run(self, key: RunKey, wanted: Select[Any]) -> Sequence[Row[Any]]:
         with self._read() as connection:
-            return connection.execute(wanted.filter_by(run=self._id(connection, key))).all()
+            return connection.execute(wanted.filter_by(run=number_of(connection, key))).all()
 
     def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
-        now = self.now()
-        free = or_(
-            runs.c.owner.in_({"", owner, displacing}),
-            runs.c.lease_until.is_(None),
-            runs.c.lease_until <= rows.micros(now),
-        )
-        until = rows.micros(now + timedelta(seconds=lease_s))
         with self._write() as connection:
-            mine = update(runs).where(runs.c.id == self._id(connection, key), free)
-            taken = connection.execute(mine.values(owner=owner, lease_until=until)).rowcount
-            run = self._load_run(connection, key)
-        if not taken:
-            raise ConflictError("somebody else runs this run", where=run.owner)
-        return run
+            return sql_lease.take_run(
+                connection, key, owner=owner, now=self.now(), lease_s=lease_s, displacing=displacing
+            )
+
+    def take_runs(
+        self,
+        keys: Sequence[RunKey],
+        *,
+        owner: str,
+        lease_s: float,
+        displacing: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
+    ) -> list[Run]:
+        with self._write() as connection:
+            return sql_lease.take_runs(
+                connection,
+                keys,
+                owner=owner,
+                now=self.now(),
+                lease_s=lease_s,
+                displacing=displacing,
+                room=room or {},
+            )
 
     def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
-        until = rows.micros(self.now() + timedelta(seconds=lease_s))
+        until = self.now() + timedelta(seconds=lease_s)
         with self._write() as connection:
-            mine = [update(runs).where(runs.c.id == self._id(connection, key), runs.c.owner == owner) for key in keys]
-            return frozenset(
-                key
-                for key, statement in zip(keys, mine, strict=True)
-                if connection.execute(statement.values(lease_until=until)).rowcount
-            )
+            return sql_lease.renew_runs(connection, keys, owner=owner, until=until)
 
     def release_run(self, key: RunKey, *, owner: str) -> None:
         with self._write() as connection:
-            mine = update(runs).where(runs.c.id == self._id(connection, key), runs.c.owner == owner)
-            connection.execute(mine.values(owner="", lease_until=None))
+            sql_lease.release_run(connection, key, owner=owner)
 
     def commit(self, batch: Batch, *, owner: str) -> frozenset[TaskKey]:
         with self._write() as connection:
-            return commit(connection, batch, owner=owner, number_of=lambda key: self._id(connection, key))
+            return commit(connection, batch, owner=owner)
 
     def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
         with self._write() as connection:
             statement = upsert(connection, xcoms, ("run", "task_id", "name", "map_index"), ("value", "length"))
             place = {
-                "run": self._id(connection, key.task.run),
+                "run": number_of(connection, key.task.run),
                 "task_id": key.task_id,
                 "map_index": key.map_index,
             }
@@ -286,7 +268,7 @@ class SqlStore(Store):
 
     def list_xcoms(self, key: RunKey, *, task_id: str, name: str, map_index: int | None = None) -> list[XCom]:
         with self._read() as connection:
-            wanted = select(xcoms).filter_by(run=self._id(connection, key), task_id=task_id, name=name)
+            wanted = select(xcoms).filter_by(run=number_of(connection, key), task_id=task_id, name=name)
             if map_index is not None:
                 wanted = wanted.filter_by(map_index=map_index)
             found = connection.execute(wanted.order_by(xcoms.c.map_index)).all()
@@ -302,6 +284,6 @@ class SqlStore(Store):
 
     def list_lengths(self, key: RunKey, *, task_id: str, name: str = RETURN_VALUE) -> dict[int, int | None]:
         with self._read() as connection:
-            place = {"run": self._id(connection, key), "task_id": task_id, "name": name}
+            place = {"run": number_of(connection, key), "task_id": task_id, "name": name}
             found = connection.execute(select(xcoms.c.map_index, xcoms.c.length).filter_by(**place))
             return {row.map_index: row.length for row in found}

@@ -1,6 +1,6 @@
 """A batch of changes as SQL statements, a handful for the whole batch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, text, tuple_, update
@@ -25,6 +25,7 @@ from airdock.store.schema import (
     tries,
     xcoms,
 )
+from airdock.store.sql_find import numbers_of
 
 __all__ = ["commit"]
 
@@ -75,11 +76,9 @@ _USES = _COUNTED.where(text(f"task_instances.{ACTIVE_ROWS}"))
 _PAUSING = _COUNTED.where(text(f"task_instances.{PAUSING_ROWS}"))
 
 
-def commit(
-    connection: Connection, batch: Batch, *, owner: str, number_of: Callable[[RunKey], int]
-) -> frozenset[TaskKey]:
-    """Do what `Store.commit` promises in the connection's transaction. `number_of` gives the database's run number."""
-    numbers = _own(connection, batch, owner, number_of)
+def commit(connection: Connection, batch: Batch, *, owner: str) -> frozenset[TaskKey]:
+    """Do what `Store.commit` promises in the connection's transaction."""
+    numbers = _own(connection, batch, owner)
     if batch.answers:
         keep = upsert(connection, answers, ("run", "environment"), ("digest", "reused", "error", "at"))
         connection.execute(keep, [rows.answer_row(each, run=numbers[each.run]) for each in batch.answers])
@@ -101,10 +100,10 @@ def commit(
     return refused
 
 
-def _own(connection: Connection, batch: Batch, owner: str, number_of: Callable[[RunKey], int]) -> dict[RunKey, int]:
+def _own(connection: Connection, batch: Batch, owner: str) -> dict[RunKey, int]:
     keys = {step.key.run for step in batch.transitions} | {each.run for each in batch.expansions}
     keys |= {answer.run for answer in batch.answers} | {step.key for step in batch.runs}
-    numbers = {key: number_of(key) for key in keys}
+    numbers = numbers_of(connection, keys)
     owners = select(runs.c.owner).where(runs.c.id.in_(numbers.values()), runs.c.owner != owner)
     other = connection.execute(owners).first()
     if other is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from airdock.model.keys import TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
@@ -18,25 +18,42 @@ _c = task_instances.c
 _ACTIVE = [state.value for state in ACTIVE]
 
 
+_PLACE = (_c.run == bindparam("in_run"), _c.task_id == bindparam("in_task"), _c.map_index == bindparam("in_index"))
+_IS_ACTIVE = _c.state.in_(_ACTIVE)
+_CLEAR = (
+    update(task_instances)
+    .where(*_PLACE)
+    .values(
+        state=case((_IS_ACTIVE, TaskState.RESTARTING.value), else_=TaskState.NONE.value),
+        max_tries=_c.try_number + bindparam("more"),
+        until=None,
+        started=case((_IS_ACTIVE, _c.started), else_=None),
+        ended=None,
+        next=None,
+        trigger=None,
+        first_started=None,
+    )
+)
+_FORCE = (
+    update(task_instances)
+    .where(*_PLACE)
+    .values(state=bindparam("to_state"), ended=bindparam("to_ended"), until=None, next=None, trigger=None)
+)
+_FORGET_XCOMS = delete(xcoms).where(
+    xcoms.c.run == bindparam("in_run"),
+    xcoms.c.task_id == bindparam("in_task"),
+    xcoms.c.map_index == bindparam("in_index"),
+)
+
+
 def clear(connection: Connection, run: int, retries: Mapping[TaskKey, int]) -> None:
     """`Store.clear`, in the connection's transaction."""
-    is_active = _c.state.in_(_ACTIVE)
-    for key, more in retries.items():
-        place = {"run": run, "task_id": key.task_id, "map_index": key.map_index}
+    places = [_place(run, key) for key in retries]
+    if places:
         connection.execute(
-            update(task_instances)
-            .filter_by(**place)
-            .values(
-                state=case((is_active, TaskState.RESTARTING.value), else_=TaskState.NONE.value),
-                max_tries=_c.try_number + more,
-                until=None,
-                started=case((is_active, _c.started), else_=None),
-                ended=None,
-                next=None,
-                first_started=None,
-            )
+            _CLEAR, [{**place, "more": more} for place, more in zip(places, retries.values(), strict=True)]
         )
-        connection.execute(delete(xcoms).filter_by(**place))
+        connection.execute(_FORGET_XCOMS, places)
     state = RunState(connection.execute(select(runs.c.state).where(runs.c.id == run)).scalar_one())
     values: dict[str, Any] = {"ended": None, "reason": "", "clear_number": runs.c.clear_number + 1}
     if state in RUN_FINISHED:
@@ -53,17 +70,19 @@ def force(
     run_state: RunState | None,
 ) -> None:
     """`Store.force`, in the connection's transaction."""
-    for key, state in states.items():
-        connection.execute(
-            update(task_instances)
-            .filter_by(run=run, task_id=key.task_id, map_index=key.map_index)
-            .values(state=state.value, ended=rows.micros(at), until=None, next=None)
-        )
+    ended = rows.micros(at)
+    found = [{**_place(run, key), "to_state": state.value, "to_ended": ended} for key, state in states.items()]
+    if found:
+        connection.execute(_FORCE, found)
     values: dict[str, Any] = {}
     if run_state is not None:
-        values = {"state": run_state.value, "ended": rows.micros(at) if run_state in RUN_FINISHED else None}
-        values["started"] = func.coalesce(runs.c.started, rows.micros(at))
+        values = {"state": run_state.value, "ended": ended if run_state in RUN_FINISHED else None}
+        values["started"] = func.coalesce(runs.c.started, ended)
     _change_run(connection, run, values)
+
+
+def _place(run: int, key: TaskKey) -> dict[str, Any]:
+    return {"in_run": run, "in_task": key.task_id, "in_index": key.map_index}
 
 
 def _change_run(connection: Connection, run: int, values: Mapping[str, Any]) -> None:
