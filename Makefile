@@ -2,6 +2,7 @@
 #   make demo    set up what the demo needs, and run it
 #   make test    set up what the tests need, and run them
 #   make check   formatting, lint and types;  make fix   mend what can be mended
+#   make soak    faults at length: a scheduler and what it runs are killed 200 times over 1,000 tasks (root, some ten minutes)
 #   make bench   the figures of docs/performance.md, against the peers that are installed
 #   make docs    docs/cli.md, from the commands' help
 
@@ -20,7 +21,7 @@ PEERS := /var/cache/airdock-tests/peers
 # Containers see the source read-only and could keep no bytecode: every task would compile it again.
 COMPILE := $(BIN)/python -m compileall -q src/airdock
 
-.PHONY: demo setup test check fix bench docs clean test-system-packages
+.PHONY: demo setup test soak check fix bench docs clean test-system-packages
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -75,6 +76,9 @@ check: setup
 fix: setup
 	$(BIN)/ruff check --fix src tests benchmarks examples
 	$(BIN)/ruff format src tests benchmarks examples
+
+soak: setup
+	$(BIN)/python tests/faults/soak.py
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

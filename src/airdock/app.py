@@ -70,6 +70,7 @@ class App:
         self.config = config
         self.clock = SystemClock()
         self._report: Report = _ignore
+        self._times_reached = 0
 
     def __enter__(self) -> Self:
         return self
@@ -352,6 +353,7 @@ class App:
             home=self.config.home,
             runner=make_runner(run),
             clock=self.clock,
+            reached=self._reached,
         )
         if self.config.core.executor == "sequential":
             return SequentialExecutor(supervise=supervisor, clock=self.clock)
@@ -607,8 +609,12 @@ class App:
         self._tell(Note(line=line))
 
     def _reached(self, point: str) -> None:
-        if point == self.config.debug.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        """Die here where the settings say so: `point`, or `point:N` for the N-th time it is reached."""
+        name, _, count = self.config.debug.kill_at.partition(":")
+        if point == name:
+            self._times_reached += 1
+            if self._times_reached >= int(count or 1):
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _choose(dags: "list[SerializedDag]", dag_id: str | None, path: Path) -> "SerializedDag":

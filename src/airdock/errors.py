@@ -22,11 +22,10 @@
     │   └── StepFailedError           a command failed: step, line, exit code, the end of its output
     ├── ContainerError
     │   ├── IsolationError            this machine forbids what a container needs: which switch, how to turn it on
+    │   ├── LauncherDiedError         it was killed, and what it ran with it
     │   ├── CopyError                 files can't go into a container or out of it
     │   ├── MountError                what is to be mounted can't be
     │   ├── VolumeError               a volume can't be had, or not be removed
-    │   ├── MountError                what is to be mounted can't be
-    │   ├── VolumeError               a volume can't be had or removed
     │   ├── NotExecutableError        exit code 126
     │   ├── CommandNotFoundError      exit code 127
     │   ├── NetworkError              a network can't be made or joined
@@ -63,6 +62,7 @@ __all__ = [
     "ImageError",
     "InvalidReferenceError",
     "IsolationError",
+    "LauncherDiedError",
     "MountError",
     "NetworkError",
     "NotExecutableError",
@@ -195,6 +195,10 @@ class ContainerError(AirdockError):
     """The container could not be run."""
 
     exit_code = 125
+
+
+class LauncherDiedError(ContainerError):
+    """The launcher died, and what it ran with it."""
 
 
 class CopyError(ContainerError):

@@ -1,15 +1,21 @@
 """Makes environments beside the scheduler, which never waits for them."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from airdock.environments.base import Environments
-from airdock.errors import AirdockError
+from airdock.environments.base import Prepared as Made
+from airdock.errors import AirdockError, LauncherDiedError
 from airdock.model.environment import Environment
 from airdock.scheduler.prepare import Prepared, PrepareFailed, Reply
 
 __all__ = ["Preparing"]
+
+_TIMES: Final = 3
+"""How often an environment is begun whose launcher dies."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +37,16 @@ class Preparing:
     def join(self) -> None:
         self._threads.shutdown(wait=True)
 
+    def _make(self, environment: Environment, where: str) -> Made:
+        """Again where the launcher dies meanwhile: that says nothing of the environment."""
+        for _ in range(_TIMES - 1):
+            with contextlib.suppress(LauncherDiedError):
+                return self._environments.prepare(environment, where=where)
+        return self._environments.prepare(environment, where=where)
+
     def _prepare(self, environment: Environment, where: str, answer: Callable[[Reply], None]) -> None:
         try:
-            made = self._environments.prepare(environment, where=where)
+            made = self._make(environment, where)
             answer(Prepared(environment=environment, digest=made.digest, reused=made.reused))
         except AirdockError as error:
             answer(PrepareFailed(environment=environment, error=error.to_dict()))

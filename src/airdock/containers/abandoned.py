@@ -6,11 +6,12 @@ containers/<id>/
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final
 
 from airdock.containers.base import TRANSIENT
-from airdock.containers.names import release_names
+from airdock.containers.names import forget_names, release_names
 from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
 from airdock.runtime.state import is_alive, load_state, process_start
@@ -18,6 +19,8 @@ from airdock.runtime.state import is_alive, load_state, process_start
 __all__ = ["remove_abandoned", "save_owner"]
 
 _OWNER: Final = "owner"
+_MADE_S: Final = 60.0
+"""A folder that has been empty for so long is neither being made nor being removed by anybody."""
 
 
 def save_owner(folder: Path) -> None:
@@ -35,6 +38,7 @@ def remove_abandoned(containers: Path, launcher: Launcher) -> None:
         for folder in containers.iterdir():
             if _is_abandoned(folder):
                 _remove(folder, launcher)
+        forget_names(containers.parent)
     except BlockingIOError:
         pass  # somebody else is at it
     finally:
@@ -56,8 +60,15 @@ def _is_abandoned(folder: Path) -> bool:
     try:
         pid, started = map(int, folder.joinpath(_OWNER).read_text().split())
     except (OSError, ValueError):
-        return False  # being made, or being removed
+        return _is_forgotten(folder)  # else it is being made, or being removed
     if is_alive(pid, started):
         return False
     state = load_state(folder)
     return state is None or (not state.alive and TRANSIENT.items() <= state.config.get("annotations", {}).items())
+
+
+def _is_forgotten(folder: Path) -> bool:
+    try:
+        return folder.stat().st_mtime < time.time() - _MADE_S and not any(folder.iterdir())
+    except OSError:
+        return False  # it was removed meanwhile

@@ -7,6 +7,7 @@ AIRDOCK_HOME/run/names/
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Final
 
 from airdock.errors import ContainerError
 
-__all__ = ["claim_name", "find_name", "make_name", "release_name", "release_names"]
+__all__ = ["claim_name", "find_name", "forget_names", "make_name", "release_name", "release_names"]
 
 _FOLDER: Final = "names"
+_GIVEN_S: Final = 60.0
+"""How long a container may take to be made that has its name already."""
 
 _ADJECTIVES: Final = (
     "brisk",
@@ -90,6 +93,16 @@ def release_names(run: Path, container_id: str) -> None:
         for link in run.joinpath(_FOLDER).iterdir():
             if str(link.readlink()) == container_id:
                 release_name(run, link.name, container_id)
+
+
+def forget_names(run: Path) -> None:
+    """Drop names that were given a while ago to containers that are gone: whoever removed those was killed."""
+    before = time.time() - _GIVEN_S
+    with contextlib.suppress(OSError):  # there may be none
+        for link in run.joinpath(_FOLDER).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if link.lstat().st_mtime < before:
+                    release_name(run, link.name, "")
 
 
 def find_name(run: Path, name: str) -> str | None:

@@ -1,5 +1,6 @@
 """Runs a DAG file in a container of the host image."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -7,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from airdock.engine import Engine, RunRequest
-from airdock.errors import AirdockError
+from airdock.errors import AirdockError, LauncherDiedError
 from airdock.loading.lines import tell_lines
 from airdock.model.mount import Mount
 
 __all__ = ["ContainerLoad"]
 
 INSIDE: Final = "/run/airdock"
+_TIMES: Final = 3
+"""How often a file is loaded whose launcher dies: that says nothing of the file."""
 
 
 class ContainerLoad:
@@ -48,6 +51,12 @@ class ContainerLoad:
         request = RunRequest(
             argv=argv, env=env, mounts=mounts, name=f"load-{output.name}", image_name="host", transient=True
         )
+        for _ in range(_TIMES - 1):
+            with contextlib.suppress(LauncherDiedError):
+                return self._run(request, tell, limit_s)
+        return self._run(request, tell, limit_s)
+
+    def _run(self, request: RunRequest, tell: Callable[[str], None], limit_s: float) -> int:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -22,6 +22,7 @@ from airdock.errors import (
     ContainerError,
     ImageError,
     IsolationError,
+    LauncherDiedError,
     NotExecutableError,
     RunnerError,
 )
@@ -40,7 +41,13 @@ from airdock.runner.spool import Record, Spool, remove_folder
 from airdock.runner.task_api import TaskApi
 from airdock.runner.watch import Watch, Watching
 
-__all__ = ["Supervisor"]
+__all__ = ["POINTS", "Supervisor"]
+
+POINTS: Final = tuple(
+    f"{kind}.{side}" for kind in ("launch", "keep", "clean", "recover") for side in ("before", "after")
+)
+"""The named moments at which it may die without harm: a try's program is started, its outcome kept, what it leaves
+removed; what the dead left is cleared up."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +77,9 @@ class Supervisor:
         renew: Callable[[TryKey], None] | None = None,
         threads: int = 4,
         spool: Path | None = None,
+        reached: Callable[[str], None] = lambda _name: None,
     ) -> None:
+        self._reached = reached
         self._starter = starter
         self._tasks = tasks
         self._spool = Spool(spool or home / "run")
@@ -139,6 +148,7 @@ class Supervisor:
 
     def recover(self, *, emit: Emit) -> None:
         self._spool.open()
+        self._reached("recover.before")
         with self._spool.recovering():
             for folder, record in self._spool.abandoned():
                 self._starter.clear(folder)
@@ -146,6 +156,7 @@ class Supervisor:
                     self._spool.put(record.key, self._lost(record))
                 remove_folder(folder)
             kept = list(self._spool.unacknowledged())
+        self._reached("recover.after")
         for key, outcome in kept:
             emit(Finished(key=key, outcome=outcome))
 
@@ -194,6 +205,7 @@ class Supervisor:
         try:
             assert attempt.times.started is not None
             attempt.emit(Started(key=attempt.key, at=attempt.times.started))
+            self._reached("launch.before")
             attempt.running = self._starter.start(
                 Launch(
                     id=attempt.folder.name,
@@ -203,6 +215,7 @@ class Supervisor:
                     stderr=stderr,
                 )
             )
+            self._reached("launch.after")
         finally:
             os.close(stdout)
             os.close(stderr)
@@ -257,7 +270,9 @@ class Supervisor:
             attempt.log.close()
         attempt.close()
         try:
+            self._reached("keep.before")
             self._spool.put(attempt.key, outcome)
+            self._reached("keep.after")
         except OSError as error:  # it is told all the same; only if we were killed right now, it would be lost
             _log.warning("the outcome of %s could not be kept: %s", attempt.key.task.label, error)
         with self._changed:
@@ -269,6 +284,7 @@ class Supervisor:
             self._clean_up(attempt)
 
     def _clean_up(self, attempt: Attempt) -> None:
+        self._reached("clean.before")
         try:
             if attempt.running is not None:
                 attempt.running.remove()
@@ -277,6 +293,7 @@ class Supervisor:
             return
         if attempt.folder is not None:
             remove_folder(attempt.folder)
+        self._reached("clean.after")
 
     def _outcome(self, attempt: Attempt, ending: Ending, usage: Usage | None = None) -> Outcome:
         return Outcome(
@@ -304,7 +321,9 @@ class Supervisor:
         self._conclude(attempt, Failed(reason=f"the supervisor met {type(error).__name__}: {error}"), None)
 
 
-def _not_started(error: AirdockError | OSError) -> Failed:
+def _not_started(error: AirdockError | OSError) -> Failed | Lost:
+    if isinstance(error, LauncherDiedError):
+        return Lost(reason=error.message)
     if isinstance(error, OSError):
         return Failed(reason=f"could not be started: {error}")
     reason = f"could not be started: {error.message}"

@@ -19,7 +19,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any, Final, Self
 
-from airdock.errors import AirdockError, ContainerError
+from airdock.errors import AirdockError, ContainerError, LauncherDiedError
 from airdock.model.usage import Usage
 from airdock.record import record
 from airdock.runtime.kill import kill_container
@@ -215,7 +215,7 @@ class Launcher:
         """Begin a request; where the launcher was killed, with another one."""
         session = self._try_session(message, descriptors) or self._try_session(message, descriptors)
         if session is None:
-            raise ContainerError("the launcher has died", where=f"process {self._pid}")
+            raise LauncherDiedError("the launcher has died", where=f"process {self._pid}")
         return session
 
     def _try_session(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket | None:
@@ -271,7 +271,7 @@ class Launcher:
 
     def _read_ready(self, control: socket.socket) -> dict[str, Any]:
         data, _ = receive_descriptors(control, 1 << 18)
-        answer: dict[str, Any] = json.loads(data[4:]) if data else {"error": dump_error(ContainerError(_DIED))}
+        answer: dict[str, Any] = json.loads(data[4:]) if data else {"error": dump_error(LauncherDiedError(_DIED))}
         if "error" in answer:
             raise self._error(answer["error"])
         ready: dict[str, Any] = answer["ready"]
@@ -317,7 +317,7 @@ class Container:
     def wait(self, timeout_s: float | None = None) -> Ended | None:
         """Wait for the end; None when it didn't come in time. Any thread may wait, also at the same time.
 
-        Raises ContainerError when the launcher died: by then the container is gone too.
+        Raises LauncherDiedError when the launcher died: by then the container is gone too.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while self._ended is None:
@@ -346,7 +346,9 @@ class Container:
             raise load_error(message["error"])
         elif self._reader.closed:
             kill_container(self.state)  # its death is on the way; who hears of it may rely on it
-            raise ContainerError("the launcher has died, and the container with it", where=f"container {self.id[:12]}")
+            raise LauncherDiedError(
+                "the launcher has died, and the container with it", where=f"container {self.id[:12]}"
+            )
 
     def signal(self, number: int) -> None:
         """Send a signal to the command; SIGKILL ends every process of the container. Harmless after the end."""
@@ -409,7 +411,7 @@ def _wait_for_frame(reader: FrameReader) -> dict[str, Any]:
         if message is not None:
             return message
         if reader.closed:
-            raise ContainerError("the launcher died before it answered")
+            raise LauncherDiedError("the launcher died before it answered")
         reader.receive()
 
 

@@ -44,7 +44,9 @@ class StoreIntake:
     def claim(self, courses: Collection[Course], *, now: datetime) -> list[Run]:
         """The oldest first."""
         held = {course.run.key for course in courses}
-        is_open = [run for run in self._store.list_runs(limit=_LOOK) if run.state not in RUN_FINISHED]
+        runs = self._store.list_runs(limit=_LOOK)
+        self._release([run for run in runs if run.state in RUN_FINISHED and run.owner and run.key not in held])
+        is_open = [run for run in runs if run.state not in RUN_FINISHED]
         running = Counter(run.key.dag_id for run in is_open if run.state is RunState.RUNNING or run.key in held)
         claimed = []
         for run in sorted(is_open, key=lambda run: (run.logical_date or run.created, run.created)):
@@ -57,6 +59,12 @@ class StoreIntake:
                 running[run.key.dag_id] += run.state is RunState.QUEUED
                 claimed.append(taken)
         return claimed
+
+    def _release(self, ended: Collection[Run]) -> None:
+        """Let go of runs that ended, and whose owner died before it could."""
+        for run in ended:
+            if _is_dead(run.owner) and self._take(run.key, run.owner) is not None:
+                self._store.release_run(run.key, owner=self._owner)
 
     def _is_due(self, run: Run, now: datetime) -> bool:
         return run.logical_date is None or run.logical_date <= now

@@ -1,0 +1,26 @@
+"""A real scheduler is killed at named points and at random moments: all is done, once, and nothing stays.
+
+`make soak` does the same at length.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOAK = Path(__file__).with_name("soak.py")
+
+
+def soak(*arguments: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("faults are tried on root's containers")
+    done = subprocess.run(
+        [sys.executable, str(SOAK), *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+def test_kills_lose_nothing_and_repeat_nothing() -> None:
+    soak("--seed", "4", "--kills", "12", "--tasks", "60")
