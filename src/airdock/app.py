@@ -310,9 +310,7 @@ class App:
             owner=self._owner,
             scheduler=lambda is_paused: self._make_scheduler(is_paused=is_paused, lease_s=LEASE_S),
             load=self.load_dags,
-            create=lambda dag, plan: self.orchestrator.create_run(
-                dag, run_id=plan.run_id, logical_date=plan.logical_date
-            ),
+            create=lambda dag, plan: self.orchestrator.create_run(dag, plan=plan),
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
         )
@@ -369,9 +367,7 @@ class App:
         trigger = TriggeredRuns(
             store=self.store,
             find=self._find_dag,
-            create=lambda dag, *, run_id, logical_date, conf, **_: orchestrator.create_run(
-                dag, run_id=run_id, logical_date=logical_date, conf=conf
-            ),
+            create=orchestrator.create_run,
             is_paused=lambda _dag_id: False,
             clock=self.clock,
         )

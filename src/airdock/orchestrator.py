@@ -17,6 +17,7 @@ from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
+from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.records import Answer, Instance, Pool, Run, Try
@@ -56,14 +57,16 @@ class Orchestrator:
         conf: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         logical_date: datetime | None = None,
+        plan: RunPlan | None = None,
+        note: str = "",
     ) -> RunKey:
-        """Make a run of the DAG, by hand, for now or a logical date.
+        """Make a run of the DAG: as planned, else by hand for now or a logical date.
 
         ConfigError if a task asks for a pool or executor that isn't there; ConflictError if there is such a run.
         """
         now = self._clock.now()
-        date = logical_date or now
-        key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(run_id or f"manual__{date.isoformat()}"))
+        plan = plan or _plan_by_hand(dag, logical_date or now, run_id)
+        key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(plan.run_id))
         self._check(dag)
         _check_params(dag, conf or {})
         body = dag.to_dict()
@@ -73,8 +76,13 @@ class Orchestrator:
             state=RunState.QUEUED,
             dag_digest=digest,
             created=now,
-            logical_date=date,
+            logical_date=plan.logical_date,
             conf=dict(conf or {}),
+            run_type=plan.run_type,
+            run_after=plan.run_after,
+            interval_start=plan.interval[0] if plan.interval else None,
+            interval_end=plan.interval[1] if plan.interval else None,
+            note=note,
         )
         with passing(self._reached, "create"):
             self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
@@ -263,6 +271,13 @@ def _check_params(dag: SerializedDag, conf: Mapping[str, Any]) -> None:
         raise ConfigError(
             "; ".join(mistakes), where=f"DAG {dag.dag_id}", hint="give the run values: --conf '{\"name\": value}'"
         )
+
+
+def _plan_by_hand(dag: SerializedDag, date: datetime, run_id: str | None) -> RunPlan:
+    """A run by hand is for a moment: it begins then, or at once where that is over."""
+    interval = (date, date) if dag.timetable["type"] == "custom" else manual_interval(dag.timetable, date)
+    name = run_id or name_run("manual", date)
+    return RunPlan(run_type="manual", run_id=name, logical_date=date, interval=interval, run_after=date)
 
 
 def _check_run_id(run_id: str) -> str:

@@ -9,7 +9,7 @@ from airdock.clock import Clock
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import ConflictError
 from airdock.model.keys import RunKey
-from airdock.scheduler.timetables import name_run
+from airdock.scheduler.timetables import RunPlan, name_run
 from airdock.store.base import Store
 
 __all__ = ["Create", "TriggeredRuns"]
@@ -25,11 +25,8 @@ class Create(Protocol):
         self,
         dag: SerializedDag,
         *,
-        run_id: str,
-        logical_date: datetime | None,
+        plan: RunPlan,
         conf: Mapping[str, Any],
-        run_type: str,
-        run_after: datetime,
         note: str,
     ) -> RunKey: ...
 
@@ -62,16 +59,10 @@ class TriggeredRuns:
         run_after = due or self._clock.now()
         date = _moment(wanted["logical_date"]) if "logical_date" in wanted else None if due else run_after
         run_id = wanted.get("run_id") or self._name(date, run_after)
+        interval = (date, date) if date else None
+        plan = RunPlan(run_type=_TYPE, run_id=run_id, logical_date=date, interval=interval, run_after=run_after)
         try:
-            key = self._create(
-                dag,
-                run_id=run_id,
-                logical_date=date,
-                conf=dict(wanted.get("conf") or {}),
-                run_type=_TYPE,
-                run_after=run_after,
-                note=wanted.get("note") or "",
-            )
+            key = self._create(dag, plan=plan, conf=dict(wanted.get("conf") or {}), note=wanted.get("note") or "")
         except ConflictError:
             found = self._there(dag_id, run_id, date)
             if found is None:

@@ -12,6 +12,7 @@ from airdock.errors import DagError
 from airdock.model.keys import RunKey
 from airdock.orchestrator import Orchestrator
 from airdock.scheduler.loop import Scheduler
+from airdock.scheduler.timetables import RunPlan
 from airdock.store.memory import MemoryStore
 from airdock.triggered import TriggeredRuns
 
@@ -28,7 +29,7 @@ class Bench:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.told = 0
-        self.plans: list[Mapping[str, Any]] = []
+        self.plans: list[RunPlan] = []
         self.paused = False
         self.orchestrator = Orchestrator(store=self.store, scheduler=no_scheduler)
         self.trigger = TriggeredRuns(
@@ -45,10 +46,9 @@ class Bench:
             raise DagError(f"there is no DAG {dag_id!r}")
         return DAG
 
-    def create(self, dag: SerializedDag, **plan: Any) -> RunKey:
+    def create(self, dag: SerializedDag, *, plan: RunPlan, conf: Mapping[str, Any], note: str) -> RunKey:
         self.plans.append(plan)
-        names = ("run_id", "logical_date", "conf")
-        return self.orchestrator.create_run(dag, **{name: plan[name] for name in names})
+        return self.orchestrator.create_run(dag, plan=plan, conf=conf, note=note)
 
     def made(self) -> None:
         self.told += 1
@@ -62,19 +62,20 @@ def bench() -> Bench:
 def test_a_run_is_made_for_now_unless_said_otherwise(bench: Bench) -> None:
     assert bench.trigger("d", {"conf": {"a": 1}}) == {"run_id": f"operator_triggered__{NOW.isoformat()}"}
     (plan,) = bench.plans
-    assert (plan["logical_date"], plan["run_after"], plan["conf"]) == (NOW, NOW, {"a": 1})
-    assert plan["run_type"] == "operator_triggered"
+    run = bench.store.load_run(RunKey(dag_id="d", run_id=plan.run_id))
+    assert (run.logical_date, run.run_after, run.conf, run.interval_start) == (NOW, NOW, {"a": 1}, NOW)
+    assert run.run_type == "operator_triggered"
     assert bench.told == 1
 
 
 def test_a_date_or_none_may_be_given(bench: Bench) -> None:
     assert bench.trigger("d", {"logical_date": DATE}) == {"run_id": f"operator_triggered__{DATE}"}
     dateless = bench.trigger("d", {"logical_date": None})["run_id"]
-    assert bench.plans[-1]["logical_date"] is None
+    assert bench.plans[-1].logical_date is None
     assert dateless.startswith(f"operator_triggered__{NOW.isoformat()}_")
     bench.trigger("d", {"run_after": DATE, "run_id": "later", "note": "why"})
-    assert (bench.plans[-1]["logical_date"], bench.plans[-1]["note"]) == (None, "why")
-    assert bench.plans[-1]["run_after"] == datetime.fromisoformat(DATE)
+    later = bench.store.load_run(RunKey(dag_id="d", run_id="later"))
+    assert (later.logical_date, later.note, later.run_after) == (None, "why", datetime.fromisoformat(DATE))
 
 
 def test_a_run_in_the_way_by_its_id_or_date_is_told(bench: Bench) -> None:
