@@ -172,10 +172,6 @@ ENDINGS: Final = (
 """In the order of the reference's table of what runs on one machine."""
 
 CANNOT_RUN: Final[Mapping[str, str]] = {
-    "example_time_delta_sensor_async": "nothing fires a deferred task's trigger in a run yet",
     "example_sensors": "a task's /tmp is its own: a file that one makes there is none that another waits for",
-    "example_task_state_store": "the context has no task_state_store",
-    "example_task_state_store_async": "the context has no task_state_store",
-    "example_task_state_store_mapped": "the context has no task_state_store",
 }
 """DAG → why its run doesn't end so yet. One that does has to leave this table."""

@@ -40,6 +40,7 @@ class PartitionTimetable(Timetable):
 
     can_be_scheduled = False
     periodic = False
+    is_by_partitions = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs

@@ -246,6 +246,8 @@ _DAG_NO_EFFECT_YET: Final = ("dagrun_timeout", "deadline", "on_failure_callback"
 def arguments_without_effect(dag: DAG) -> list[str]:
     """A sentence for each argument that is kept but that nothing acts on yet: nobody should count on those."""
     told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
+    if getattr(dag.schedule, "is_by_partitions", False):
+        told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
     for name in (*_NO_EFFECT_YET, *_CALLBACKS):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
         tasks = [task.task_id for task in asking if name not in _CALLBACKS or _mode(task) != "sdk"]
