@@ -1,13 +1,11 @@
 """Claims runs for a scheduler that serves: those that wait to begin, and those whose owner is gone."""
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
-from airdock.errors import ConflictError, StoreError
-from airdock.model.keys import RunKey
-from airdock.model.states import RUN_FINISHED, RunState
+from airdock.errors import StoreError
+from airdock.model.states import RunState
 from airdock.scheduler.course import Course
 from airdock.scheduler.owner import Owner
 from airdock.store.base import Store
@@ -16,7 +14,8 @@ from airdock.store.records import Run
 __all__ = ["StoreIntake"]
 
 _LOOK: Final = 10_000
-"""How many of the newest runs are looked at."""
+"""How many of the newest unfinished runs are looked at."""
+_OPEN: Final = (RunState.QUEUED, RunState.RUNNING)
 
 
 class StoreIntake:
@@ -42,40 +41,30 @@ class StoreIntake:
         return self._lease_s / 3
 
     def claim(self, courses: Collection[Course], *, now: datetime) -> list[Run]:
-        """The oldest first."""
+        """The oldest first; those of a backfill in the order in which they were made."""
         held = {course.run.key for course in courses}
-        runs = self._store.list_runs(limit=_LOOK)
-        self._release([run for run in runs if run.state in RUN_FINISHED and run.owner and run.key not in held])
-        is_open = [run for run in runs if run.state not in RUN_FINISHED]
-        running = Counter(run.key.dag_id for run in is_open if run.state is RunState.RUNNING or run.key in held)
-        claimed = []
-        for run in sorted(is_open, key=lambda run: (run.logical_date or run.created, run.created)):
-            if run.key in held or not self._knows(run.key.dag_id) or not self._is_due(run, now):
-                continue
-            limit = self._max_active(run.key.dag_id)
-            if run.state is RunState.QUEUED and limit is not None and running[run.key.dag_id] >= limit:
-                continue
-            if (taken := self._take(run.key, run.owner)) is not None:
-                running[run.key.dag_id] += run.state is RunState.QUEUED
-                claimed.append(taken)
-        return claimed
+        is_open = self._store.list_runs(states=_OPEN, limit=_LOOK)
+        due = [run for run in reversed(is_open) if run.key not in held and _is_due(run, now)]
+        wanted = sorted((run for run in due if self._knows(run.key.dag_id)), key=_rank)
+        limits = {dag_id: self._max_active(dag_id) for dag_id in {run.key.dag_id for run in wanted}}
+        if not wanted:
+            return []
+        return self._store.take_runs(
+            [run.key for run in wanted],
+            owner=self._owner,
+            lease_s=self._lease_s,
+            displacing=[owner for owner in {run.owner for run in wanted} if _is_dead(owner)],
+            room={dag_id: limit for dag_id, limit in limits.items() if limit is not None},
+        )
 
-    def _release(self, ended: Collection[Run]) -> None:
-        """Let go of runs that ended, and whose owner died before it could."""
-        for run in ended:
-            if _is_dead(run.owner) and self._take(run.key, run.owner) is not None:
-                self._store.release_run(run.key, owner=self._owner)
 
-    def _is_due(self, run: Run, now: datetime) -> bool:
-        return run.logical_date is None or run.logical_date <= now
+def _is_due(run: Run, now: datetime) -> bool:
+    date = run.logical_date or now
+    return date <= now and (run.run_after or date) <= now
 
-    def _take(self, key: RunKey, owner: str) -> Run | None:
-        try:
-            return self._store.take_run(
-                key, owner=self._owner, lease_s=self._lease_s, displacing=owner if _is_dead(owner) else ""
-            )
-        except ConflictError:
-            return None  # it is somebody else's, who lives
+
+def _rank(run: Run) -> tuple[datetime, datetime]:
+    return (run.created if run.backfill is not None else run.logical_date or run.created, run.created)
 
 
 def _is_dead(owner: str) -> bool:

@@ -7,10 +7,10 @@ from typing import Final
 
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, ConflictError
-from airdock.model.states import RUN_FINISHED
 from airdock.record import record
 from airdock.scheduler.timetables import Interval, RunPlan, next_run
 from airdock.store.base import Store
+from airdock.store.filters import RunFilter
 from airdock.store.records import Run
 
 __all__ = ["Planner"]
@@ -96,25 +96,24 @@ class Planner:
         except ConflictError:
             _log.info("run %s of %s is there already", plan.run_id, dag.dag_id)
 
-    def _runs(self, dag: SerializedDag) -> list[Run]:
-        return self._store.list_runs(dag_id=dag.dag_id, limit=1000)
-
     def _count_room(self, dag: SerializedDag) -> int:
-        return dag.max_active_runs - sum(run.state not in RUN_FINISHED for run in self._runs(dag))
+        begun = self._store.count_open_runs()
+        return dag.max_active_runs - sum(number for (dag_id, _), number in begun.items() if dag_id == dag.dag_id)
 
     def _find_last(self, dag: SerializedDag) -> Interval | None:
         """The interval of the newest run that a schedule asked for."""
-        found = [interval for run in self._runs(dag) if (interval := _interval(run)) is not None]
-        return max(found, key=lambda interval: interval[1], default=None)
+        wanted = RunFilter(dag_id=dag.dag_id, types=[_SCHEDULED], by_date=True, limit=1)
+        return next((interval for run in self._store.find_runs(wanted) if (interval := _interval(run))), None)
 
 
 def _interval(run: Run) -> Interval | None:
-    """From the logical date to the time that the run's id names; None for a run that no schedule asked for."""
-    kind, _, moment = run.key.run_id.partition("__")
-    if kind != _SCHEDULED or run.logical_date is None:
+    """The run's interval; of a run that an older Airdock made, from its logical date to the time that its id names."""
+    if run.interval_start is not None and run.interval_end is not None:
+        return run.interval_start, run.interval_end
+    if run.logical_date is None:
         return None
     try:
-        after = datetime.fromisoformat(moment)
+        after = datetime.fromisoformat(run.key.run_id.partition("__")[2])
     except ValueError:
         return None
     return min(run.logical_date, after), after
