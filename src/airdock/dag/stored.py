@@ -73,13 +73,16 @@ def connection_class() -> Any:
 
 
 class _ConnectionMeta(type):
-    """`Connection(…)` makes an object of the class that tasks get, which lives with the runner."""
+    """`Connection(…)` makes an object of the class that tasks get, which lives with the runner.
+
+    A running task's runner is packed by itself, so that its class is another one of the same text.
+    """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return connection_class()(*args, **kwargs)
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, connection_class())
+        return any(kind.__name__ == "Connection" and hasattr(kind, "extra_dejson") for kind in type(instance).__mro__)
 
 
 class Connection(metaclass=_ConnectionMeta):
