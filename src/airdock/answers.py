@@ -8,13 +8,15 @@ from typing import Any, Final, Protocol
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import RunnerError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
+from airdock.model.states import RunState
 from airdock.store.base import Store
+from airdock.store.filters import RunFilter
 from airdock.store.records import AssetEvent, Run, XCom
 
 __all__ = ["Secrets", "StoreTaskApi", "Trigger"]
 
 _MOST_RUNS: Final = 1000
-"""Of a DAG, the newest first, that a question about its runs looks at."""
+"""Of a DAG, the newest first, that an answer to a question about its runs names."""
 
 
 Trigger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
@@ -97,14 +99,13 @@ class StoreTaskApi:
     def _earlier(self, key: RunKey) -> list[RunKey]:
         return [run.key for run in self._before(key)]
 
-    def _before(self, key: RunKey) -> list[Run]:
+    def _before(self, key: RunKey, *, states: Collection[RunState] | None = None, limit: int = _MOST_RUNS) -> list[Run]:
         """The DAG's runs of an earlier logical date, the newest first."""
         date = self._store.load_run(key).logical_date
         if date is None:
             return []
-        runs = self._store.list_runs(dag_id=key.dag_id, limit=_MOST_RUNS)
-        dated = [(run.logical_date, run) for run in runs if run.logical_date is not None and run.logical_date < date]
-        return [run for _, run in sorted(dated, key=lambda each: each[0], reverse=True)]
+        wanted = RunFilter(dag_id=key.dag_id, before=date, states=states, by_date=True, limit=limit)
+        return self._store.find_runs(wanted)
 
     def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
         keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
@@ -156,7 +157,8 @@ class StoreTaskApi:
         self._store.delete_states(_scope(key, asset), name)
 
     def asset_events(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        found = [each for each in self._store.list_events() if _is_wanted(each, wanted)]
+        given: dict[str, Any] = {name: wanted.get(name) or None for name in ("name", "uri", "alias")}
+        found = [each for each in self._store.list_events(**given) if _is_wanted(each, wanted)]
         if not wanted.get("ascending", True):
             found.reverse()
         return [each.to_dict() for each in found[: wanted.get("limit")]]
@@ -175,13 +177,14 @@ class StoreTaskApi:
         run_ids: Collection[str] | None = None,
         states: Collection[str] | None = None,
     ) -> list[str]:
-        return [
-            run.key.run_id
-            for run in self._store.list_runs(dag_id=dag_id, limit=_MOST_RUNS)
-            if (logical_dates is None or run.logical_date in logical_dates)
-            and (run_ids is None or run.key.run_id in run_ids)
-            and (states is None or str(run.state) in states)
-        ]
+        wanted = RunFilter(
+            dag_id=dag_id,
+            dates=logical_dates,
+            run_ids=run_ids,
+            states=None if states is None else [state for state in RunState if state in states],
+            limit=_MOST_RUNS,
+        )
+        return [run.key.run_id for run in self._store.find_runs(wanted)]
 
     def task_states(
         self, run: RunKey, *, task_ids: Collection[str] | None = None, group: str | None = None
@@ -209,10 +212,8 @@ class StoreTaskApi:
         return {task.task_id for task in dag.tasks if is_in(task.group)}
 
     def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
-        for run in self._before(key.task.run):
-            if state is None or str(run.state) == state:
-                return _describe(run)
-        return None
+        states = None if state is None else [each for each in RunState if each == state]
+        return next((_describe(run) for run in self._before(key.task.run, states=states, limit=1)), None)
 
 
 def _scope(key: TryKey, asset: Mapping[str, str] | None) -> str:
@@ -223,9 +224,6 @@ def _scope(key: TryKey, asset: Mapping[str, str] | None) -> str:
 
 
 def _is_wanted(event: AssetEvent, wanted: Mapping[str, Any]) -> bool:
-    names = [("name", event.name), ("uri", event.uri), ("alias", event.alias)]
-    if any(wanted.get(field) and wanted[field] != value for field, value in names):
-        return False
     after, before = (datetime.fromisoformat(wanted[name]) if wanted.get(name) else None for name in _BOUNDS)
     return (after is None or event.at >= after) and (before is None or event.at <= before)
 

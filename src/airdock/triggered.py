@@ -11,11 +11,11 @@ from airdock.errors import ConflictError
 from airdock.model.keys import RunKey
 from airdock.scheduler.timetables import RunPlan, name_run
 from airdock.store.base import Store
+from airdock.store.filters import RunFilter
 
 __all__ = ["Create", "TriggeredRuns"]
 
 _TYPE: Final = "operator_triggered"
-_MOST_RUNS: Final = 1000
 
 
 class Create(Protocol):
@@ -77,10 +77,10 @@ class TriggeredRuns:
 
     def _there(self, dag_id: str, run_id: str, date: datetime | None) -> RunKey | None:
         """The run that is in the way: of this id, or of this date."""
-        for run in self._store.list_runs(dag_id=dag_id, limit=_MOST_RUNS):
-            if run.key.run_id == run_id or (date is not None and run.logical_date == date):
-                return run.key
-        return None
+        found = self._store.list_runs(dag_id=dag_id, run_id=run_id, limit=1)
+        if not found and date is not None:
+            found = self._store.find_runs(RunFilter(dag_id=dag_id, dates=[date], limit=1))
+        return found[0].key if found else None
 
     def _again(self, key: RunKey, *, reset: bool) -> Mapping[str, Any]:
         if not reset:
