@@ -36,6 +36,20 @@ with DAG("controller", schedule=None):
         mode="reschedule",
     )
     started >> [again, whole, one]
+
+with DAG("patient", schedule=None):
+    first = TriggerDagRunOperator(
+        task_id="first", trigger_dag_id="target", trigger_run_id="chosen", conf={"word": "once"},
+        logical_date="{{ logical_date }}", wait_for_completion=True, poke_interval=0.2, deferrable=True,
+    )
+    reset = TriggerDagRunOperator(
+        task_id="reset", trigger_dag_id="target", trigger_run_id="chosen", conf={"word": "unused"},
+        reset_dag_run=True, wait_for_completion=True, poke_interval=0.2, deferrable=True,
+    )
+    waits = ExternalTaskSensor(
+        task_id="waits", external_dag_id="target", external_task_ids=["work"], poke_interval=0.2, deferrable=True,
+    )
+    first >> reset >> waits
 """
 
 
@@ -67,4 +81,16 @@ def test_a_task_starts_a_run_and_waits_for_it(home: Path, unchanged_machine: Cal
     assert states(home, key) == {"start": "success", "again": "skipped", "whole": "success", "one": "success"}
     log = (home / "logs" / "target" / "chosen" / "work" / "1.log").read_text()
     assert "got hello chosen" in log
+    unchanged_machine()
+
+
+def test_waiting_for_other_runs_takes_no_container(home: Path, unchanged_machine: Callable[[], None]) -> None:
+    key = make_run(home, "patient")
+    with serving(home) as served:
+        served.until("task first deferred")
+        served.until("run r success")
+        assert served.end(signal.SIGTERM) == 0
+    assert states(home, key) == {"first": "success", "reset": "success", "waits": "success"}
+    tries = sorted((home / "logs" / "target" / "chosen" / "work").glob("*.log"))
+    assert [path.name for path in tries] == ["1.log", "2.log"]
     unchanged_machine()
