@@ -313,6 +313,7 @@ class App:
             create=lambda dag, plan: self.orchestrator.create_run(dag, plan=plan),
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
+            pause_new=self.config.scheduler.new_dags == "pause",
         )
 
     def serve(self, *, report: "Report" = lambda _progress: None) -> None:

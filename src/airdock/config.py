@@ -30,6 +30,7 @@ __all__ = [
     "Network",
     "Registries",
     "Row",
+    "Scheduler",
     "load_config",
 ]
 
@@ -59,6 +60,13 @@ class Core:
 
     executor: str = _choice("local", "local", "sequential", about="what runs tasks")
     parallelism: int | None = _setting(None, "tasks that run at one time on this machine")
+
+
+@record
+class Scheduler:
+    """What serves a DAG folder. A DAG that says by itself whether it begins paused does."""
+
+    new_dags: str = _choice("run", "run", "pause", about="whether a new DAG runs, or waits until it's unpaused")
 
 
 @record
@@ -152,6 +160,7 @@ class Config:
 
     home: Path
     core: Core = Core()
+    scheduler: Scheduler = Scheduler()
     isolation: Isolation = Isolation()
     environments: Environments = Environments()
     images: Images = Images()

@@ -1,13 +1,15 @@
 """What serves a DAG folder: watch it, load what changes, make the runs that are due, and work on all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from airdock.dag.serialized import SerializedDag
+from airdock.indexing import StoreDagIndex
 from airdock.loading.catalogue import Catalogue
 from airdock.loading.folder import DagFolder
-from airdock.loading.index import LoadedFile, MemoryDagIndex
+from airdock.loading.index import LoadedFile
 from airdock.loading.watch import Watcher
 from airdock.model.progress import Note, Report
 from airdock.scheduler.duty import Duties
@@ -21,6 +23,8 @@ __all__ = ["LEASE_S", "Server"]
 
 LEASE_S: Final = 10.0
 """How long a run belongs to a scheduler that is gone: with a look at every third of it, taken over within 15 s."""
+_REFRESH_S: Final = 3.0
+"""How often it is read anew who is paused, which people say from other processes."""
 _PLAN_S: Final = 60.0
 """How often schedules are looked at whatever they say, because clocks are set."""
 
@@ -43,19 +47,20 @@ class Server:
         create: Callable[[SerializedDag, RunPlan], object],
         report: Report,
         side_by_side: int,
+        pause_new: bool = False,
     ) -> None:
-        self.index = MemoryDagIndex()
+        self.index = StoreDagIndex(store=store, pause_new=pause_new)
         self._folder, self._report = folder, report
-        self._scheduler = scheduler(self._is_paused)
+        self._scheduler = scheduler(self.index.is_paused)
         self._catalogue = Catalogue(index=self.index, load=load, changed=self._hear_of_file, side_by_side=side_by_side)
         self._watcher = Watcher(DagFolder(folder), changed=self._catalogue.take)
         self._create = create
-        self._planner = Planner(store=store, dags=self._open_dags, create=self._make_run)
+        self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run)
         self._intake = StoreIntake(
             store=store,
             owner=owner,
             lease_s=LEASE_S,
-            knows=lambda dag_id: dag_id in self._open_dags(),
+            knows=lambda dag_id: dag_id in self.index.open_dags(),
             max_active=lambda dag_id: self.index.dags()[dag_id].max_active_runs,
         )
 
@@ -64,6 +69,7 @@ class Server:
         self._folder.mkdir(parents=True, exist_ok=True)
         duties = Duties()
         duties.add(_PLAN_S, self._planner.plan)
+        duties.add(_REFRESH_S, self._refresh)
         self._watcher.start()
         try:
             self._scheduler.serve(self._intake, duties)
@@ -80,12 +86,9 @@ class Server:
         self._create(dag, plan)
         self._scheduler.look()  # so that the run is claimed now, not when runs are next looked for
 
-    def _open_dags(self) -> Mapping[str, SerializedDag]:
-        return {dag_id: dag for dag_id, dag in self.index.dags().items() if not _begins_paused(dag)}
-
-    def _is_paused(self, dag_id: str) -> bool:
-        dag = self.index.dags().get(dag_id)
-        return dag is not None and _begins_paused(dag)
+    def _refresh(self, now: datetime) -> None:
+        if self.index.refresh():
+            self._scheduler.look()
 
     def _hear_of_file(self, loaded: LoadedFile | None) -> None:
         if loaded is not None:
@@ -93,7 +96,3 @@ class Server:
             why = loaded.error["message"] if loaded.error else ""
             self._report(Note(line=f"{loaded.path.name}: {f'not loaded: {why}' if why else f'loaded {names}'}"))
         self._scheduler.look()
-
-
-def _begins_paused(dag: SerializedDag) -> bool:
-    return dag.is_paused_upon_creation is True

@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
     "preparing": frozenset({"environments", "scheduler"}),
-    "serving": frozenset({"dag", "store", "scheduler", "loading"}),
+    "indexing": frozenset({"dag", "store", "loading"}),
+    "serving": frozenset({"dag", "store", "scheduler", "loading", "indexing"}),
     "surroundings": frozenset({"config", "remote"}),
 }
 """What each part may import beyond the floor and itself. `app` may import everything but `cli`; `cli` everything."""
