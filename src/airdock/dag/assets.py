@@ -1,7 +1,9 @@
 """Data that tasks make and DAGs wait for: assets, their aliases, and conditions over them."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 from airdock.dag.names import calling_place
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 _LENGTH: Final = 1500
+_WIRE: Final = "airdock.runner.inside.wire"
+"""How values travel between tasks and triggers. Beside this folder, so it is plugged in by name."""
 _RESERVED: Final = "airflow"
 
 
@@ -59,8 +63,9 @@ class Asset(BaseAsset):
         watchers: "Iterable[AssetWatcher]" = (),
         access_control: "AssetAccessControl | None" = None,
     ) -> None:
+        self.where = calling_place()
         if name is None and uri is None:
-            raise DagError("an asset needs a name or a uri", where=calling_place())
+            raise DagError("an asset needs a name or a uri", where=self.where)
         self.name = _check_text(name if name is not None else uri, "name")
         self.uri = _check_text(uri if uri is not None else name, "uri")
         self.group = group
@@ -80,9 +85,15 @@ class Asset(BaseAsset):
         return self.uri
 
     def to_json(self) -> dict[str, Any]:
-        fields = {"name": self.name, "uri": self.uri, "group": self.group, "extra": self.extra}
+        try:
+            json.dumps(self.extra, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DagError(
+                f"expected the extra of asset {self.name!r} to be JSON: {error}", where=self.where
+            ) from error
+        watchers = {"watchers": [each.to_json() for each in self.watchers]} if self.watchers else {}
         return {
-            "asset": {**fields, **({"watchers": [each.to_json() for each in self.watchers]} if self.watchers else {})}
+            "asset": {"name": self.name, "uri": self.uri, "group": self.group, "extra": self.extra, **watchers},
         }
 
     def __eq__(self, other: object) -> bool:
@@ -184,9 +195,13 @@ class AssetWatcher:
         self.trigger = trigger
 
     def to_json(self) -> dict[str, Any]:
-        """The name, and class and arguments of the trigger."""
+        """The name, and class and arguments of the trigger, these as deferred tasks hand them over."""
         classpath, kwargs = self.trigger.serialize()
-        return {"name": self.name, "classpath": classpath, "kwargs": kwargs}
+        try:
+            packed = import_module(_WIRE).pack(kwargs, f"kwargs of the trigger of watcher {self.name!r}")
+        except Exception as error:  # the trigger is anybody's
+            raise DagError(str(error), where=calling_place()) from error
+        return {"name": self.name, "classpath": classpath, "kwargs": packed}
 
 
 @dataclass(frozen=True)
