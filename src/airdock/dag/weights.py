@@ -8,6 +8,8 @@ from airdock.errors import DagError
 __all__ = ["RULES", "PriorityWeightStrategy", "custom_weight", "find_strategy"]
 
 RULES: Final = ("downstream", "upstream", "absolute")
+_MOST: Final = 2**31 - 1
+"""Weights are whole numbers of 32 bits."""
 
 
 class PriorityWeightStrategy:
@@ -59,5 +61,10 @@ def find_strategy(rule: Any, where: str) -> PriorityWeightStrategy | None:
 
 
 def custom_weight(strategy: PriorityWeightStrategy, task: Any) -> int:
-    """The weight of a task by an author's strategy: that of its first try."""
-    return int(strategy.get_weight(_Beginning(task)))
+    """The weight of a task by an author's strategy: that of its first try. DagError for what it raises."""
+    try:
+        return max(-_MOST - 1, min(_MOST, int(strategy.get_weight(_Beginning(task)))))
+    except Exception as error:  # the strategy is the author's
+        kind = type(strategy).__name__
+        raise DagError(f"weight_rule {kind} failed: {type(error).__name__}: {error}",
+                       where=f"{task.where} (task {task.task_id!r})") from error  # fmt: skip
