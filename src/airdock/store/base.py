@@ -7,7 +7,7 @@ from typing import Any
 
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
-from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.journal import Journal
 from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
 
@@ -40,6 +40,14 @@ class Store(Journal):
     @abstractmethod
     def close(self) -> None:
         """Let go of everything. Idempotent; nothing may be called after it."""
+
+    @abstractmethod
+    def info(self) -> StoreInfo:
+        """What this store is."""
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """What is wrong with what is kept, a sentence each; nothing, if all is well. It may take a while."""
 
     @abstractmethod
     def now(self) -> datetime:
@@ -111,8 +119,8 @@ class Store(Journal):
         """Forget runs with all that is theirs; gives how many there were."""
 
     @abstractmethod
-    def delete_unused_dags(self) -> int:
-        """Forget serialised DAGs that neither a run nor a file has any more; gives how many."""
+    def delete_unused_dags(self, *, pretend: bool = False) -> int:
+        """Forget serialised DAGs that neither a run nor a file has; gives how many. With `pretend` they stay."""
 
     @abstractmethod
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of the store: which runs and instances are wanted, and what it says of pools."""
+"""What is asked of the store: which runs and instances are wanted, and what it says of pools and of itself."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from airdock.model.states import RunState, TaskState
 from airdock.record import record
 
-__all__ = ["InstanceFilter", "PoolUse", "RunFilter"]
+__all__ = ["InstanceFilter", "PoolUse", "RunFilter", "StoreInfo"]
 
 
 @record
@@ -23,8 +23,8 @@ class PoolUse:
 class RunFilter:
     """Which runs, of all: those that fit every field that is given.
 
-    `after` and `before` bound the logical date, without either; `ended_before` the end. The newest come first: by
-    when they were made, or by logical date, where runs without one are left out.
+    `after` and `before` bound the logical date, without either; `ended_before` the end. The newest come first, or the
+    oldest: by when they were made, or by logical date, where runs without one are left out.
     """
 
     dag_id: str | None = None
@@ -38,6 +38,7 @@ class RunFilter:
     ended_before: datetime | None = None
     backfill: int | None = None
     by_date: bool = False
+    oldest_first: bool = False
     limit: int = 100
     offset: int = 0
 
@@ -52,3 +53,13 @@ class InstanceFilter:
     states: Collection[TaskState] | None = None
     limit: int = 100
     offset: int = 0
+
+
+@record
+class StoreInfo:
+    """What keeps the metadata, where, and at which migration; `migrated_from` is where it was when it was opened."""
+
+    kind: str
+    place: str = ""
+    version: str = ""
+    migrated_from: str | None = None

@@ -131,12 +131,16 @@ class Journal(Registry):
 
     # What is old
 
-    def forget_old(self, table: str, before: datetime) -> int:
-        """Forget what is older, in a table of `AGES`; gives how many rows. Numbers aren't given again."""
+    def forget_old(self, table: str, before: datetime, *, pretend: bool = False) -> int:
+        """Forget what is older, in a table of `AGES`; gives how many rows. Numbers aren't given again.
+
+        With `pretend` they stay.
+        """
         column, conditions = AGES[table]
         older = (column, micros(before) or 0)
-        with self._rows(write=True) as rows:
-            return sum(rows.delete(table, older=older, **equals) for equals in conditions)
+        with self._rows(write=not pretend) as rows:
+            take = rows.count if pretend else rows.delete
+            return sum(take(table, older=older, **equals) for equals in conditions)
 
     def forget_all_of(self, dag_id: str) -> None:
         """Forget what the tables of this module have of a DAG, but for events of assets and the log."""

@@ -17,7 +17,7 @@ from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store.base import ACTIVE, PAUSING, RETURN_VALUE, Store
 from airdock.store.changes import Change, Room, apply_change, begin_anew, begin_run_anew, count_uses, fold, split_claims
 from airdock.store.claims import choose, is_free
-from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.journal import callback_row, event_row
 from airdock.store.memory_find import count_begun, count_pools, find_instances, find_runs
 from airdock.store.memory_rows import MemoryRows
@@ -63,6 +63,12 @@ class MemoryStore(Store):
         self._tables = _Tables()
 
     def close(self) -> None: ...
+
+    def info(self) -> StoreInfo:
+        return StoreInfo(kind="memory")
+
+    def check(self) -> list[str]:
+        return []
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -145,12 +151,12 @@ class MemoryStore(Store):
                 del self._tables.tries[key], self._tables.answers[key], self._tables.xcoms[key]
             return len(gone)
 
-    def delete_unused_dags(self) -> int:
+    def delete_unused_dags(self, *, pretend: bool = False) -> int:
         with self._lock:
             used = {run.dag_digest for run in self._tables.runs.values()}
             used |= {row["digest"] for row in self._tables.rows.select("dag_index")}
             unused = self._tables.dags.keys() - used
-            for digest in unused:
+            for digest in () if pretend else unused:
                 del self._tables.dags[digest]
             return len(unused)
 

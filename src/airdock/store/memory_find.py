@@ -32,6 +32,8 @@ def find_runs(runs: Runs, wanted: RunFilter) -> list[Run]:
         found.sort(key=lambda run: run.logical_date or run.created, reverse=True)
     else:
         found.sort(key=lambda run: run.created, reverse=True)
+    if wanted.oldest_first:
+        found.reverse()
     return found[wanted.offset : wanted.offset + wanted.limit]
 
 

@@ -1,6 +1,6 @@
 """The tables of `store.registry` in this process's memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -39,6 +39,15 @@ class MemoryRows:
         return numbers
 
     def delete(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        gone = self._find(table, older, equals)
+        for key in gone:
+            del self._tables[table][key]
+        return len(gone)
+
+    def count(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        return len(self._find(table, older, equals))
+
+    def _find(self, table: str, older: tuple[str, int] | None, equals: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         rows = self._tables[table]
         gone = [key for key, row in rows.items() if all(row[name] == value for name, value in equals.items())]
         if older is not None:
@@ -46,9 +55,7 @@ class MemoryRows:
             gone = [key for key in gone if rows[key][column] is not None and rows[key][column] < value]
             if table in NUMBERED:
                 gone = [key for key in gone if key != (self._numbers[table],)]
-        for key in gone:
-            del rows[key]
-        return len(gone)
+        return gone
 
     def highest(self, table: str) -> int:
         return self._numbers[table]

@@ -57,6 +57,9 @@ class Rows(Protocol):
         The row with the highest number stays where `older` is given, so that no number is given twice.
         """
 
+    def count(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        """How many rows `delete` would take out."""
+
     def highest(self, table: str) -> int:
         """The highest number that a row of a numbered table has; 0 for none."""
 

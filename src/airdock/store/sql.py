@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airdock.clock import Clock, SystemClock
@@ -18,7 +18,7 @@ from airdock.model.states import RunState, TaskState
 from airdock.store import rows, sql_find, sql_lease
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
 from airdock.store.dialect import upsert
-from airdock.store.filters import InstanceFilter, PoolUse, RunFilter
+from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.migrate import HEAD, migrate, read_version
 from airdock.store.records import DEFAULT_POOL, Answer, Batch, Instance, Pool, Run, Try, XCom
 from airdock.store.schema import answers, dag_index, dags, runs, task_instances, tries, xcoms
@@ -27,7 +27,7 @@ from airdock.store.sql_commit import commit
 from airdock.store.sql_find import number_of
 from airdock.store.sql_hand import clear, force
 from airdock.store.sql_rows import SqlRows
-from airdock.store.sqlite import WRITE, open_sqlite
+from airdock.store.sqlite import WRITE, check_sqlite, open_sqlite
 
 __all__ = ["SqlStore"]
 
@@ -55,6 +55,7 @@ class SqlStore(Store):
         self._clock = clock or SystemClock()
         self._engine = open_sqlite(path, durable=durable)
         self._writer = threading.Lock()  # threads queue up here, where SQLite would have them sleep and try again
+        self._migrated_from: str | None = None
         try:
             self._migrate()
         except StoreError:
@@ -63,13 +64,24 @@ class SqlStore(Store):
 
     def _migrate(self) -> None:
         with self._read() as connection:
-            if read_version(connection) == HEAD:
+            version = read_version(connection)
+            if version == HEAD:
                 return
+        self._migrated_from = version
         with self._write() as connection:
             migrate(connection)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def info(self) -> StoreInfo:
+        with self._read() as connection:
+            version = read_version(connection)
+        return StoreInfo(kind="sqlite", place=str(self._path), version=version, migrated_from=self._migrated_from)
+
+    def check(self) -> list[str]:
+        with self._read() as connection:
+            return check_sqlite(connection)
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -174,12 +186,16 @@ class SqlStore(Store):
         with self._write() as connection:
             return sum(connection.execute(wanted, place).rowcount for place in found)
 
-    def delete_unused_dags(self) -> int:
+    def delete_unused_dags(self, *, pretend: bool = False) -> int:
         is_used = [
             select(column).where(column == dags.c.digest).exists() for column in (runs.c.dag_digest, dag_index.c.digest)
         ]
+        unused = [~each for each in is_used]
+        if pretend:
+            with self._read() as connection:
+                return connection.execute(select(func.count()).select_from(dags).where(*unused)).scalar_one()
         with self._write() as connection:
-            return connection.execute(delete(dags).where(*(~each for each in is_used))).rowcount
+            return connection.execute(delete(dags).where(*unused)).rowcount
 
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
         with self._write() as connection:

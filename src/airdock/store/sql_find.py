@@ -73,7 +73,8 @@ def find_runs(connection: Connection, wanted: RunFilter) -> list[Run]:
 def select_runs(wanted: RunFilter) -> Select[Any]:
     """The statement of a filter."""
     order = runs.c.logical_date if wanted.by_date else runs.c.created
-    found = select(runs).order_by(order.desc(), runs.c.id.desc()).limit(wanted.limit)
+    orders = [order, runs.c.id] if wanted.oldest_first else [order.desc(), runs.c.id.desc()]
+    found = select(runs).order_by(*orders).limit(wanted.limit)
     if wanted.offset:
         found = found.offset(wanted.offset)
     if wanted.by_date:

@@ -1,6 +1,6 @@
 """The tables of `store.registry` in a SQL database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -38,12 +38,21 @@ class SqlRows:
         return [int(self._connection.execute(statement, dict(row)).scalar_one()) for row in rows]
 
     def delete(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
-        wanted, columns = delete(metadata.tables[table]).filter_by(**equals), metadata.tables[table].c
-        if older is not None:
-            wanted = wanted.where(columns[older[0]] < older[1])
-            if table in NUMBERED:
-                wanted = wanted.where(columns.number != self.highest(table))
+        wanted = delete(metadata.tables[table]).where(*self._conditions(table, older, equals))
         return self._connection.execute(wanted).rowcount
+
+    def count(self, table: str, *, older: tuple[str, int] | None = None, **equals: Any) -> int:
+        wanted = select(func.count()).select_from(metadata.tables[table])
+        return int(self._connection.execute(wanted.where(*self._conditions(table, older, equals))).scalar_one())
+
+    def _conditions(self, table: str, older: tuple[str, int] | None, equals: Mapping[str, Any]) -> list[Any]:
+        columns = metadata.tables[table].c
+        found: list[Any] = [columns[name] == value for name, value in equals.items()]
+        if older is not None:
+            found.append(columns[older[0]] < older[1])
+            if table in NUMBERED:
+                found.append(columns.number != self.highest(table))
+        return found
 
     def highest(self, table: str) -> int:
         found = self._connection.execute(select(func.max(metadata.tables[table].c.number))).scalar()

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-__all__ = ["WRITE", "open_sqlite"]
+__all__ = ["WRITE", "check_sqlite", "open_sqlite"]
 
 WRITE = {"airdock_write": True}
 """Execution options of a connection whose transactions write."""
@@ -47,6 +47,13 @@ def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def check_sqlite(connection: Connection) -> list[str]:
+    """What is wrong with the file: broken pages and indexes, and rows whose run is gone."""
+    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+    lost = [f"a row of {row[0]} belongs to nothing" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+    return [each for each in found if each != "ok"] + lost
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
