@@ -20,7 +20,9 @@ from airdock.scheduler.points import Reached, passing
 from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
+from airdock.store.filters import StoreInfo
 from airdock.store.records import Answer, Instance, Pool, Run, Try
+from airdock.store.upkeep import TABLES, clean
 
 __all__ = ["Orchestrator", "make_owner"]
 
@@ -203,6 +205,20 @@ class Orchestrator:
         if not name.strip() or slots < -1:
             raise ConfigError(f"expected a name and at least 0 slots, or -1, found {name!r} and {slots}")
         self._store.save_pools([Pool(name=name, slots=slots)])
+
+    def store_info(self) -> StoreInfo:
+        """What keeps the metadata; it was brought to the newest migration when it was opened."""
+        return self._store.info()
+
+    def check_store(self) -> list[str]:
+        """What is wrong with the metadata, a sentence each."""
+        return self._store.check()
+
+    def clean_store(
+        self, *, before: datetime, tables: Collection[str] = TABLES, pretend: bool = False
+    ) -> dict[str, int]:
+        """Forget what is older, and say how many rows of each table: see `store.upkeep.clean`."""
+        return clean(self._store, before=before, tables=tables, pretend=pretend)
 
     def leaves(self, key: RunKey) -> tuple[str, ...]:
         """The tasks of the run's DAG that no other waits for."""

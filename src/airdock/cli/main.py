@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "runs": ("airdock.cli.runs:runs", "Look at runs, past ones and those that go on."),
     "tasks": ("airdock.cli.tasks:tasks", "Look at tasks and try them."),
     "pools": ("airdock.cli.pools:pools", "Bound how many tasks run at one time."),
+    "db": ("airdock.cli.db:db", "Look after the metadata database."),
     "scheduler": ("airdock.cli.scheduler:scheduler", "Watch the DAG folder, and run what is due."),
     "up": ("airdock.cli.scheduler:up", "Start everything there is, in one process tree."),
     "image": ("airdock.cli.image:image", "Build, list, tag, inspect and remove images."),
