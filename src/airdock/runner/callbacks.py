@@ -29,8 +29,11 @@ _OF_DAG: Final = "callbacks"
 _LIMIT_S: Final = 600.0
 _log = logging.getLogger(__name__)
 
-Done = Callable[[str], None]
-"""Takes why the call didn't come to its end, "" where it did. A callback that raised has: its log says so."""
+Done = Callable[[str | None], None]
+"""Takes why the call can't be made, "" where it was; None where it wasn't, and is to be made again.
+
+A callback that raised was called: its log says so.
+"""
 
 
 class Callbacks:
@@ -72,7 +75,7 @@ class Callbacks:
             self._begins.submit(self._begin, call)
 
     def stop(self) -> None:
-        """Make no more calls and end those that go on, which are told as not done. Idempotent."""
+        """Make no more calls and end those that go on, which are to be made again. Idempotent."""
         self._begins.shutdown(wait=True, cancel_futures=True)
         if self._is_started:
             self._supervisor.stop()
@@ -117,9 +120,10 @@ class Callbacks:
             return
         self._supervisor.ack(event.key)
         ending = event.outcome.ending
-        self._end(event.key, ending.reason if isinstance(ending, Failed | Lost) else "")
+        is_lost = isinstance(ending, Lost)
+        self._end(event.key, None if is_lost else ending.reason if isinstance(ending, Failed) else "")
 
-    def _end(self, key: TryKey, error: str) -> None:
+    def _end(self, key: TryKey, error: str | None) -> None:
         with self._lock:
             waiting = self._done[key]
             _, done = waiting.pop(0)

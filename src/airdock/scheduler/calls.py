@@ -1,0 +1,70 @@
+"""Which callbacks have to be called that no task's process calls. Pure.
+
+A task that imports its DAG file calls its own, once it has told how it ended. What is left are those of DAGs, those of
+tasks in images of their own, and those of tasks whose process ended before it could tell anything.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from airdock.model.outcome import Failed, Skipped
+from airdock.model.states import RunState, TaskState
+from airdock.scheduler.course import Course
+from airdock.scheduler.describe import describe_call, describe_instance
+from airdock.scheduler.events import Action
+from airdock.store.records import CallbackRow, RunTransition, Transition
+
+__all__ = ["find_calls"]
+
+_OF_TASK: Final = {
+    TaskState.SUCCESS: "on_success_callback",
+    TaskState.FAILED: "on_failure_callback",
+    TaskState.UP_FOR_RETRY: "on_retry_callback",
+    TaskState.SKIPPED: "on_skipped_callback",
+}
+_OF_RUN: Final = {RunState.SUCCESS: "on_success_callback", RunState.FAILED: "on_failure_callback"}
+_DEADLOCK: Final = "what can't happen any more"
+
+
+def find_calls(course: Course, actions: Iterable[Action], end: RunTransition | None) -> Iterator[CallbackRow]:
+    """Those that follow from what was decided of a run."""
+    for action in actions:
+        if isinstance(action, Transition) and (call := _of_task(course, action)) is not None:
+            yield CallbackRow(call=call, created=action.at)
+    if end is not None and (name := _OF_RUN.get(end.target)) in course.dag.callbacks:
+        yield CallbackRow(call=_of_run(course, end, str(name)), created=end.at)
+
+
+def _of_task(course: Course, step: Transition) -> dict[str, Any] | None:
+    """The call for the end of a try; None where there is none, or the try's own process has made it."""
+    name = _OF_TASK.get(step.target)
+    task = course.view.task(step.key.task_id)
+    if step.outcome is None or name not in task.callbacks:
+        return None
+    if task.mode == "sdk" and step.outcome.times.user_ended is not None:
+        return None
+    ending = step.outcome.ending
+    said = ending.reason if isinstance(ending, Failed | Skipped) else ""
+    return describe_call(
+        course.dag,
+        course.run,
+        str(name),
+        key=step.key.attempt(step.try_number),
+        instance=describe_instance(course.view.member(step.key)),
+        reason=said,
+        error=said if isinstance(ending, Failed) else "",
+    )
+
+
+def _of_run(course: Course, end: RunTransition, name: str) -> dict[str, Any]:
+    call = describe_call(course.dag, course.run, name, reason=_reason(end))
+    return {**call, "run": {**call["run"], "state": str(end.target), "end_date": end.at.isoformat()}}
+
+
+def _reason(end: RunTransition) -> str:
+    """Airflow's word for why a run ended."""
+    if end.target is RunState.SUCCESS:
+        return "success"
+    if end.reason == "timed out":
+        return "timed_out"
+    return "all_tasks_deadlocked" if end.reason.endswith(_DEADLOCK) else "task_failure"
