@@ -183,3 +183,16 @@ def test_what_is_not_there_is_neither_cleared_nor_forced(store: Store) -> None:
     store.clear(RUN, {key("none"): 0}, at=AT)
     store.force(RUN, {key("none"): S.FAILED}, at=AT)
     assert [row.key.task_id for row in store.list_instances(RUN)] == ["load"]
+
+
+def test_many_instances_are_cleared_and_forced_at_once(store: Store) -> None:
+    make_run(store, *"abc")
+    commit(store, *move(key("a"), S.NONE, S.SCHEDULED, S.QUEUED, S.RUNNING), *move(key("b"), S.NONE, S.SKIPPED))
+    store.clear(RUN, {key("a"): 1, key("b"): 2}, at=AT)
+    assert [(row.state, row.max_tries) for row in store.list_instances(RUN)] == [
+        (S.RESTARTING, 2),
+        (S.NONE, 2),
+        (S.NONE, 1),
+    ]
+    store.force(RUN, {key("b"): S.SUCCESS, key("c"): S.FAILED}, at=AT)
+    assert [row.state for row in store.list_instances(RUN)] == [S.RESTARTING, S.SUCCESS, S.FAILED]

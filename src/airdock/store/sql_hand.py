@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, or_, select, update
 
 from airdock.model.keys import TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
@@ -15,11 +15,10 @@ from airdock.store.schema import runs, task_instances, xcoms
 __all__ = ["clear", "force"]
 
 _c = task_instances.c
-_ACTIVE = [state.value for state in ACTIVE]
 
 
 _PLACE = (_c.run == bindparam("in_run"), _c.task_id == bindparam("in_task"), _c.map_index == bindparam("in_index"))
-_IS_ACTIVE = _c.state.in_(_ACTIVE)
+_IS_ACTIVE = or_(*(_c.state == state.value for state in sorted(ACTIVE)))
 _CLEAR = (
     update(task_instances)
     .where(*_PLACE)

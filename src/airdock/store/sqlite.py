@@ -26,7 +26,9 @@ def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
     """The engine over the database file at `path`, which is made if it isn't there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S, "check_same_thread": False}
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": _BUSY_S, "check_same_thread": False},
+        hide_parameters=True,  # there are secrets among them, and thousands in a batch
     )
 
     @event.listens_for(engine, "connect")
