@@ -234,13 +234,14 @@ def _at_least_one(dag: DAG, name: str) -> int:
 
 
 _NO_EFFECT_YET: Final = (
-    "depends_on_past", "run_as_user", "start_from_trigger", "wait_for_downstream",
+    "run_as_user", "start_from_trigger",
 )  # fmt: skip
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
-"""They live in the DAG file, so that only a task which imports it can call them."""
+"""They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
+_BEFOREHAND: Final = "on_execute_callback"
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
-_DAG_NO_EFFECT_YET: Final = ("dagrun_timeout", "deadline", "on_failure_callback", "on_success_callback")
+_DAG_NO_EFFECT_YET: Final = ("deadline",)
 
 
 def arguments_without_effect(dag: DAG) -> list[str]:
@@ -248,9 +249,9 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
-    for name in (*_NO_EFFECT_YET, *_CALLBACKS):
+    for name in (*_NO_EFFECT_YET, _BEFOREHAND):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name not in _CALLBACKS or _mode(task) != "sdk"]
+        tasks = [task.task_id for task in asking if name != _BEFOREHAND or _mode(task) != "sdk"]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")

@@ -4,7 +4,7 @@ import heapq
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airdock.dag.serialized import SerializedDag
@@ -15,7 +15,7 @@ from airdock.model.states import TaskState
 from airdock.scheduler.admit import Lane
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude
-from airdock.scheduler.events import Action, Answered, Due, Happening, Wake
+from airdock.scheduler.events import Action, Answered, Due, Happening, RunTimedOut, Wake
 from airdock.scheduler.ready import Ready
 from airdock.scheduler.view import RunView
 from airdock.store.base import ACTIVE
@@ -34,6 +34,7 @@ class Course:
         self._timers: list[tuple[datetime, int, TaskKey]] = []
         self._order = itertools.count()
         self._released: list[TaskKey] = []
+        self._deadline: datetime | None = None
         for key, _ in view.members(TaskState.SCHEDULED):
             if view.answer(view.task(key.task_id).environment) is not None:
                 ready.push(key)
@@ -67,12 +68,21 @@ class Course:
                 found.setdefault(task.environment, task.task_id)
         return found
 
-    def next_due(self) -> datetime | None:
-        return self._timers[0][0] if self._timers else None
+    def begin(self, at: datetime) -> None:
+        """The run began then, from which its time counts."""
+        if self.dag.dagrun_timeout_s is not None:
+            self._deadline = at + timedelta(seconds=self.dag.dagrun_timeout_s)
 
-    def pop_due(self, now: datetime) -> list[Due]:
+    def next_due(self) -> datetime | None:
+        timers = [self._timers[0][0]] if self._timers else []
+        return min([*timers, *([self._deadline] if self._deadline else [])], default=None)
+
+    def pop_due(self, now: datetime) -> list[Due | RunTimedOut]:
         """What has come due by now."""
-        due = []
+        if self._deadline is not None and self._deadline <= now:
+            self._deadline = None
+            return [RunTimedOut()]
+        due: list[Due | RunTimedOut] = []
         while self._timers and self._timers[0][0] <= now:
             due.append(Due(key=heapq.heappop(self._timers)[2]))
         return due

@@ -22,12 +22,15 @@ from airdock.model.events import Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.mount import Mount
 from airdock.model.progress import Report
-from airdock.model.states import RUN_FINISHED, RunState
+from airdock.model.states import FINISHED, RUN_FINISHED, RunState
+from airdock.scheduler.calling import Calling
+from airdock.scheduler.calls import find_calls
 from airdock.scheduler.course import Course
 from airdock.scheduler.duty import Duties, Intake
 from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
 from airdock.scheduler.needs import Needs
+from airdock.scheduler.past import wake_past
 from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.room import Room
@@ -37,12 +40,15 @@ from airdock.scheduler.tell import tell_held, tell_released, tell_run, tell_task
 from airdock.scheduler.turn import Turn, join_batches
 from airdock.scheduler.waiting import Triggering, Waiters
 from airdock.store.base import Store
-from airdock.store.records import Run, RunTransition
+from airdock.store.records import Run, RunTransition, Transition
 
 __all__ = ["Scheduler"]
 
 _ROOM_RETRY_S: Final = 0.5
 """How often to ask again for slots that other schedulers take; nobody tells when they give them back."""
+
+_CALLS_S: Final = 5.0
+"""How often to look for callbacks whose caller died."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,12 +78,13 @@ class Scheduler:
         lease_s: float = 60.0,
         is_paused: Callable[[str], bool] = lambda _dag_id: False,
         triggering: Callable[[], Triggering] | None = None,
+        calling: Calling | None = None,
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
         self._workspace, self._place, self._owner = workspace, place, owner
         self._clock = clock or SystemClock()
         self._report, self._reached, self._lease_s = report, reached, lease_s
-        self._is_paused = is_paused
+        self._is_paused, self._calling = is_paused, calling
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._renew_at = 0.0
@@ -126,10 +133,13 @@ class Scheduler:
             with passing(self._reached, "lease"):
                 runs = intake.claim(self._courses.values(), now=now)
             self._take_up(runs)
+            self._look_back(self._courses.values())  # other schedulers work on other runs
             self._ended.clear()
             self._lost.clear()
 
         duties.add(intake.pause_s, claim)
+        if self._calling is not None:
+            duties.add(_CALLS_S, self._calling.take)
         self._duties = duties
         self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._courses)
 
@@ -184,8 +194,9 @@ class Scheduler:
             self._acknowledge(turn.finished)
             self._let_go(course, run.state)
             return
+        now = self._clock.now()
+        course.begin(run.started or now)
         if run.state is RunState.QUEUED:
-            now = self._clock.now()
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         self._needs.ask(course)
         self._waiters.take_up(course)
@@ -235,9 +246,13 @@ class Scheduler:
             self._admit(now)
         turns, self._turns = list(self._turns.values()), {}
         for turn in turns:
-            turn.end = None if turn.runs else turn.course.conclude(now)  # a run that begins ends in the next turn
-        for turn in self._commit(turns):
+            turn.conclude(now)
+            turn.calls = list(find_calls(turn.course, turn.actions, turn.end)) if self._calling else []
+        stored = self._commit(turns)
+        for turn in stored:
             self._follow_up(turn, now)
+        if self._calling is not None and any(turn.calls for turn in stored):
+            self._calling.take()
 
     def _admit(self, now: datetime) -> None:
         """Queue what has room: higher priority first, then what is for the earlier date, whatever run it is of."""
@@ -286,6 +301,9 @@ class Scheduler:
                 submit(self._executors, course, turn.claims, workspace=workspace, place=place)
         self._acknowledge(turn.finished)
         self._waiters.follow(course, turn.actions)
+        if any(isinstance(action, Transition) and action.target in FINISHED for action in turn.actions):
+            dag_id = course.run.key.dag_id
+            self._look_back(each for each in self._courses.values() if each.run.key.dag_id == dag_id)
         stops = [stop.key for stop in turn.stops]
         for executor in self._executors.values() if stops else ():
             executor.cancel(stops)
@@ -308,6 +326,11 @@ class Scheduler:
         tell_released(self._report, course, turn.claims, now)
         if turn.end is not None:
             tell_run(self._report, turn.end)
+
+    def _look_back(self, courses: Iterable[Course]) -> None:
+        """Let tasks that wait for the run before look at it again."""
+        for key, events in wake_past(courses).items():
+            self._turn(self._courses[key]).events += events
 
     def _acknowledge(self, finished: Collection[Finished]) -> None:
         if not finished:

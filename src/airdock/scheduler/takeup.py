@@ -10,6 +10,7 @@ from airdock.model.keys import TryKey
 from airdock.model.outcome import Lost, Outcome
 from airdock.scheduler.course import Course
 from airdock.scheduler.events import TryEnded
+from airdock.scheduler.past import make_past
 from airdock.scheduler.ready import Ready
 from airdock.scheduler.room import Room
 from airdock.scheduler.view import RunView
@@ -32,6 +33,7 @@ def make_course(store: Store, run: Run, *, default_executor: str, room: Room, ca
         answers=[answer for answer in store.list_answers(run.key) if answer.error is None],
         lengths=lambda task_id, name: store.list_lengths(run.key, task_id=task_id, name=name),
         can_defer=can_defer,
+        past=make_past(store, run, dag),
     )
     ready = Ready(dag=dag, default_executor=default_executor, room=room)
     return Course(run=run, dag=dag, view=view, ready=ready)

@@ -6,16 +6,17 @@ from datetime import datetime
 
 from airdock.model.events import Finished
 from airdock.scheduler.course import Course
+from airdock.scheduler.effects import find_events
 from airdock.scheduler.events import Action, Answered, Happening, Stop
 from airdock.scheduler.prepare import Prepared, PrepareFailed, Reply
-from airdock.store.records import Answer, Batch, Expansion, RunTransition, Transition
+from airdock.store.records import Answer, AssetEvent, Batch, CallbackRow, Expansion, RunTransition, Transition
 
 __all__ = ["Turn", "join_batches"]
 
 
 @dataclass(kw_only=True, slots=True)
 class Turn:
-    """`events`, `answers`, `finished` and `runs` are taken in; `actions`, `claims` and `end` are decided."""
+    """`events`, `answers`, `finished` and `runs` are taken in; `actions`, `claims`, `end` and `calls` are decided."""
 
     course: Course
     events: list[Happening] = field(default_factory=list)
@@ -25,6 +26,15 @@ class Turn:
     actions: list[Action] = field(default_factory=list)
     claims: list[Transition] = field(default_factory=list)
     end: RunTransition | None = None
+    calls: list[CallbackRow] = field(default_factory=list)
+    assets: list[AssetEvent] = field(default_factory=list)
+
+    def conclude(self, now: datetime) -> None:
+        """Whether the run ends with this turn, and what became of assets in it."""
+        ends = [action for action in self.actions if isinstance(action, RunTransition)]
+        # A run that begins ends in the next turn.
+        self.end = ends[0] if ends else None if self.runs else self.course.conclude(now)
+        self.assets = find_events(self.course, self.actions)
 
     @property
     def batch(self) -> Batch:
@@ -34,6 +44,8 @@ class Turn:
             expansions=[action for action in self.actions if isinstance(action, Expansion)],
             transitions=[*(action for action in self.actions if isinstance(action, Transition)), *self.claims],
             runs=[*self.runs, *([self.end] if self.end else [])],
+            events=self.assets,
+            callbacks=self.calls,
         )
 
     @property
@@ -63,4 +75,6 @@ def join_batches(batches: Iterable[Batch]) -> Batch:
         expansions=[each for part in parts for each in part.expansions],
         transitions=[each for part in parts for each in part.transitions],
         runs=[each for part in parts for each in part.runs],
+        events=[each for part in parts for each in part.events],
+        callbacks=[each for part in parts for each in part.callbacks],
     )

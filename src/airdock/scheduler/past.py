@@ -1,0 +1,92 @@
+"""Whether what a task demands of the run before this one is met (depends_on_past and its kin)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.model.keys import RunKey
+from airdock.model.states import TaskState
+from airdock.scheduler.course import Course
+from airdock.scheduler.events import Happening, PastSettled
+from airdock.store.base import Store
+from airdock.store.filters import RunFilter
+from airdock.store.records import Run
+
+__all__ = ["make_past", "past_met", "wake_past"]
+
+_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
+
+States = Mapping[str, Sequence[TaskState]]
+"""The states of the instances of each task in a run."""
+
+
+def past_met(
+    task: SerializedTask, *, date: datetime, before: States | None, has_ever_run: bool, downstream: Sequence[str]
+) -> bool:
+    """Whether the task may run. `before` is the run before, None if there is none; `downstream` are direct ones.
+
+    A task that begins at its own start date asks for nothing; nor does one that never ran before, if it says so.
+    """
+    if not (task.depends_on_past or task.wait_for_downstream) or before is None:
+        return True
+    if task.start_date and date <= datetime.fromisoformat(task.start_date):
+        return True
+    own = before.get(task.task_id, ())
+    if not own:
+        return task.ignore_first_depends_on_past and not has_ever_run
+    if any(state not in _GOOD for state in own):
+        return False
+    after = [state for each in downstream for state in before.get(each, ())]
+    return not task.wait_for_downstream or all(state in _GOOD for state in after)
+
+
+def wake_past(courses: Iterable[Course]) -> dict[RunKey, list[Happening]]:
+    """For the runs in which tasks wait for the run before: that they look again."""
+    found: dict[RunKey, list[Happening]] = {}
+    for course in courses:
+        if course.view.standing().waits_for_past:
+            asking = (task for task in course.dag.tasks if task.depends_on_past or task.wait_for_downstream)
+            waiting = [task.task_id for task in asking if course.view.waiting(task.task_id)]
+            found[course.run.key] = [PastSettled(task_id=task_id) for task_id in waiting]
+    return found
+
+
+def make_past(store: Store, run: Run, dag: SerializedDag) -> Callable[[str], bool]:
+    """`past_met` for the tasks of a run, asked of the store each time: other runs go on meanwhile."""
+    downstream: dict[str, list[str]] = {}
+    for task in dag.tasks:
+        for each in task.upstream:
+            downstream.setdefault(each, []).append(task.task_id)
+
+    def ask(task_id: str) -> bool:
+        date = run.logical_date
+        if date is None:
+            return True
+        previous = _previous(store, run.key, date)
+        if previous is None:
+            return True
+        after = downstream.get(task_id, [])
+        states = {
+            each: [row.state for row in store.list_instances(previous, task_id=each)] for each in (task_id, *after)
+        }
+        return past_met(
+            dag.task(task_id),
+            date=date,
+            before=states,
+            has_ever_run=bool(states[task_id]) or _ever_ran(store, run.key, task_id, date),
+            downstream=after,
+        )
+
+    return ask
+
+
+def _previous(store: Store, key: RunKey, date: datetime) -> RunKey | None:
+    wanted = RunFilter(dag_id=key.dag_id, before=date, by_date=True, limit=2)
+    found = [run.key for run in store.find_runs(wanted) if run.key != key and (run.logical_date or date) < date]
+    return found[0] if found else None
+
+
+def _ever_ran(store: Store, key: RunKey, task_id: str, date: datetime) -> bool:
+    wanted = RunFilter(dag_id=key.dag_id, before=date, by_date=True, limit=1000)
+    return any(store.list_instances(run.key, task_id=task_id) for run in store.find_runs(wanted) if run.key != key)
