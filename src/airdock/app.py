@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from airdock.runner.callbacks import Callbacks
     from airdock.runner.task_api import TaskApi
     from airdock.runtime.launcher import Launcher
+    from airdock.scheduler.calling import Calling
     from airdock.scheduler.loop import Scheduler
     from airdock.secrets.vault import Vault
     from airdock.serving import Server
@@ -290,6 +291,7 @@ class App:
             report=self._tell,
             reached=self._reached,
             triggering=self._open_triggerer,
+            calling=self.calling,
             **settings,
         )
 
@@ -331,9 +333,10 @@ class App:
         finally:
             self._preparing.stop()
             self.executor.stop()
-            if "triggerer" in vars(self):
-                self.triggerer.stop()
-                self.triggerer.join()
+            self.calling.stop()
+            for part in [getattr(self, name) for name in ("triggerer", "callbacks") if name in vars(self)]:
+                part.stop()
+                part.join()
             self.executor.join()
             self._preparing.join()
 
@@ -401,6 +404,13 @@ class App:
             home=self.config.home,
             clock=self.clock,
         )
+
+    @cached_property
+    def calling(self) -> "Calling":
+        """What has stored callbacks called."""
+        from airdock.scheduler.calling import Calling
+
+        return Calling(store=self.store, owner=self._owner, open=lambda: self.callbacks)
 
     @cached_property
     def callbacks(self) -> "Callbacks":
@@ -533,6 +543,7 @@ class App:
             self._tell(change)
         with self._working():
             state = self.orchestrator.run(key) if resume is None else self.orchestrator.resume(key)
+            self.calling.wait()
         return RunSummary(
             key=key,
             state=state,
@@ -569,6 +580,7 @@ class App:
             self._tell(change)
         with self._working():
             state = self.orchestrator.run(key)
+            self.calling.wait()
         return RunSummary(
             key=key,
             state=state,
