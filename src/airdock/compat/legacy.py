@@ -19,7 +19,6 @@ __all__ = [
     "hookimpl",
     "provide_session",
     "run_of_system_test",
-    "send_email",
     "watch_nothing",
 ]
 
@@ -143,19 +142,3 @@ class DagBag:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("there is no DagBag in a DAG file: airdock dags list FOLDER loads a folder")
-
-
-def send_email(to: Any, subject: str, html_content: str, **_: Any) -> None:
-    """Send a mail by AIRFLOW__SMTP__SMTP_HOST, _PORT and _MAIL_FROM of the environment."""
-    import smtplib
-    from email.message import EmailMessage
-
-    host = conf.get("smtp", "smtp_host")
-    if not host:
-        raise RuntimeError("expected AIRFLOW__SMTP__SMTP_HOST in the environment to send mail by, found none")
-    message = EmailMessage()
-    message["Subject"], message["From"] = subject, conf.get("smtp", "smtp_mail_from", "airdock@localhost")
-    message["To"] = to if isinstance(to, str) else ", ".join(to)
-    message.set_content(html_content, subtype="html")
-    with smtplib.SMTP(host, conf.getint("smtp", "smtp_port", 25)) as server:
-        server.send_message(message)

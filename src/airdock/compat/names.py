@@ -17,7 +17,8 @@ def _of(module: str, names: str, **renamed: str) -> dict[str, str]:
 # --- authoring ------------------------------------------------------------------------------------------------------
 _EXCEPTIONS: Final = _of(
     "dag.exceptions",
-    "AirflowException AirflowFailException AirflowRescheduleException AirflowSensorTimeout AirflowSkipException "
+    "AirflowBadRequest AirflowConfigException AirflowException AirflowFailException AirflowNotFoundException "
+    "AirflowRescheduleException AirflowSensorTimeout AirflowSkipException "
     "AirflowTaskTerminated AirflowTaskTimeout TaskDeferralError TaskDeferralTimeout TaskDeferred",
 )
 _DAG: Final = _of("dag.dag", "DAG")
@@ -26,7 +27,7 @@ _SENSOR: Final = _of("dag.sensor", "BaseSensorOperator PokeReturnValue")
 _TRIGGER: Final = _of(
     "dag.trigger", "BaseEventTrigger BaseTrigger TaskFailedEvent TaskSkippedEvent TaskSuccessEvent TriggerEvent"
 )
-_PARAM: Final = _of("dag.param", "Param")
+_PARAM: Final = _of("dag.param", "Param ParamsDict")
 _XCOM_ARG: Final = _of("dag.xcom_arg", "XComArg")
 _MAPPED: Final = _of("dag.mapping", "MappedOperator")
 _RULE: Final = _of("dag.trigger_rule", "TriggerRule")
@@ -109,7 +110,14 @@ _SDK: Final = {
     **_XCOM,
     **_HOOK,
     **_LITERAL,
-    **_of("dag.param", "ParamsDict"),
+    **_MAPPED,
+    **_WEIGHT_RULE,
+    **_of("compat.kept", "BaseOperatorLink DeadlineAlert DeadlineReference get_parsing_context"),
+    **_of("compat.kept", "", AsyncCallback="Kept", SyncCallback="Kept"),
+    **_of("compat.legacy", "conf"),
+    **_of("dag.context", "", TaskInstance="Context"),
+    **_of("dag.stored", "", BaseXCom="XCom"),
+    **_of("operators.branch", "BaseBranchOperator BranchMixIn SkipMixin"),
 }
 _TIMEZONE: Final = _of(
     "compat.timezone", "coerce_datetime datetime is_localized is_naive make_aware make_naive parse utc utcnow"
@@ -148,6 +156,9 @@ _EXTERNAL: Final = _of("operators.external_task", "ExternalTaskFailedError Exter
 _EXTERNAL_TRIGGERS: Final = _of("operators.external_triggers", "DagStateTrigger WorkflowTrigger")
 
 _STANDARD: Final[Mapping[str, Mapping[str, str]]] = {
+    "hooks.filesystem": _of("operators.hooks", "FSHook"),
+    "hooks.subprocess": _of("operators.hooks", "SubprocessHook SubprocessResult"),
+    "operators.smooth": _of("operators.smooth", "SmoothOperator"),
     "operators.bash": _BASH,
     "operators.branch": _BRANCH,
     "operators.datetime": _DATETIME,
@@ -190,12 +201,33 @@ _AIRFLOW_2: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """What Airflow 3 itself no longer loads."""
 
+_SECRET: Final = {"Secret": "airdock.compat.kept:Kept"}
+_MAIL: Final = _of("operators.email", "EmailOperator")
 _DOCKER: Final = _of("operators.elsewhere", "DockerOperator")
 _POD: Final = _of("operators.elsewhere", "KubernetesPodOperator")
 _ELSEWHERE: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.providers.cncf.kubernetes.operators.job": _of(
-        "operators.elsewhere", "KubernetesDeleteJobOperator KubernetesJobOperator"
+        "operators.elsewhere", "KubernetesDeleteJobOperator KubernetesJobOperator KubernetesPatchJobOperator"
     ),
+    "airflow.providers.cncf.kubernetes.operators.kubernetes_pod": _POD,
+    "airflow.providers.cncf.kubernetes.operators.kueue": _of(
+        "operators.elsewhere", "KubernetesInstallKueueOperator KubernetesStartKueueJobOperator"
+    ),
+    "airflow.providers.cncf.kubernetes.operators.spark_kubernetes": _of(
+        "operators.elsewhere", "SparkKubernetesOperator"
+    ),
+    "airflow.providers.cncf.kubernetes.hooks.kubernetes": _of("compat.kept", "", KubernetesHook="ServiceHook"),
+    "airflow.providers.cncf.kubernetes.secret": _SECRET,
+    "airflow.providers.cncf.kubernetes.utils.pod_manager": _of("compat.kept", "OnFinishAction"),
+    "airflow.providers.docker.hooks.docker": _of("compat.kept", "", DockerHook="ServiceHook"),
+    "airflow.providers.docker.operators.docker_swarm": _of("operators.elsewhere", "DockerSwarmOperator"),
+    "airflow.contrib.operators.kubernetes_pod_operator": _POD,
+    "airflow.kubernetes.secret": _SECRET,
+    "airflow.operators.email": _MAIL,
+    "airflow.operators.email_operator": _MAIL,
+    "airflow.operators.generic_transfer": _of("operators.elsewhere", "GenericTransfer"),
+    "airflow.operators.subdag": _of("operators.elsewhere", "SubDagOperator"),
+    "airflow.providers.smtp.operators.smtp": _MAIL,
     "airflow.providers.cncf.kubernetes.operators.pod": _POD,
     "airflow.providers.cncf.kubernetes.operators.resource": _of(
         "operators.elsewhere", "KubernetesCreateResourceOperator KubernetesDeleteResourceOperator"
@@ -212,7 +244,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     **{f"airflow.{name}": names for name, names in _STANDARD.items()},
     **_AIRFLOW_2,
     **_ELSEWHERE,
-    "airflow": {**_DAG, **_XCOM_ARG, **_DATASET, **_ASSET},
+    "airflow": {**_DAG, **_XCOM_ARG, **_DATASET, **_ASSET, **_of("compat.kept", "", __version__="AIRFLOW_VERSION")},
     "airflow.assets": _ASSET,
     "airflow.assets.metadata": _of("dag.assets", "Metadata"),
     "airflow.datasets": _DATASET,
@@ -247,7 +279,25 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.timetables.interval": _TIMETABLES,
     "airflow.timetables.simple": _TIMETABLES,
     "airflow.timetables.trigger": _TIMETABLES,
-    "airflow.utils.email": _of("compat.legacy", "send_email"),
+    "airflow.executors.debug_executor": _of("compat.kept", "", DebugExecutor="Executor"),
+    "airflow.executors.local_executor": _of("compat.kept", "", LocalExecutor="Executor"),
+    "airflow.executors.sequential_executor": _of("compat.kept", "", SequentialExecutor="Executor"),
+    "airflow.lineage.entities": _of("compat.kept", "File"),
+    "airflow.models.pool": _of("compat.kept", "Pool"),
+    "airflow.partition_mappers.base": _of("dag.partitions", "PartitionMapper"),
+    "airflow.partition_mappers.window": _of("dag.partitions", "Window"),
+    "airflow.sdk.definitions.callback": _of("compat.kept", "", AsyncCallback="Kept", SyncCallback="Kept"),
+    "airflow.sdk.definitions.deadline": _of("compat.kept", "DeadlineAlert DeadlineReference"),
+    "airflow.sdk.definitions.decorators": _DECORATORS,
+    "airflow.sdk.log": _of("compat.kept", "mask_secret"),
+    "airflow.sdk.macros": _of("compat.macros", "datetime_diff_for_humans ds_add ds_format ds_format_locale"),
+    "airflow.sdk.secrets_masker": _of("compat.kept", "mask_secret"),
+    "airflow.sdk.types": _of("dag.context", "", RuntimeTaskInstanceProtocol="Context"),
+    "airflow.stats": _of("compat.kept", "Stats"),
+    "airflow.utils.db": _of("compat.kept", "create_session"),
+    "airflow.utils.email": _of("operators.email", "send_email"),
+    "airflow.utils.log.secrets_masker": _of("compat.kept", "mask_secret"),
+    "airflow.version": _of("compat.kept", "", version="AIRFLOW_VERSION"),
     "airflow.utils.template": _LITERAL,
     "airflow.configuration": _CONF,
     "airflow.decorators": _DECORATORS,
@@ -265,6 +315,7 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
         **_CONNECTION,
         **_XCOM,
         **_of("compat.legacy", "DagBag"),
+        **_of("compat.kept", "DagModel Pool"),
     },
     "airflow.models.baseoperator": {**_OPERATOR, **_CHAIN},
     "airflow.models.dag": _DAG,
@@ -304,12 +355,15 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.utils.context": _CONTEXT_TYPE,
     "airflow.utils.edgemodifier": _LABEL,
     "airflow.utils.log.logging_mixin": _LOG,
-    "airflow.utils.session": _of("compat.legacy", "provide_session"),
+    "airflow.utils.session": {
+        **_of("compat.legacy", "provide_session"),
+        **_of("compat.kept", "NEW_SESSION create_session"),
+    },
     "airflow.utils.task_group": _GROUP,
     "airflow.utils.state": {**_STATES, **_of("dag.states", "State")},
     "airflow.utils.timezone": _TIMEZONE,
     "airflow.utils.trigger_rule": _RULE,
-    "airflow.utils.types": _of("dag.states", "DagRunType"),
+    "airflow.utils.types": {**_of("dag.states", "DagRunType"), **_of("compat.kept", "NOTSET")},
     "airflow.utils.weight_rule": _WEIGHT_RULE,
     "tests_common.test_utils.system_tests": _of("compat.legacy", "", get_test_run="run_of_system_test"),
     "tests_common.test_utils.watcher": _of("compat.legacy", "", watcher="watch_nothing"),

@@ -1,6 +1,7 @@
 """What a task raises to say how it ends; Airflow's names and meaning.
 
     AirflowException              fails the try; it is retried
+    ├── AirflowBadRequest, AirflowConfigException, AirflowNotFoundException  which hooks raise
     ├── AirflowSkipException      the task is skipped
     ├── AirflowFailException      the task fails and is not retried
     ├── AirflowSensorTimeout      a sensor's time is over; not retried
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 __all__ = [
+    "AirflowBadRequest",
+    "AirflowConfigException",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
@@ -40,6 +44,18 @@ class AirflowException(Exception):  # noqa: N818  Airflow's name
 
 class AirflowSkipException(AirflowException):
     """The task wants to be skipped."""
+
+
+class AirflowBadRequest(AirflowException):
+    """Something was asked for wrongly."""
+
+
+class AirflowConfigException(AirflowException):
+    """A setting is wrong."""
+
+
+class AirflowNotFoundException(AirflowException):
+    """Something isn't there."""
 
 
 class AirflowFailException(AirflowException):

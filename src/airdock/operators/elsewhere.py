@@ -10,6 +10,8 @@ from airdock.operators.image_task import POD_ARGUMENTS
 __all__ = [
     "ApprovalOperator",
     "DockerOperator",
+    "DockerSwarmOperator",
+    "GenericTransfer",
     "HITLBranchOperator",
     "HITLEntryOperator",
     "HITLOperator",
@@ -17,9 +19,14 @@ __all__ = [
     "KubernetesCreateResourceOperator",
     "KubernetesDeleteJobOperator",
     "KubernetesDeleteResourceOperator",
+    "KubernetesInstallKueueOperator",
     "KubernetesJobOperator",
+    "KubernetesPatchJobOperator",
     "KubernetesPodOperator",
+    "KubernetesStartKueueJobOperator",
+    "SparkKubernetesOperator",
     "StubTask",
+    "SubDagOperator",
 ]
 
 
@@ -67,6 +74,38 @@ class KubernetesCreateResourceOperator(_OfDocker):
 
 class KubernetesDeleteResourceOperator(_OfDocker):
     """Airflow's."""
+
+
+class KubernetesPatchJobOperator(_OfDocker):
+    """Airflow's."""
+
+
+class KubernetesInstallKueueOperator(_OfDocker):
+    """Airflow's."""
+
+
+class KubernetesStartKueueJobOperator(_OfDocker):
+    """Airflow's."""
+
+
+class SparkKubernetesOperator(_OfDocker):
+    """Airflow's."""
+
+
+class DockerSwarmOperator(_OfDocker):
+    """Airflow's."""
+
+
+class GenericTransfer(_Elsewhere):
+    """Airflow's."""
+
+    hint = "a @task with the databases' own libraries can copy"
+
+
+class SubDagOperator(_Elsewhere):
+    """Airflow 2's; Airflow 3 has none either."""
+
+    hint = "a TaskGroup keeps tasks together"
 
 
 class HITLOperator(_OfPeople):

@@ -44,7 +44,8 @@ def test_modules_are_reached_through_their_packages() -> None:
     import airflow
 
     assert airflow.sdk.DAG is airflow.DAG
-    assert not hasattr(airflow, "__version__")
+    assert not hasattr(airflow, "__author__")
+    assert airflow.__version__ == airflow.version.version
 
 
 def test_a_missing_name_says_which_and_what_is_near() -> None:
@@ -62,6 +63,36 @@ def test_a_missing_module_is_named_too() -> None:
     assert caught.value.name == "airflow.operators.bsh"
     with pytest.raises(ModuleNotFoundError, match=r"no module airflow\.providers\.amazon yet"):
         importlib.import_module("airflow.providers.amazon")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from airflow.models import Pool; Pool.get_pools()",
+        "from airflow.models import DagModel; DagModel.get_dagmodel('d')",
+        "from airflow.utils.session import create_session; create_session().__enter__()",
+        "from airflow.settings import Session; Session().query(1)",
+        "from airflow.models import DagBag; DagBag()",
+        "from airflow.providers.docker.hooks.docker import DockerHook; DockerHook('x').api_client",
+    ],
+)
+def test_what_tasks_have_no_way_to_says_so(line: str) -> None:
+    with pytest.raises((RuntimeError, NotImplementedError), match=r"tasks|hooks|DagBag"):
+        exec(line)
+
+
+def test_what_is_kept_and_does_nothing() -> None:
+    from airflow.providers.cncf.kubernetes.secret import Secret
+    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, get_parsing_context
+    from airflow.stats import Stats
+
+    alert = DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT(), callback=AsyncCallback("a.b"))
+    assert repr(alert) == "DeadlineAlert(reference=Kept(), callback=Kept('a.b'))"
+    assert Secret("env", None, "name").args == ("env", None, "name")
+    assert get_parsing_context() == (None, None)
+    Stats.incr("a")
+    with Stats.timer("a"):
+        Stats.gauge("a", 1)
 
 
 def test_nothing_stays_behind() -> None:
