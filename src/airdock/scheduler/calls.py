@@ -39,11 +39,12 @@ def _of_task(course: Course, step: Transition) -> dict[str, Any] | None:
     """The call for the end of a try; None where there is none, or the try's own process has made it."""
     name = _OF_TASK.get(step.target)
     task = course.view.task(step.key.task_id)
-    if step.outcome is None or name not in task.callbacks:
+    is_alone = task.mode == "none" and step.target is TaskState.SUCCESS  # done without a try
+    if name not in task.callbacks or (step.outcome is None and not is_alone):
         return None
-    if task.mode == "sdk" and step.outcome.times.user_ended is not None:
+    if task.mode == "sdk" and step.outcome is not None and step.outcome.times.user_ended is not None:
         return None
-    ending = step.outcome.ending
+    ending = step.outcome.ending if step.outcome is not None else None
     said = ending.reason if isinstance(ending, Failed | Skipped) else ""
     return describe_call(
         course.dag,

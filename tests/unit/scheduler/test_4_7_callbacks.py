@@ -71,6 +71,11 @@ def test_a_task_beside_its_file_calls_its_own_unless_its_process_died() -> None:
     assert (call["name"], call["error"]) == ("on_failure_callback", "killed by SIGKILL")
 
 
+def test_a_task_that_does_nothing_is_a_success_without_a_try() -> None:
+    (call,) = calls(course(mode="none"), step(TaskState.SUCCESS, None))
+    assert call["name"] == "on_success_callback"
+
+
 def test_what_no_try_ended_with_calls_nothing() -> None:
     assert calls(course(), step(TaskState.SKIPPED, None), step(TaskState.FAILED, None)) == []
     assert calls(course(), step(TaskState.SCHEDULED, Lost(reason="gone"))) == []
