@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.filters import StoreInfo
-from airdock.store.records import Answer, Instance, Pool, Run, Try
+from airdock.store.records import Answer, AssetEvent, Instance, Pool, Run, Try
 from airdock.store.upkeep import TABLES, clean
 
 __all__ = ["Orchestrator", "make_owner"]
@@ -61,8 +61,13 @@ class Orchestrator:
         logical_date: datetime | None = None,
         plan: RunPlan | None = None,
         note: str = "",
+        events: Sequence[AssetEvent] = (),
+        mark: int | None = None,
+        backfill: int | None = None,
     ) -> RunKey:
         """Make a run of the DAG: as planned, else by hand for now or a logical date.
+
+        `events` of assets are what it is made for, `mark` is the number of the last of them.
 
         ConfigError if a task asks for a pool or executor that isn't there; ConflictError if there is such a run.
         """
@@ -85,10 +90,13 @@ class Orchestrator:
             interval_start=plan.interval[0] if plan.interval else None,
             interval_end=plan.interval[1] if plan.interval else None,
             note=note,
+            backfill=backfill,
+            events=tuple(event.to_dict() for event in events),
         )
         with passing(self._reached, "create"):
             self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
-            self._store.create_run(run, [row for task in dag.tasks for row in _make_instances(key, dag, task)])
+            rows = [row for task in dag.tasks for row in _make_instances(key, dag, task)]
+            self._store.create_run(run, rows, mark=mark)
         return key
 
     def _check(self, dag: SerializedDag) -> None:

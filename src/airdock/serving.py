@@ -11,13 +11,18 @@ from airdock.loading.catalogue import Catalogue
 from airdock.loading.folder import DagFolder
 from airdock.loading.index import LoadedFile
 from airdock.loading.watch import Watcher
+from airdock.model.keys import RunKey
 from airdock.model.progress import Note, Report
+from airdock.model.states import RUN_FINISHED, RunState
+from airdock.scheduler.asset_runs import AssetRuns
 from airdock.scheduler.duty import Duties
 from airdock.scheduler.intake import StoreIntake
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.planner import Planner
 from airdock.scheduler.timetables import RunPlan
 from airdock.store.base import Store
+from airdock.store.filters import RunFilter
+from airdock.store.records import AssetEvent
 
 __all__ = ["LEASE_S", "Server"]
 
@@ -32,8 +37,8 @@ _PLAN_S: Final = 60.0
 class Server:
     """`run` blocks until `stop`, which may be called from any thread or signal handler.
 
-    `scheduler` makes the loop, and is given who says whether a DAG is paused. `load` loads one file; `create` makes
-    the run that a schedule asks for.
+    `scheduler` makes the loop, and is given `is_paused` and `ended`. `load` loads one file; `create` makes the run that
+    a schedule asks for, or that events of assets do (`events`, `mark`).
     """
 
     def __init__(
@@ -42,20 +47,22 @@ class Server:
         folder: Path,
         store: Store,
         owner: str,
-        scheduler: Callable[[Callable[[str], bool]], Scheduler],
+        scheduler: Callable[..., Scheduler],
         load: Callable[[Path], Sequence[SerializedDag]],
-        create: Callable[[SerializedDag, RunPlan], object],
+        create: Callable[..., object],
         report: Report,
         side_by_side: int,
         pause_new: bool = False,
     ) -> None:
         self.index = StoreDagIndex(store=store, pause_new=pause_new)
         self._folder, self._report = folder, report
-        self._scheduler = scheduler(self.index.is_paused)
+        self._scheduler = scheduler(is_paused=self.index.is_paused, ended=self._hear_of_run)
         self._catalogue = Catalogue(index=self.index, load=load, changed=self._hear_of_file, side_by_side=side_by_side)
         self._watcher = Watcher(DagFolder(folder), changed=self._catalogue.take)
         self._create = create
         self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run)
+        self._asset_runs = AssetRuns(store=store, dags=self.index.open_dags, create=self._make_asset_run)
+        self._store = store
         self._intake = StoreIntake(
             store=store,
             owner=owner,
@@ -69,6 +76,7 @@ class Server:
         self._folder.mkdir(parents=True, exist_ok=True)
         duties = Duties()
         duties.add(_PLAN_S, self._planner.plan)
+        duties.add(_PLAN_S, self._asset_runs.plan)
         duties.add(_REFRESH_S, self._refresh)
         self._watcher.start()
         try:
@@ -85,6 +93,22 @@ class Server:
     def _make_run(self, dag: SerializedDag, plan: RunPlan) -> None:
         self._create(dag, plan)
         self._scheduler.look()  # so that the run is claimed now, not when runs are next looked for
+
+    def _make_asset_run(self, dag: SerializedDag, plan: RunPlan, events: Sequence[AssetEvent], mark: int) -> None:
+        self._create(dag, plan, events=events, mark=mark)
+        self._scheduler.look()
+
+    def _hear_of_run(self, key: RunKey, state: RunState) -> None:
+        """Pause a DAG whose runs failed too often, one after the other."""
+        dag = self.index.dags().get(key.dag_id)
+        most = dag.max_consecutive_failed_dag_runs if dag is not None else 0
+        if state is not RunState.FAILED or most < 1:
+            return
+        ended = self._store.find_runs(RunFilter(dag_id=key.dag_id, states=RUN_FINISHED, limit=most))
+        if len(ended) == most and all(run.state is RunState.FAILED for run in ended):
+            self._store.pause_dags([key.dag_id], is_paused=True)
+            self._report(Note(line=f"{key.dag_id}: paused, because its last {most} runs failed"))
+            self.index.refresh()
 
     def _refresh(self, now: datetime) -> None:
         if self.index.refresh():

@@ -23,6 +23,8 @@ from airdock.store.records import Run, RunTransition, Transition
 
 __all__ = ["Course"]
 
+_HOLDING = ACTIVE | {TaskState.RESTARTING}
+"""States in which a try takes slots: one that has to end does until it has."""
 _SLEEPING = (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE)
 
 
@@ -38,7 +40,7 @@ class Course:
         for key, _ in view.members(TaskState.SCHEDULED):
             if view.answer(view.task(key.task_id).environment) is not None:
                 ready.push(key)
-        for key, _ in view.members(*ACTIVE):
+        for key, _ in view.members(*_HOLDING):
             ready.hold(key)
         for key, member in view.members(*_SLEEPING):
             self._set_timer(key, member.until or run.created)
@@ -53,6 +55,10 @@ class Course:
         """The tries that were queued and haven't ended."""
         members = ((key, self.view.member(key)) for key in self.ready.taken)
         return [key.attempt(member.try_number) for key, member in members if member]
+
+    def restarting_tries(self) -> list[TryKey]:
+        """The tries that have to end so that their instances can begin anew."""
+        return [key.attempt(member.try_number) for key, member in self.view.members(TaskState.RESTARTING)]
 
     def deferred(self) -> list[tuple[TryKey, Mapping[str, Any]]]:
         """The tries that wait for triggers, and these."""
@@ -106,7 +112,7 @@ class Course:
             case Wake(key=key, at=at):
                 self._set_timer(key, at)
             case Transition(key=key, source=source, target=target):
-                if source in ACTIVE and target not in ACTIVE:
+                if source in _HOLDING and target not in _HOLDING:
                     self.ready.free(key)
                 if target is TaskState.SCHEDULED:
                     answer = self.view.answer(self.view.task(key.task_id).environment)

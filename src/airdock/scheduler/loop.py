@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
-from airdock.errors import AirdockError, ConflictError
+from airdock.errors import AirdockError, ConflictError, UnknownRunError
 from airdock.executors.base import Executor
 from airdock.model.events import Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey, TryKey
@@ -79,12 +79,13 @@ class Scheduler:
         is_paused: Callable[[str], bool] = lambda _dag_id: False,
         triggering: Callable[[], Triggering] | None = None,
         calling: Calling | None = None,
+        ended: Callable[[RunKey, RunState], None] = lambda _key, _state: None,
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
         self._workspace, self._place, self._owner = workspace, place, owner
         self._clock = clock or SystemClock()
         self._report, self._reached, self._lease_s = report, reached, lease_s
-        self._is_paused, self._calling = is_paused, calling
+        self._is_paused, self._calling, self._hear_of_run = is_paused, calling, ended
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._renew_at = 0.0
@@ -200,6 +201,8 @@ class Scheduler:
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         self._needs.ask(course)
         self._waiters.take_up(course)
+        for executor in self._executors.values():
+            executor.cancel(course.restarting_tries())
 
     def _fire(self, key: TryKey, event: Any, error: str) -> None:
         self.happen(key.task.run, TriggerFired(key=key.task, event=event, error=error))
@@ -208,6 +211,8 @@ class Scheduler:
         key = course.run.key
         self._forget(course)
         self._ended[key] = state
+        if state in RUN_FINISHED:
+            self._hear_of_run(key, state)
         with passing(self._reached, "release"):
             self._store.release_run(key, owner=self._owner)
         self._duties.look()
@@ -223,11 +228,20 @@ class Scheduler:
     def _lose(self, course: Course, error: ConflictError) -> None:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
         _log.warning("run %s is given up: %s", course.run.key.run_id, error)
-        tries = course.active_tries()
-        for executor in self._executors.values():
-            executor.cancel(tries)
+        if not self._is_let_go(course.run.key):
+            tries = course.active_tries()
+            for executor in self._executors.values():
+                executor.cancel(tries)
         self._forget(course)
         self._lost[course.run.key] = error
+        self._duties.look()
+
+    def _is_let_go(self, key: RunKey) -> bool:
+        """Whether a person changed the run, so that it is to be taken up anew; what runs of it goes on meanwhile."""
+        try:
+            return bool(self._duties) and not self._store.load_run(key).owner
+        except UnknownRunError:
+            return False
 
     # One turn
 
@@ -253,6 +267,8 @@ class Scheduler:
             self._follow_up(turn, now)
         if self._calling is not None and any(turn.calls for turn in stored):
             self._calling.take()
+        if any(turn.assets for turn in stored):
+            self._duties.look()
 
     def _admit(self, now: datetime) -> None:
         """Queue what has room: higher priority first, then what is for the earlier date, whatever run it is of."""

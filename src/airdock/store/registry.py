@@ -118,6 +118,8 @@ class Registry(ABC):
         with self._rows(write=True) as rows:
             found = [row for row in rows.select("dag_index") if row["dag_id"] in dag_ids]
             rows.upsert("dag_index", [{**row, "is_paused": int(is_paused)} for row in found])
+            for row in found if not is_paused else ():
+                self._mark(rows, row["dag_id"])  # what happened meanwhile isn't made up for
             return frozenset(row["dag_id"] for row in found)
 
     def forget_dag(self, dag_id: str) -> bool:
