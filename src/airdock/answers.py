@@ -193,12 +193,11 @@ class StoreTaskApi:
         if group is not None:
             members = self._members(run, group)
             wanted = members if wanted is None else wanted & members
-        rows = self._store.list_instances(run)
-        return [
-            (row.key.task_id, row.key.map_index, str(row.state))
-            for row in rows
-            if wanted is None or row.key.task_id in wanted
-        ]
+        if wanted is None:
+            rows = self._store.list_instances(run)
+        else:  # a run may have many more than what is asked for
+            rows = [row for task_id in sorted(wanted) for row in self._store.list_instances(run, task_id=task_id)]
+        return [(row.key.task_id, row.key.map_index, str(row.state)) for row in rows]
 
     def _members(self, run: RunKey, group: str) -> set[str]:
         """The tasks of the group and of those in it."""
