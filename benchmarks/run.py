@@ -35,6 +35,7 @@ FIGURES: Final = {
     "build": "image_build",
     "registry": "pull_push",
     "scheduler": "scheduler",
+    "store": "store",
 }
 _HEAD: Final = ("figure", "ours", "min-max", "n", "budget", "", "peer", "its median", "ratio")
 _RIGHT: Final = frozenset({1, 3, 4, 7, 8})

@@ -21,6 +21,7 @@ from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.journal import callback_row, event_row
 from airdock.store.memory_find import count_begun, count_pools, find_instances, find_runs
 from airdock.store.memory_rows import MemoryRows
+from airdock.store.memory_xcoms import MemoryXComs
 from airdock.store.records import (
     DEFAULT_POOL,
     DEFAULT_POOL_SLOTS,
@@ -51,7 +52,7 @@ class _Tables:
         self.holding: dict[TaskKey, Instance] = {}
         self.tries: dict[RunKey, dict[TryKey, Try]] = {}
         self.answers: dict[RunKey, dict[Environment, Answer]] = {}
-        self.xcoms: dict[RunKey, dict[tuple[str, str, int], XCom]] = {}
+        self.xcoms: dict[RunKey, MemoryXComs] = {}
 
 
 class MemoryStore(Store):
@@ -111,7 +112,8 @@ class MemoryStore(Store):
                 raise ConflictError("the DAG has a run for this logical date already", where=str(run.logical_date))
             self._tables.runs[run.key] = run
             self._tables.instances[run.key] = {instance.key: instance for instance in instances}
-            self._tables.tries[run.key], self._tables.answers[run.key], self._tables.xcoms[run.key] = {}, {}, {}
+            self._tables.tries[run.key], self._tables.answers[run.key] = {}, {}
+            self._tables.xcoms[run.key] = MemoryXComs()
             if mark is not None:
                 self._tables.rows.upsert("asset_marks", [{"dag_id": run.key.dag_id, "event": mark}])
 
@@ -167,8 +169,7 @@ class MemoryStore(Store):
             for key in retries.keys() & rows.keys():
                 rows[key] = begin_anew(rows[key], retries[key])
                 self._tables.holding.pop(key, None)
-            for place in [place for place, xcom in xcoms.items() if xcom.key in retries]:
-                del xcoms[place]
+                xcoms.forget(key)
             self._tables.runs[run] = begin_run_anew(found)
 
     def force(
@@ -338,9 +339,7 @@ class MemoryStore(Store):
             tries[key] = replace(tries.get(key, Try(key=key)), outcome=outcome)
         tries.update({each.key: each for each in change.opened})
         if change.begins_again:
-            xcoms = self._tables.xcoms[change.key.run]
-            for name in [name for name, xcom in xcoms.items() if xcom.key == change.key]:
-                del xcoms[name]
+            self._tables.xcoms[change.key.run].forget(change.key)
 
     def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
         with self._lock:
@@ -349,14 +348,12 @@ class MemoryStore(Store):
             if row is None or row.try_number != key.try_number or row.state not in ACTIVE:
                 raise ConflictError("the try is not active, so it can't push an XCom", where=key.task.label)
             xcom = XCom(key=key.task, name=name, value=value, length=length)
-            self._tables.xcoms[run][key.task_id, name, key.map_index] = xcom
+            self._tables.xcoms[run].put(xcom)
 
     def list_xcoms(self, key: RunKey, *, task_id: str, name: str, map_index: int | None = None) -> list[XCom]:
         with self._lock:
             self._run(key)
-            found = [xcom for place, xcom in self._tables.xcoms[key].items() if place[:2] == (task_id, name)]
-        chosen = [xcom for xcom in found if map_index in (None, xcom.key.map_index)]
-        return sorted(chosen, key=lambda xcom: xcom.key.map_index)
+            return self._tables.xcoms[key].find(task_id, name, map_index)
 
     def list_lengths(self, key: RunKey, *, task_id: str, name: str = RETURN_VALUE) -> dict[int, int | None]:
         return {xcom.key.map_index: xcom.length for xcom in self.list_xcoms(key, task_id=task_id, name=name)}
