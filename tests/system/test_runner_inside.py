@@ -534,6 +534,7 @@ def test_a_deferred_task_goes_on_where_it_said(folder: Path) -> None:
 AT_START = """
 from datetime import timedelta
 from airflow.sdk import DAG, BaseSensorOperator, ExceptionRetryPolicy, Param, RetryAction, RetryRule, task
+from airflow.triggers.base import StartTriggerArgs
 
 POLICY = ExceptionRetryPolicy(rules=[
     RetryRule(exception=ConnectionError, retry_delay=timedelta(seconds=30)),
@@ -543,6 +544,12 @@ POLICY = ExceptionRetryPolicy(rules=[
 class Waits(BaseSensorOperator):
     def go_on(self, context, event=None):
         return event
+
+class Begins(Waits):
+    start_from_trigger = True
+    start_trigger_args = StartTriggerArgs(
+        trigger_cls="airflow.providers.standard.triggers.file.FileTrigger", next_method="go_on",
+        trigger_kwargs={"filepath": "/a", "recursive": False}, timeout=timedelta(seconds=9))
 
 with DAG("d", params={"n": Param(5, type="integer", minimum=3)}):
     @task
@@ -558,6 +565,7 @@ with DAG("e", params={"n": 1}):
         calls.override(task_id=what)(what)
     Waits(task_id="soft", soft_fail=True)
     Waits(task_id="hard")
+    Begins(task_id="begins")
 """
 
 
@@ -575,6 +583,14 @@ def test_a_retry_policy_decides_by_the_exception(folder: Path) -> None:
     assert (ends["gone"]["retryable"], ends["gone"].get("delay_s")) == (False, None)
     assert (ends["away"]["retryable"], ends["away"].get("delay_s")) == (True, 30.0)
     assert (ends["other"]["retryable"], ends["other"].get("delay_s")) == (True, None)
+
+
+def test_a_task_may_begin_deferred(folder: Path) -> None:
+    begun = run_sdk(folder, "begins", Api(), source=AT_START, dag_id="e")
+    assert (begun.ending["kind"], begun.ending["method"], begun.ending["timeout_s"]) == ("deferred", "go_on", 9.0)
+    fired = {"next": {"method": "go_on", "event": "there"}}
+    ended = run_sdk(folder, "begins", Api(), source=AT_START, dag_id="e", instance=fired)
+    assert ended.ending["kind"] == "succeeded"
 
 
 def test_a_trigger_that_fails_or_ends_the_task_reaches_it(folder: Path) -> None:

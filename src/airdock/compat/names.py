@@ -25,7 +25,8 @@ _DAG: Final = _of("dag.dag", "DAG")
 _OPERATOR: Final = _of("dag.operator", "BaseOperator")
 _SENSOR: Final = _of("dag.sensor", "BaseSensorOperator PokeReturnValue")
 _TRIGGER: Final = _of(
-    "dag.trigger", "BaseEventTrigger BaseTrigger TaskFailedEvent TaskSkippedEvent TaskSuccessEvent TriggerEvent"
+    "dag.trigger",
+    "BaseEventTrigger BaseTrigger StartTriggerArgs TaskFailedEvent TaskSkippedEvent TaskSuccessEvent TriggerEvent",
 )
 _PARAM: Final = _of("dag.param", "Param ParamsDict")
 _XCOM_ARG: Final = _of("dag.xcom_arg", "XComArg")

@@ -31,6 +31,9 @@ __all__ = [
 NEEDS = ("image", "dockerfile", "requirements", "python", "memory", "cpus")
 """The keywords that say what a task needs. They are kept apart from the attributes, whose names are the subclass's."""
 
+_OF_CLASSES = ("pre_execute", "post_execute", "start_from_trigger", "start_trigger_args")
+"""What a class says where a task doesn't."""
+
 
 class Work(TypedDict, total=False):
     """What there is to run for a task: see `SerializedTask`."""
@@ -106,6 +109,8 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     is_setup: bool = False
     is_teardown: bool = False
     on_failure_fail_dagrun: bool = False
+    start_from_trigger: bool = False
+    start_trigger_args: Any = None
     init_arguments: Mapping[str, Any]
 
     def __init__(self, *, task_id: str, dag: "DAG | None" = None, **arguments: Unpack[TaskArguments]) -> None:
@@ -121,7 +126,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         self.needs = {name: values.pop(name) for name in NEEDS}
         values["params"] = dict(values["params"] or {})
         for name, value in values.items():
-            if name not in ("pre_execute", "post_execute") or value is not None:
+            if name not in _OF_CLASSES or value:
                 setattr(self, name, value)
         if dag is not None:
             dag.add_task(self)

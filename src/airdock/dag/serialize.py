@@ -233,9 +233,7 @@ def _at_least_one(dag: DAG, name: str) -> int:
     return value
 
 
-_NO_EFFECT_YET: Final = (
-    "run_as_user", "start_from_trigger",
-)  # fmt: skip
+_NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
 """They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""

@@ -1,9 +1,19 @@
 """What a deferred task waits for: an object that lives in the triggerer, beside those of many other tasks."""
 
 from collections.abc import AsyncIterator, Mapping
+from importlib import import_module
 from typing import Any
 
-__all__ = ["BaseEventTrigger", "BaseTrigger", "TaskFailedEvent", "TaskSkippedEvent", "TaskSuccessEvent", "TriggerEvent"]
+__all__ = [
+    "BaseEventTrigger",
+    "BaseTrigger",
+    "StartTriggerArgs",
+    "TaskFailedEvent",
+    "TaskSkippedEvent",
+    "TaskSuccessEvent",
+    "TriggerEvent",
+    "defer_at_once",
+]
 
 
 class TriggerEvent:
@@ -82,3 +92,30 @@ class BaseTrigger:
 
 class BaseEventTrigger(BaseTrigger):
     """A trigger that may also watch an asset: each of its events is one of the asset's."""
+
+
+class StartTriggerArgs:
+    """What a task waits for that begins deferred, as its class's `start_trigger_args`; `timeout` is a timedelta."""
+
+    def __init__(
+        self,
+        trigger_cls: str,
+        next_method: str,
+        trigger_kwargs: Mapping[str, Any] | None = None,
+        next_kwargs: Mapping[str, Any] | None = None,
+        timeout: Any = None,
+    ) -> None:
+        self.trigger_cls = trigger_cls
+        self.next_method = next_method
+        self.trigger_kwargs = dict(trigger_kwargs or {})
+        self.next_kwargs = dict(next_kwargs or {})
+        self.timeout = timeout
+
+
+def defer_at_once(task: Any) -> Any:
+    """Defer the task as its `start_trigger_args` say; `trigger_kwargs` of the task's own come over those."""
+    args = task.start_trigger_args
+    module, _, name = args.trigger_cls.rpartition(".")
+    own = getattr(task, "trigger_kwargs", None) or {}
+    trigger = getattr(import_module(module), name)(**{**args.trigger_kwargs, **own})
+    return task.defer(trigger=trigger, method_name=args.next_method, kwargs=args.next_kwargs, timeout=args.timeout)

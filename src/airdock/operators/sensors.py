@@ -157,10 +157,6 @@ class DayOfWeekSensor(BaseSensorOperator):
 
 def _folder(context: Any, connection: str) -> str:
     """The folder that a connection names in its extra `path`; the root where there is no such connection."""
-    try:
-        found = context["ti"].get_connection(connection)
-        extra = getattr(found, "extra_dejson", None) or {}
-    except Exception as error:  # whatever a store says of a connection that isn't there
-        print(f"connection {connection!r}: {error}; relative paths are below /")  # noqa: T201  a task's log
-        extra = {}
+    found = context["conn"].get(connection, None)
+    extra = {} if found is None else found.extra_dejson
     return str(extra.get("path") or "").rstrip("/")

@@ -16,7 +16,7 @@ from airdock.dag.exceptions import (
     TaskDeferred,
 )
 from airdock.dag.sensor import BaseSensorOperator, PokeReturnValue, poke_mode_only
-from airdock.dag.trigger import TaskSuccessEvent, TriggerEvent
+from airdock.dag.trigger import StartTriggerArgs, TaskSuccessEvent, TriggerEvent, defer_at_once
 from airdock.errors import DagError
 from airdock.operators.file_triggers import DirectoryFileDeleteTrigger, FileDeleteTrigger, FileTrigger
 from airdock.operators.sensors import BashSensor, DayOfWeekSensor, FileSensor, PythonSensor
@@ -143,6 +143,45 @@ def test_file(running: Any, tmp_path: Path) -> None:
     later.execute_complete(running(later), event=True)
     with pytest.raises(AirflowException, match=r"found no .*\.txt"):
         later.execute_complete(running(later), event=False)
+
+
+def test_a_file_below_the_folder_of_a_connection(running: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DAG("d"):
+        sensor = FileSensor(task_id="f", filepath="a.txt", fs_conn_id="mine")
+    context = running(sensor)
+    assert sensor.path(context) == "/a.txt"
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", f'{{"conn_type": "fs", "extra": {{"path": "{tmp_path}"}}}}')
+    assert sensor.path(context) == f"{tmp_path}/a.txt"
+
+
+def test_a_task_that_begins_deferred() -> None:
+    class Begins(BaseSensorOperator):
+        start_from_trigger = True
+        start_trigger_args = StartTriggerArgs(
+            trigger_cls="airdock.operators.file_triggers.FileTrigger",
+            trigger_kwargs={"filepath": "/a", "poke_interval": 5},
+            next_method="go_on",
+            next_kwargs={"more": 1},
+            timeout=timedelta(hours=1),
+        )
+
+        def __init__(self, *, trigger_kwargs: Any = None, task_id: str, **arguments: Any) -> None:
+            super().__init__(task_id=task_id, **arguments)
+            self.trigger_kwargs = trigger_kwargs
+
+    with DAG("d"):
+        task = Begins(task_id="t")
+        own = Begins(task_id="u", trigger_kwargs={"filepath": "/b"})
+        plain = Counting(task_id="v")
+    assert (task.start_from_trigger, plain.start_from_trigger, plain.start_trigger_args) == (True, False, None)
+    with pytest.raises(TaskDeferred) as caught:
+        defer_at_once(task)
+    assert caught.value.trigger.serialize()[1] == {"filepath": "/a", "recursive": False, "poke_interval": 5.0}
+    assert (caught.value.method_name, caught.value.kwargs) == ("go_on", {"more": 1})
+    assert caught.value.timeout == timedelta(hours=1)
+    with pytest.raises(TaskDeferred) as caught:
+        defer_at_once(own)
+    assert caught.value.trigger.serialize()[1]["filepath"] == "/b"
 
 
 def test_times(running: Any) -> None:

@@ -71,6 +71,8 @@ class Job(object):
         if resumed:
             return self._resume(resumed)
         self._task.pre_execute(self.context)
+        if self._task.start_from_trigger and self._task.start_trigger_args:
+            import_module("airdock.dag.trigger").defer_at_once(self._task)
         value = self._task.execute(self.context)
         self._task.post_execute(self.context, value)
         return value
