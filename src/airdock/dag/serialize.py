@@ -237,7 +237,8 @@ _NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
 """They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
-_BEFOREHAND: Final = "on_execute_callback"
+_ONLY_BESIDE: Final = ("on_execute_callback", "retry_policy")
+"""What acts in the task's own process, if that imports the DAG file."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 _DAG_NO_EFFECT_YET: Final = ("deadline",)
 
@@ -247,9 +248,9 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
-    for name in (*_NO_EFFECT_YET, _BEFOREHAND):
+    for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name != _BEFOREHAND or _mode(task) != "sdk"]
+        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or _mode(task) != "sdk"]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
