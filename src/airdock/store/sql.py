@@ -1,4 +1,4 @@
-"""The store in a SQL database: SQLAlchemy Core over SQLite."""
+"""The store in a SQL database: SQLAlchemy Core over SQLite and PostgreSQL."""
 
 import json
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -17,6 +17,7 @@ from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
 from airdock.store import rows, sql_find, sql_lease
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
+from airdock.store.database import READ, WRITE, Database
 from airdock.store.dialect import upsert
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.migrate import HEAD, migrate, read_version
@@ -27,33 +28,25 @@ from airdock.store.sql_commit import commit
 from airdock.store.sql_find import number_of
 from airdock.store.sql_hand import clear, force
 from airdock.store.sql_rows import SqlRows
-from airdock.store.sqlite import WRITE, check_sqlite, open_sqlite
+from airdock.store.sqlite import Sqlite
 
 __all__ = ["SqlStore"]
 
 
-_ANEW: Final = "move it away to begin anew; past runs are lost with it"
-_ADVICE: Final = {
-    "is full": "make room there; then --resume finishes the run",
-    "disk I/O error": "make room there, or look at the disk; then --resume finishes the run",
-    "not a database": _ANEW,
-    "malformed": _ANEW,
-    "readonly": "let this account write there, or set another AIRDOCK_HOME",
-    "unable to open": "let this account write there, or set another AIRDOCK_HOME",
-}
-"""What to do, by what SQLite says: sqlite3_errstr."""
-
-
 class SqlStore(Store):
-    """A file that several processes may use at once.
+    """The file at `path`, or the database at `url`, that several processes may use at once.
 
-    SQLite has no server, so the clock of leases is this machine's. `durable` is explained in `store.sqlite`.
+    Leases go by the database's own clock, or by `clock` where it is given. `durable` is explained in `store.sqlite`.
     """
 
-    def __init__(self, *, path: Path, clock: Clock | None = None, durable: bool = False) -> None:
-        self._path = path
-        self._clock = clock or SystemClock()
-        self._engine = open_sqlite(path, durable=durable)
+    def __init__(
+        self, *, path: Path | None = None, url: str = "", clock: Clock | None = None, durable: bool = False
+    ) -> None:
+        self._database = _open(path, url, durable=durable)
+        engine = self._database.engine
+        self._readers = engine.execution_options(**READ, **self._database.reading)
+        self._writers = engine.execution_options(**WRITE)
+        self._clock = clock
         self._writer = threading.Lock()  # threads queue up here, where SQLite would have them sleep and try again
         self._migrated_from: str | None = None
         try:
@@ -72,29 +65,41 @@ class SqlStore(Store):
             migrate(connection)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.engine.dispose()
 
     def info(self) -> StoreInfo:
         with self._read() as connection:
             version = read_version(connection)
-        return StoreInfo(kind="sqlite", place=str(self._path), version=version, migrated_from=self._migrated_from)
+        return StoreInfo(
+            kind=self._database.kind,
+            place=self._database.place,
+            version=version,
+            migrated_from=self._migrated_from,
+        )
 
     def check(self) -> list[str]:
         with self._read() as connection:
-            return check_sqlite(connection)
+            return self._database.check(connection)
 
     def now(self) -> datetime:
+        if self._clock is None:
+            with self._read() as connection:
+                return self._now(connection)
         return self._clock.now()
+
+    def _now(self, connection: Connection) -> datetime:
+        """In the transaction, so that it's asked for where the lease is taken."""
+        found = self._database.now(connection) if self._clock is None else None
+        return found or (self._clock or SystemClock()).now()
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._translated(), self._engine.connect() as connection:
+        with self._translated(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        writer = self._engine.execution_options(**WRITE)
-        with self._writer, self._translated(), writer.begin() as connection:
+        with self._writer, self._translated(), self._writers.begin() as connection:
             yield connection
 
     @contextmanager
@@ -103,8 +108,10 @@ class SqlStore(Store):
             yield
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error)
-            hint = next((advice for words, advice in _ADVICE.items() if words in reason), "")
-            raise StoreError(f"the metadata database refused: {reason}", where=str(self._path), hint=hint) from error
+            hint = next((advice for words, advice in self._database.advice.items() if words in reason), "")
+            raise StoreError(
+                f"the metadata database refused: {reason}", where=self._database.place, hint=hint
+            ) from error
 
     def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
         row = {"digest": digest, "dag_id": dag_id, "body": rows.dump(dict(body))}
@@ -233,7 +240,7 @@ class SqlStore(Store):
     def take_run(self, key: RunKey, *, owner: str, lease_s: float, displacing: str = "") -> Run:
         with self._write() as connection:
             return sql_lease.take_run(
-                connection, key, owner=owner, now=self.now(), lease_s=lease_s, displacing=displacing
+                connection, key, owner=owner, now=self._now(connection), lease_s=lease_s, displacing=displacing
             )
 
     def take_runs(
@@ -250,15 +257,15 @@ class SqlStore(Store):
                 connection,
                 keys,
                 owner=owner,
-                now=self.now(),
+                now=self._now(connection),
                 lease_s=lease_s,
                 displacing=displacing,
                 room=room or {},
             )
 
     def renew_runs(self, keys: Collection[RunKey], *, owner: str, lease_s: float) -> frozenset[RunKey]:
-        until = self.now() + timedelta(seconds=lease_s)
         with self._write() as connection:
+            until = self._now(connection) + timedelta(seconds=lease_s)
             return sql_lease.renew_runs(connection, keys, owner=owner, until=until)
 
     def release_run(self, key: RunKey, *, owner: str) -> None:
@@ -303,3 +310,11 @@ class SqlStore(Store):
             place = {"run": number_of(connection, key), "task_id": task_id, "name": name}
             found = connection.execute(select(xcoms.c.map_index, xcoms.c.length).filter_by(**place))
             return {row.map_index: row.length for row in found}
+
+
+def _open(path: Path | None, url: str, *, durable: bool) -> Database:
+    if path is not None:
+        return Sqlite(path, durable=durable)
+    from airdock.store.postgres import Postgres
+
+    return Postgres(url)

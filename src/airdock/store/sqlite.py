@@ -7,19 +7,50 @@ power cut, and the database is whole in any case.
 
 import sqlite3
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-__all__ = ["WRITE", "check_sqlite", "open_sqlite"]
+from airdock.store.database import Database
 
-WRITE = {"airdock_write": True}
-"""Execution options of a connection whose transactions write."""
+__all__ = ["Sqlite", "open_sqlite"]
 
 _BUSY_S = 30.0
 _PAUSE_S = 0.005
+
+_ANEW: Final = "move it away to begin anew; past runs are lost with it"
+_ADVICE: Final = {
+    "is full": "make room there; then --resume finishes the run",
+    "disk I/O error": "make room there, or look at the disk; then --resume finishes the run",
+    "not a database": _ANEW,
+    "malformed": _ANEW,
+    "readonly": "let this account write there, or set another AIRDOCK_HOME",
+    "unable to open": "let this account write there, or set another AIRDOCK_HOME",
+}
+"""What to do, by what SQLite says: sqlite3_errstr."""
+
+
+class Sqlite(Database):
+    """The file at `path`. SQLite has no server, so the clock is this machine's."""
+
+    kind = "sqlite"
+    advice = _ADVICE
+
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
+        self.place = str(path)
+        self.engine = open_sqlite(path, durable=durable)
+
+    def now(self, connection: Connection) -> datetime | None:
+        return None
+
+    def check(self, connection: Connection) -> list[str]:
+        """Broken pages and indexes, and rows whose run is gone."""
+        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check")
+        return [each for each in found if each != "ok"] + [f"a row of {row[0]} belongs to nothing" for row in lost]
 
 
 def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
@@ -49,13 +80,6 @@ def open_sqlite(path: Path, *, durable: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
-
-
-def check_sqlite(connection: Connection) -> list[str]:
-    """What is wrong with the file: broken pages and indexes, and rows whose run is gone."""
-    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-    lost = [f"a row of {row[0]} belongs to nothing" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-    return [each for each in found if each != "ok"] + lost
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,68 @@
+"""A PostgreSQL server of the tests' own, on a Unix socket in a temporary folder."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, text
+
+from airdock.store.schema import metadata
+
+__all__ = ["empty", "find_programs", "serve"]
+
+_FOLDERS: Final = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/pgsql")
+_NAMES: Final = ("initdb", "pg_ctl")
+_FLAGS: Final = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+
+
+def find_programs() -> dict[str, str]:
+    """Where the server's programs are; empty where one is missing, or is older than version 15."""
+    folders = [folder for root in _FOLDERS for folder in sorted(Path(root).glob("*/bin"), reverse=True)]
+    places = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
+    found = {name: shutil.which(name, path=places) for name in _NAMES}
+    if None in found.values():
+        return {}
+    version = subprocess.run([str(found["initdb"]), "--version"], capture_output=True, text=True, check=True).stdout
+    return {name: str(path) for name, path in found.items()} if int(version.split()[2].split(".")[0]) >= 15 else {}
+
+
+@contextmanager
+def serve(folder: Path, programs: dict[str, str]) -> Iterator[str]:
+    """The URL of a fresh server's database. It isn't started as root, which PostgreSQL refuses."""
+    folder.mkdir(mode=0o700)
+    account: dict[str, str | int] = {}
+    if os.geteuid() == 0:
+        account = {"user": "postgres", "group": "postgres"}
+        shutil.chown(folder, "postgres", "postgres")
+        for above in folder.parents[: len(folder.parents) - 2]:
+            above.chmod(above.stat().st_mode | 0o011)
+    data = folder / "data"
+
+    def call(*words: str) -> None:
+        subprocess.run(words, check=True, cwd="/", timeout=60, stdout=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
+
+    call(programs["initdb"], "-D", str(data), "-U", "airdock", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
+    control = (programs["pg_ctl"], "-D", str(data), "-w")
+    call(*control, "-l", str(folder / "log"), "-o", f"-k {folder} {_FLAGS}", "start")
+    try:
+        yield f"postgresql://airdock@/postgres?host={folder}"
+    finally:
+        call(*control, "-m", "immediate", "stop")
+
+
+def empty(url: str) -> None:
+    """Take every row out, and put back what the first migration puts in."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        _empty(connection)
+    engine.dispose()
+
+
+def _empty(connection: Connection) -> None:
+    tables = ", ".join(table.name for table in metadata.sorted_tables)
+    connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    connection.execute(text("INSERT INTO pools (name, slots) VALUES ('default_pool', 128)"))
