@@ -37,13 +37,12 @@ class Postgres(Database):
     kind = "postgresql"
     reading: Mapping[str, str] = {"isolation_level": "REPEATABLE READ"}
     advice: Mapping[str, str] = {
-        "could not connect": "see that the server runs and lets this machine in",
-        "connection failed": "see that the server runs and lets this machine in",
-        "connection timeout": "see that the server runs and lets this machine in",
         "does not exist": "make the database and its user first: createuser, createdb",
+        "password": "see that the URL has the password, or ~/.pgpass",
         "permission denied": "let the user make tables in the database: GRANT ALL ON SCHEMA public",
         "lock timeout": "another scheduler held the database for long; look for one that hangs",
         "No space left": "make room on the server",
+        "connection": "see that the server runs and lets this machine in",
     }
 
     def __init__(self, url: str) -> None:

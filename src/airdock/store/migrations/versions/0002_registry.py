@@ -26,9 +26,10 @@ def upgrade() -> None:
 
 def _widen_numbers() -> None:
     """Run numbers had 32 bits where the database keeps to that; SQLite doesn't."""
-    if op.get_bind().dialect.name == "sqlite":
+    if op.get_bind().dialect.name != "postgresql":
         return
     op.alter_column("runs", "id", type_=sa.BigInteger)
+    op.execute("ALTER SEQUENCE runs_id_seq AS bigint")
     for table in ("task_instances", "tries", "xcoms", "answers"):
         op.alter_column(table, "run", type_=sa.BigInteger)
 
