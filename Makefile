@@ -78,7 +78,8 @@ fix: setup
 	$(BIN)/ruff format src tests benchmarks examples
 
 soak: setup
-	$(BIN)/python tests/faults/soak.py
+	$(BIN)/python tests/faults/soak.py --fault lock:30 --fault full:30
+	$(BIN)/python tests/faults/soak.py --kills 8 --tasks 200 --fault clock:3600 --fault clock:86400 --fault clock:-5
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "RunSummary"]
 
+_PATIENCE_S = 600.0
+"""How long a server waits for a database that can't be had."""
+
 
 @record
 class RunSummary:
@@ -303,9 +306,12 @@ class App:
 
     @cached_property
     def server(self) -> "Server":
-        """What `serve` runs. Make it before `serve` to be able to stop it."""
+        """What `serve` runs. Make it before `serve`, and before what else has the store, to be able to stop it."""
         from airdock.serving import LEASE_S, Server
+        from airdock.store.patient import Patience, be_patient
 
+        patience = Patience(_PATIENCE_S)
+        self.__dict__["store"] = be_patient(self.store, patience)
         return Server(
             folder=self.config.home / "dags",
             store=self.store,
@@ -315,6 +321,7 @@ class App:
             create=lambda dag, plan, **more: self.orchestrator.create_run(dag, plan=plan, **more),
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
+            stopping=patience.give_up,
             pause_new=self.config.scheduler.new_dags == "pause",
         )
 

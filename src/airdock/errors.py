@@ -35,6 +35,7 @@
     ├── RunnerError                   channel or runner broke its contract
     ├── SecretsError                  a variable or connection can't be kept or read
     ├── StoreError
+    │   ├── StoreAwayError            locked, on a full disk, or out of reach: ask again later
     │   └── ConflictError             a compare-and-set met another state
     └── UnknownRunError
 
@@ -72,6 +73,7 @@ __all__ = [
     "RunnerError",
     "SecretsError",
     "StepFailedError",
+    "StoreAwayError",
     "StoreError",
     "UnknownContainerError",
     "UnknownImageError",
@@ -263,6 +265,10 @@ class SecretsError(AirdockError):
 
 class StoreError(AirdockError):
     """The metadata database could not do that."""
+
+
+class StoreAwayError(StoreError):
+    """The metadata database can't be had at the moment."""
 
 
 class ConflictError(StoreError):

@@ -1,7 +1,8 @@
 """Makes environments beside the scheduler, which never waits for them."""
 
-import contextlib
+import errno
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -16,6 +17,7 @@ __all__ = ["Preparing"]
 
 _TIMES: Final = 3
 """How often an environment is begun whose launcher dies."""
+_PAUSE_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ class Preparing:
 
     def __init__(self, environments: Environments, *, side_by_side: int = 8) -> None:
         self._environments = environments
+        self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-prepare")
 
     def request(self, environment: Environment, *, where: str, answer: Callable[[Reply], None]) -> None:
@@ -32,17 +35,28 @@ class Preparing:
 
     def stop(self) -> None:
         """Begin nothing more; what is being built is finished."""
+        self._stopping.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def join(self) -> None:
         self._threads.shutdown(wait=True)
 
     def _make(self, environment: Environment, where: str) -> Made:
-        """Again where the launcher dies meanwhile: that says nothing of the environment."""
-        for _ in range(_TIMES - 1):
-            with contextlib.suppress(LauncherDiedError):
+        """Again where the launcher dies meanwhile, or the disk is full: that says nothing of the environment."""
+        deaths = 0
+        while True:
+            try:
                 return self._environments.prepare(environment, where=where)
-        return self._environments.prepare(environment, where=where)
+            except LauncherDiedError:
+                deaths += 1
+                if deaths == _TIMES:
+                    raise
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                _log.warning("an environment has to wait: %s", error)
+                if self._stopping.wait(_PAUSE_S):
+                    raise
 
     def _prepare(self, environment: Environment, where: str, answer: Callable[[Reply], None]) -> None:
         try:

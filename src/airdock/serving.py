@@ -53,7 +53,9 @@ class Server:
         report: Report,
         side_by_side: int,
         pause_new: bool = False,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
+        self._stopping = stopping
         self.index = StoreDagIndex(store=store, pause_new=pause_new)
         self._folder, self._report = folder, report
         self._scheduler = scheduler(is_paused=self.index.is_paused, ended=self._hear_of_run)
@@ -89,6 +91,7 @@ class Server:
 
     def stop(self) -> None:
         self._scheduler.cancel()
+        self._stopping()
 
     def _make_run(self, dag: SerializedDag, plan: RunPlan) -> None:
         self._create(dag, plan)

@@ -3,13 +3,17 @@
 import os
 import random
 import signal
+import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dag_files import DagFile, make_dag_file
+from disks import filled, mount_small
 from judging import age, judge_run, left_behind
 from serving import Served, is_alive
 
@@ -17,7 +21,7 @@ from airdock.model.states import RUN_FINISHED
 from airdock.store.records import Run
 from airdock.store.sql import SqlStore
 
-__all__ = ["Campaign", "Kill", "plan_kills"]
+__all__ = ["Campaign", "Fault", "plan_kills"]
 
 POINT_S = 12.0
 """How long a scheduler may take to reach the point where it is to die; then it is killed where it is."""
@@ -34,25 +38,35 @@ MOST_WRONG = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kill:
-    """`what` is a point's name with its count, or scheduler, launcher, runner or container."""
+class Fault:
+    """`what` is a point's name with its count, or scheduler, launcher, runner or container.
+
+    What kills nobody: `lock:S` keeps the database locked for so many seconds, `full:S` the disk of the home full, and
+    `clock:S` sets the scheduler's clock by so many.
+    """
 
     what: str
 
     @property
     def kind(self) -> str:
-        return "point" if "." in self.what else self.what
+        name, _, _ = self.what.partition(":")
+        return "point" if "." in name else name
+
+    @property
+    def seconds(self) -> float:
+        """How long a disturbance lasts, or by how much a clock is set."""
+        return float(self.what.partition(":")[2])
 
 
-def plan_kills(points: tuple[str, ...], count: int, rng: random.Random) -> list[Kill]:
+def plan_kills(points: tuple[str, ...], count: int, rng: random.Random) -> list[Fault]:
     """Half of them at points, each in its turn, the others at random moments; in random order."""
     order = [points[number % len(points)] for number in rng.sample(range(len(points)), len(points))]
     at_points = [order[number % len(order)] for number in range(count // 2)]
     chosen = [
-        Kill(what=f"{point}:{rng.choice((1, 2, 5) if point.split('.')[0] in _OFTEN else (1,))}") for point in at_points
+        Fault(what=f"{point}:{rng.choice((1, 2, 5) if point.split('.')[0] in _OFTEN else (1,))}") for point in at_points
     ]
     kinds = ("scheduler", "launcher", "runner", "container")
-    chosen += [Kill(what=kinds[number % len(kinds)]) for number in range(count - len(chosen))]
+    chosen += [Fault(what=kinds[number % len(kinds)]) for number in range(count - len(chosen))]
     rng.shuffle(chosen)
     return chosen
 
@@ -64,6 +78,7 @@ class Report:
     missed: Counter[str] = field(default_factory=Counter)
     instances: int = 0
     tries: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -76,6 +91,7 @@ class Report:
         yield f"{'at the point':<24}{'times':>6}"
         for name, count in sorted(self.points.items()):
             yield f"{name:<24}{count:>6}"
+        yield from (f"{name:<24}{count:>6}" for name, count in sorted(self.others.items()))
         if self.missed:
             yield "not reached in time, killed where it was: " + ", ".join(f"{k} {v}" for k, v in self.missed.items())
         yield ""
@@ -89,15 +105,25 @@ class Campaign:
     """Files are put into the folder as runs end, so that some are always going on, until kills and tasks are done."""
 
     def __init__(
-        self, folder: Path, *, kills: list[Kill], tasks: int, rng: random.Random, tell: Callable[[str], None] = print
+        self, folder: Path, *, kills: list[Fault], tasks: int, rng: random.Random, tell: Callable[[str], None] = print
     ) -> None:
         self.home = folder / "home"
-        (self.home / "dags").mkdir(parents=True)
-        self._served = Served(self.home)
+        self.clock = folder / "clock"
+        self.clock.write_text("0")
+        self.home.mkdir()
+        if any(kill.kind == "full" for kill in kills):
+            mount_small(self.home)
+            (folder / "workspaces").mkdir()
+            (self.home / "workspaces").symlink_to(folder / "workspaces")  # the ledger must not be what has no room
+        (self.home / "dags").mkdir()
+        sets_clock = any(kill.kind == "clock" for kill in kills)
+        argv = [sys.executable, str(Path(__file__).with_name("set_clock.py")), str(self.home), str(self.clock)]
+        self._served = Served(self.home, argv=argv if sets_clock else None)
         self._kills, self._tasks, self._rng, self._tell = kills, tasks, rng, tell
         self._files: dict[str, DagFile] = {}
         self._struck: dict[tuple[str, str], set[int]] = {}
         self._ended: set[str] = set()
+        self._is_through = False
         self._store: SqlStore | None = None
         self.report = Report()
 
@@ -107,6 +133,7 @@ class Campaign:
             for number, kill in enumerate(self._kills):
                 self._tell(f"{time.monotonic() - began:6.1f} s  kill {number + 1} of {len(self._kills)}: {kill.what}")
                 self._do(kill)
+            self._is_through = True
             self._finish()
             self._judge()
         finally:
@@ -123,17 +150,13 @@ class Campaign:
         """Put files into the folder so that enough is going on."""
         self._served.look()
         going_on = len(self._files) - len(self._find_ended())
-        while going_on < AT_ONCE and (self._kills_left or self._count() < self._tasks):
+        while going_on < AT_ONCE and (not self._is_through or self._count() < self._tasks):
             file = make_dag_file(len(self._files), self._rng)
             self._files[file.dag_id] = file
             partial = self.home / f".{file.dag_id}"
             partial.write_text(file.text)
             partial.rename(self.home / "dags" / f"{file.dag_id}.py")
             going_on += 1
-
-    @property
-    def _kills_left(self) -> bool:
-        return self.report.kills.total() < len(self._kills)
 
     def _count(self) -> int:
         return sum(len(file.states) for file in self._files.values())
@@ -151,10 +174,23 @@ class Campaign:
 
     # Kills
 
-    def _do(self, kill: Kill) -> None:
+    def _do(self, kill: Fault) -> None:
         match kill.kind:
             case "point":
                 self._die_at(kill.what)
+            case "lock" | "full":
+                self._begin()
+                self._work(1.0)
+                with self._locked() if kill.kind == "lock" else filled(self.home):
+                    self._outlast(kill.seconds)
+                self._work(1.0)
+                self.report.others[kill.what] += 1
+            case "clock":
+                self._begin()
+                self._work(1.0)
+                self.clock.write_text(str(self._clock_s() + kill.seconds))
+                self._work(1.5)
+                self.report.others[kill.what] += 1
             case "scheduler":
                 self._begin()
                 self._work(self._rng.uniform(0.3, 2.5))
@@ -163,6 +199,30 @@ class Campaign:
             case kind:
                 self._begin()
                 self._strike(kind)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else may write to the database, or read what isn't in its journal yet."""
+        holder = sqlite3.connect(self.home / "airdock.db", isolation_level=None, timeout=60)
+        try:
+            holder.execute("BEGIN EXCLUSIVE").close()
+            yield
+            holder.execute("ROLLBACK").close()
+        finally:
+            holder.close()
+
+    def _outlast(self, seconds: float) -> None:
+        """The scheduler is to live through this."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._served.returned() is not None:
+                self._end(self._served.returned(), 0)
+                self._served.start()
+            self._served.look()
+            time.sleep(0.1)
+
+    def _clock_s(self) -> float:
+        return float(self.clock.read_text())
 
     def _begin(self, kill_at: str = "") -> None:
         if self._served.returned() is not None or not self._served.pid:

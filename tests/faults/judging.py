@@ -15,6 +15,7 @@ from airdock.store.sql import SqlStore
 
 __all__ = ["age", "judge_run", "left_behind"]
 
+_NO_ROOM = ("No space left", "No usable temporary directory")
 _RUN = {"containers", "names", "mounts", "empty", "tries", "runner.pyz", "recover.lock", "outcomes", "loads"}
 """What is below AIRDOCK_HOME/run after a scheduler that nobody disturbed."""
 
@@ -73,6 +74,8 @@ def _judge_tries(tries: list[Try], said: Mapping[int, Counter[str]], failing: in
                 pass
             case Failed() if "SIGKILL" in ending.reason and number in struck:
                 pass
+            case Failed() if any(words in ending.reason for words in _NO_ROOM):
+                pass  # what a task itself writes to a full disk is its own
             case Failed() if number <= failing and words["end"]:
                 pass
             case Lost():

@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from campaign import Campaign, plan_kills
+from campaign import Campaign, Fault, plan_kills
+from disks import unmount
 
 from airdock.runner import supervisor
 from airdock.scheduler import points
@@ -19,13 +20,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200, help="processes killed with SIGKILL")
     parser.add_argument("--tasks", type=int, default=1000, help="task instances at least")
+    parser.add_argument("--fault", action="append", default=[], help="one more: lock:S, full:S or clock:S")
     parser.add_argument("--keep", action="store_true", help="keep the home, and say where it is")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
     rng = random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="airdock-faults-"))
     kills = plan_kills((*points.POINTS, *supervisor.POINTS), options.kills, rng)
+    for number, what in enumerate(options.fault):
+        kills.insert((number + 1) * len(kills) // (len(options.fault) + 1), Fault(what=what))
     report = Campaign(folder, kills=kills, tasks=options.tasks, rng=rng).run()
+    unmount(folder / "home")
     print("\n".join([f"seed {options.seed}", *report.lines()]))
     if options.keep or report.wrong:
         print(f"kept {folder}")

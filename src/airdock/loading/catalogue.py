@@ -1,10 +1,12 @@
 """Keeps an index of DAGs in step with a folder: what is new is loaded, a number of files side by side."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from airdock.clock import Clock, SystemClock
 from airdock.dag.serialized import SerializedDag
@@ -13,6 +15,9 @@ from airdock.loading.folder import DagFile
 from airdock.loading.index import DagIndex, LoadedFile
 
 __all__ = ["Catalogue"]
+
+_AGAIN_S: Final = 2.0
+"""After what pause a file is loaded again where this machine, and not the file, was the reason that it wasn't."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ class Catalogue:
         self._clock = clock or SystemClock()
         self._threads = ThreadPoolExecutor(side_by_side, thread_name_prefix="airdock-load")
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._wanted: dict[Path, str] = {}
         self._owners: dict[str, Path] = {}
 
@@ -59,6 +65,7 @@ class Catalogue:
             self._threads.submit(self._take, file)
 
     def stop(self) -> None:
+        self._stopping.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def join(self) -> None:
@@ -73,7 +80,10 @@ class Catalogue:
                 self._index.save(loaded)
                 self._changed(loaded)
         except Exception:
-            _log.exception("what %s came to could not be kept", file.path)
+            _log.exception("what %s came to could not be kept; it is loaded again", file.path)
+            if not self._stopping.wait(_AGAIN_S):
+                with contextlib.suppress(RuntimeError):  # stopped right now
+                    self._threads.submit(self._take, file)
 
     def _is_wanted(self, file: DagFile) -> bool:
         with self._lock:

@@ -5,6 +5,7 @@ AIRDOCK_HOME/run/loads/<random>/
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -106,6 +107,7 @@ def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[Ser
             raise _error(answer["error"])
         return [SerializedDag.from_dict(each) for each in answer["dags"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        _check_room(result.parent)
         said = "\n".join(f"    {line}" for line in lines)
         raise DagFileError(
             f"the file could not be loaded: its process ended with exit code {code}" + (f"\n{said}" if said else ""),
@@ -130,3 +132,9 @@ def _error(value: Mapping[str, str]) -> AirdockError:
         kind = AirdockError
     error: AirdockError = kind(str(value["message"]), where=str(value["where"]), hint=str(value["hint"]))
     return error
+
+
+def _check_room(folder: Path) -> None:
+    """OSError where the disk is full, which is no fault of the file."""
+    if os.statvfs(folder).f_bavail == 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

@@ -6,6 +6,7 @@ by a few threads beside it. The way of a try:
     run → begin (folder, log, channel; Started; start) → watch → conclude (outcome kept, Finished; cleaned up)
 """
 
+import errno
 import functools
 import logging
 import os
@@ -26,7 +27,7 @@ from airdock.errors import (
     NotExecutableError,
     RunnerError,
 )
-from airdock.model.events import Finished, Started
+from airdock.model.events import Finished, Started, Waiting
 from airdock.model.keys import TryKey
 from airdock.model.outcome import Ending, Failed, Lost, Outcome, Succeeded, Times
 from airdock.model.usage import Usage
@@ -50,6 +51,10 @@ POINTS: Final = tuple(
 removed; what the dead left is cleared up."""
 
 _log = logging.getLogger(__name__)
+
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""What a machine lacks for a while."""
+_PUT_OFF_S: Final = 1.0
 
 _HOPELESS: Final = (CommandNotFoundError, NotExecutableError, IsolationError, ImageError)
 """What goes wrong in the same way each time it is tried."""
@@ -183,6 +188,9 @@ class Supervisor:
         try:
             self._start(attempt)
         except (AirdockError, OSError) as error:
+            if getattr(error, "errno", None) in _PASSING and attempt.seen.stop is None:
+                self._put_off(attempt, str(error))
+                return
             self._conclude(attempt, attempt.seen.stop or _not_started(error), None)
             return
         if attempt.is_command:
@@ -219,6 +227,22 @@ class Supervisor:
         finally:
             os.close(stdout)
             os.close(stderr)
+
+    def _put_off(self, attempt: Attempt, reason: str) -> None:
+        """This machine has no room now, which is no fault of the try: begin it again in a while, from nothing."""
+        _log.warning("%s has to wait: %s", attempt.key.task.label, reason)
+        if attempt.log is not None:
+            attempt.log.close()
+        attempt.close()
+        if attempt.folder is not None:
+            remove_folder(attempt.folder)
+        attempt.log = attempt.folder = None
+        attempt.emit(Waiting(key=attempt.key, reason="room on this machine"))
+
+        def again() -> None:
+            self._loop.at(self._loop.time() + _PUT_OFF_S, lambda: self._submit(self._begins, self._begin, attempt))
+
+        self._loop.post(again)
 
     def _watch(self, attempt: Attempt) -> None:
         attempt.watch = Watch(attempt, self._watching)

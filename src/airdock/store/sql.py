@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airdock.clock import Clock, SystemClock
-from airdock.errors import ConflictError, StoreError
+from airdock.errors import ConflictError, StoreAwayError, StoreError
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
 from airdock.store import rows, sql_find, sql_lease
+from airdock.store.away import is_away
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
 from airdock.store.database import READ, WRITE, Database
 from airdock.store.dialect import upsert
@@ -109,9 +110,8 @@ class SqlStore(Store):
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error)
             hint = next((advice for words, advice in self._database.advice.items() if words in reason), "")
-            raise StoreError(
-                f"the metadata database refused: {reason}", where=self._database.place, hint=hint
-            ) from error
+            kind = StoreAwayError if is_away(error) else StoreError
+            raise kind(f"the metadata database refused: {reason}", where=self._database.place, hint=hint) from error
 
     def save_dag(self, digest: str, *, dag_id: str, body: Mapping[str, Any]) -> None:
         row = {"digest": digest, "dag_id": dag_id, "body": rows.dump(dict(body))}
