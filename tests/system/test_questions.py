@@ -51,7 +51,7 @@ with DAG("asks", params={"n": 1}):
     @task
     def run_of(dag_run, ds, data_interval_end, logical_date, prev_start_date_success, triggering_asset_events, ti):
         return [dag_run.run_type, dag_run.run_after == logical_date, data_interval_end == logical_date, ds,
-                prev_start_date_success is not None, len(triggering_asset_events), ti.max_tries]
+                prev_start_date_success is not None, len(triggering_asset_events), ti.max_tries, dag_run.start_date <= ti.start_date]
 
     run_of(), keeps(), sets()
 """
@@ -87,7 +87,7 @@ def test_tasks_ask_and_are_answered(home: Path, root_account: Any) -> None:
     assert values["sets"] == [{"by": "task"}, None, "ann", "by the server"]
     assert values["keeps"] == [1, 2, 3]
     day = summary["run_id"].removeprefix("manual__")[:10]
-    assert values["run_of"] == ["manual", True, True, day, True, 0, 0]
+    assert values["run_of"] == ["manual", True, True, day, True, 0, 0, True]
     logs = Path(summary["logs"])
     assert "[***] [***]" in (logs / "masked" / "1.log").read_text()
     assert "hunter22" not in "".join(path.read_text() for path in logs.rglob("*.log"))

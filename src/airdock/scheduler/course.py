@@ -76,6 +76,7 @@ class Course:
 
     def begin(self, at: datetime) -> None:
         """The run began then, from which its time counts."""
+        self.run = replace(self.run, started=at)
         if self.dag.dagrun_timeout_s is not None:
             self._deadline = at + timedelta(seconds=self.dag.dagrun_timeout_s)
 

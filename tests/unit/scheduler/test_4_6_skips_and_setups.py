@@ -228,6 +228,12 @@ def test_what_a_try_goes_on_with_is_kept_until_it_ends(make_dag: Make, make_task
     assert failed.next is None
 
 
+def test_what_an_instance_is_shown_as_is_kept(make_dag: Make, make_task: Make) -> None:
+    drive = Drive(make_dag(make_task("a")))
+    (done,) = drive.end("a", Succeeded(label="Berlin"))
+    assert done.label == "Berlin"
+
+
 def test_a_retry_policy_has_a_delay_of_its_own(make_dag: Make, make_task: Make) -> None:
     drive = Drive(make_dag(make_task("a", retries=1)))
     _, wake = drive.end("a", Failed(reason="no", delay_s=7.0))

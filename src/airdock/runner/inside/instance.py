@@ -1,5 +1,7 @@
 """The task and its run, as the code that runs sees them."""
 
+from time import time
+
 from . import mapping, values, xcoms
 from .times import parse_time
 
@@ -58,7 +60,7 @@ class TaskInstance(object):
         self.map_index = key["map_index"]
         self.try_number = key["try_number"]
         self.max_tries = state.get("max_tries") or 0
-        self.start_date = make_time(state.get("started"))
+        self._began = time()
         self.first_started = make_time(state.get("first_started"))
         self.reschedules = state.get("reschedules") or 0
         self.state = "running"
@@ -73,6 +75,13 @@ class TaskInstance(object):
     @property
     def key(self):
         return (self.dag_id, self.task_id, self.run_id, self.try_number, self.map_index)
+
+    @property
+    def start_date(self):
+        """When this try began."""
+        from datetime import datetime, timezone
+
+        return self._make_time(datetime.fromtimestamp(self._began, timezone.utc).isoformat())
 
     @property
     def operator(self):
