@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from airdock.clock import Clock, SystemClock
@@ -11,6 +12,7 @@ from airdock.dag.graph import leaves
 from airdock.dag.param import check_params
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
+from airdock.hands import Hands
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
@@ -118,6 +120,28 @@ class Orchestrator:
                     where=f"task {task.task_id}",
                     hint=_known("executors", self._executors),
                 )
+
+    @cached_property
+    def hands(self) -> Hands:
+        """What people do to DAGs and runs by hand."""
+        return Hands(store=self._store, clock=self._clock, create=self.create_run)
+
+    def assets(self) -> list[dict[str, Any]]:
+        """The assets of the DAGs that a scheduler has loaded: name, uri, who makes and waits for them, last made."""
+        last = {(event.name, event.uri): event.at.isoformat() for event in self._store.list_events()}
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in self._store.list_dags():
+            dag = SerializedDag.from_dict(self._store.load_dag(row.digest))
+            for task in dag.tasks:
+                for each in (outlet["asset"] for outlet in task.outlets if "asset" in outlet):
+                    _asset(found, each, last)["made_by"].append(f"{dag.dag_id}/{task.task_id}")
+            for each in _waited_for(dag.asset_condition or {}):
+                _asset(found, each, last)["waited_for_by"].append(dag.dag_id)
+        return [found[key] for key in sorted(found)]
+
+    def tell_asset(self, name: str, uri: str, *, extra: Mapping[str, Any]) -> None:
+        """The asset was made outside."""
+        self._store.add_events([AssetEvent(name=name, uri=uri, at=self._clock.now(), extra=extra)])
 
     def run(self, key: RunKey) -> RunState:
         """Work on the run until it ends, or until `cancel`: then it is `running` and can be resumed.
@@ -265,6 +289,21 @@ class Orchestrator:
     def answers(self, key: RunKey) -> list[Answer]:
         """The images that the run's environments became, or why they couldn't."""
         return self._store.list_answers(key)
+
+
+def _asset(
+    found: dict[tuple[str, str], dict[str, Any]], asset: Mapping[str, Any], last: Mapping[tuple[str, str], str]
+) -> dict[str, Any]:
+    key = (str(asset["name"] or asset["uri"]), str(asset["uri"] or asset["name"]))
+    fresh: dict[str, Any] = {"name": key[0], "uri": key[1], "made_by": [], "waited_for_by": [], "last": last.get(key)}
+    return found.setdefault(key, fresh)
+
+
+def _waited_for(condition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "asset" in condition:
+        yield condition["asset"]
+    for each in (*condition.get("all", ()), *condition.get("any", ())):
+        yield from _waited_for(each)
 
 
 def _make_instances(run: RunKey, dag: SerializedDag, task: SerializedTask) -> list[Instance]:

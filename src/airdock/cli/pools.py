@@ -6,6 +6,7 @@ import click
 
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, render_table
+from airdock.errors import ConfigError
 
 __all__ = ["pools"]
 
@@ -38,6 +39,39 @@ def list_pools(session: Session, /, *, as_json: bool) -> None:
     else:
         rows = [[pool.name, "unlimited" if pool.slots < 0 else str(pool.slots)] for pool in found]
         click.echo(render_table(_COLUMNS, rows))
+
+
+@pools.command()
+@click.argument("name")
+@pass_session
+def get(session: Session, /, name: str) -> None:
+    """Print the slots of a pool; -1 is unlimited.
+
+    \b
+    Examples:
+      airdock pools get default_pool
+    """
+    with session.app() as app:
+        found = next((pool for pool in app.orchestrator.pools() if pool.name == name), None)
+    if found is None:
+        raise ConfigError(f"there is no pool {name!r}")
+    click.echo(str(found.slots))
+
+
+@pools.command()
+@click.argument("name")
+@pass_session
+def delete(session: Session, /, name: str) -> None:
+    """Remove a pool. Tasks that ask for it can't run until it's there again; default_pool stays.
+
+    \b
+    Examples:
+      airdock pools delete database
+    """
+    with session.app() as app:
+        if not app.store.delete_pool(name):
+            raise ConfigError(f"expected a pool that can go, found {name!r}", hint="airdock pools list")
+    click.echo(name)
 
 
 @pools.command("set", context_settings={"ignore_unknown_options": True})

@@ -10,6 +10,7 @@ import click
 
 from airdock.cli.follow import follow, make_board
 from airdock.cli.names import complete_dags, complete_runs
+from airdock.cli.runs_hand import cancel, mark
 from airdock.cli.runs_words import is_stopped, run_dict, run_state, took_s
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, render_table
@@ -30,7 +31,11 @@ _COLUMNS = (Column("RUN"), Column("DAG"), Column("STATE"), Column("CREATED"), Co
 
 @click.group()
 def runs() -> None:
-    """Look at runs."""
+    """Look at runs, and end them."""
+
+
+runs.add_command(cancel)
+runs.add_command(mark)
 
 
 @runs.command("list")

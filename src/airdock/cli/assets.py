@@ -1,0 +1,94 @@
+"""`airdock assets`: data that tasks make and DAGs wait for."""
+
+import json
+from typing import Any, Final
+
+import click
+
+from airdock.cli.session import Session, pass_session
+from airdock.cli.tables import Column, render_table
+from airdock.errors import DagError
+
+__all__ = ["assets"]
+
+_ASSETS: Final = (Column("ASSET"), Column("URI"), Column("MADE BY"), Column("WAITED FOR BY"), Column("LAST MADE"))
+_EVENTS: Final = (Column("NUMBER", right=True), Column("ASSET"), Column("AT"), Column("BY"), Column("EXTRA"))
+
+
+@click.group()
+def assets() -> None:
+    """Look at assets: what tasks make (outlets) and DAGs wait for (schedule)."""
+
+
+@assets.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
+@pass_session
+def list_assets(session: Session, /, *, as_json: bool) -> None:
+    """List the assets of the DAGs that a scheduler has loaded, with who makes and who waits for them.
+
+    \b
+    Examples:
+      airdock assets list
+    """
+    with session.app() as app:
+        found = app.orchestrator.assets()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = [
+        [each["name"], each["uri"], ", ".join(each["made_by"]), ", ".join(each["waited_for_by"]), each["last"] or ""]
+        for each in found
+    ]
+    click.echo(render_table(_ASSETS, rows))
+
+
+@assets.command()
+@click.argument("asset", metavar="[ASSET]", required=False)
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
+@pass_session
+def events(session: Session, /, asset: str | None, *, limit: int, as_json: bool) -> None:
+    """List when assets were made, the latest last; of one, by its name or URI, where it is given.
+
+    \b
+    Examples:
+      airdock assets events
+      airdock assets events s3://sales/daily --json
+    """
+    with session.app() as app:
+        found = [each for each in app.store.list_events() if asset in (None, each.name, each.uri)][-limit:]
+    if as_json:
+        click.echo(json.dumps([{"number": each.number, **each.to_dict()} for each in found], indent=2))
+        return
+    rows = []
+    for each in found:
+        source = f"{each.source.dag_id}/{each.source.run_id}/{each.source.label}" if each.source else "by hand"
+        extra = json.dumps(dict(each.extra)) if each.extra else ""
+        rows.append([str(each.number), each.name, each.at.isoformat(timespec="seconds"), source, extra])
+    click.echo(render_table(_EVENTS, rows))
+
+
+@assets.command()
+@click.argument("asset", metavar="ASSET")
+@click.option("--extra", metavar="JSON", help="What is told with it, as a JSON object.")
+@pass_session
+def tell(session: Session, /, asset: str, *, extra: str | None) -> None:
+    """Say that an asset was made outside, by its name or URI; DAGs that wait for it run.
+
+    \b
+    Examples:
+      airdock assets tell s3://sales/daily --extra '{"rows": 10}'
+    """
+    try:
+        given: Any = json.loads(extra) if extra else {}
+    except ValueError as error:
+        raise click.BadParameter(f"expected a JSON object: {error}.") from error
+    if not isinstance(given, dict):
+        raise click.BadParameter("expected a JSON object.")
+    with session.app() as app:
+        found = [each for each in app.orchestrator.assets() if asset in (each["name"], each["uri"])]
+        if not found:
+            known = ", ".join(each["name"] for each in app.orchestrator.assets())
+            raise DagError(f"there is no asset {asset!r}", hint=f"there are: {known}" if known else "")
+        app.orchestrator.tell_asset(found[0]["name"], found[0]["uri"], extra=given)
+    click.echo(found[0]["name"])

@@ -1,0 +1,256 @@
+"""What people do to DAGs and runs by hand: pause, clear, say how something ended, make up for the past."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from airdock.clock import Clock
+from airdock.dag.serialized import SerializedDag
+from airdock.errors import ConfigError, ConflictError, DagError
+from airdock.model.keys import RunKey, TaskKey
+from airdock.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
+from airdock.record import record
+from airdock.scheduler.clear import pick_tasks
+from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
+from airdock.store.base import ACTIVE, Store
+from airdock.store.filters import RunFilter
+from airdock.store.records import Backfill, Instance, Run
+
+__all__ = ["Cleared", "Hands", "PlannedRun"]
+
+_MOST_RUNS: Final = 100_000
+_BAD: Final = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
+_REPROCESS: Final = ("none", "failed", "completed")
+
+
+@record
+class Cleared:
+    """The instances that begin anew, of one run."""
+
+    run: RunKey
+    instances: tuple[TaskKey, ...]
+
+
+@record
+class PlannedRun:
+    """One date of a backfill: "make" a run, "clear" the one that is there, or "leave" it."""
+
+    plan: RunPlan
+    what: str
+    run: RunKey | None = None
+
+
+class Hands:
+    """Over one store. `create` makes a run: `Orchestrator.create_run`."""
+
+    def __init__(self, *, store: Store, clock: Clock, create: Callable[..., RunKey]) -> None:
+        self._store, self._clock, self._create = store, clock, create
+
+    def pause(self, dag_ids: Collection[str], *, is_paused: bool) -> None:
+        """Let DAGs begin no runs, or let them again. DagError names those that no server has loaded."""
+        missing = sorted(set(dag_ids) - {row.dag_id for row in self._store.list_dags()})
+        if missing:
+            known = ", ".join(row.dag_id for row in self._store.list_dags())
+            raise DagError(
+                f"there is no DAG {missing[0]!r} that a scheduler has loaded",
+                hint=f"there are: {known}" if known else "start one on the folder: airdock scheduler",
+            )
+        self._store.pause_dags(dag_ids, is_paused=is_paused)
+
+    def delete_dag(self, dag_id: str) -> int:
+        """Forget a DAG with all its runs, and give how many. DagError for none, ConflictError while one goes on."""
+        runs = self._store.find_runs(RunFilter(dag_id=dag_id, limit=_MOST_RUNS))
+        busy = [run for run in runs if run.state is RunState.RUNNING and run.owner]
+        if busy:
+            raise ConflictError(
+                f"run {busy[0].key.run_id} of {dag_id!r} goes on", hint="end it first: airdock runs cancel"
+            )
+        was_there = self._store.forget_dag(dag_id)
+        if not runs and not was_there:
+            raise DagError(f"there is no DAG {dag_id!r}")
+        return self._store.delete_runs([run.key for run in runs])
+
+    # Begin anew
+
+    def clear(
+        self,
+        run: Run,
+        task_ids: Collection[str] = (),
+        *,
+        map_indexes: Collection[int] = (),
+        upstream: bool = False,
+        downstream: bool = False,
+        past: bool = False,
+        future: bool = False,
+        only_failed: bool = False,
+        only_running: bool = False,
+        dry_run: bool = False,
+    ) -> list[Cleared]:
+        """Let instances of these tasks (all, without any) begin anew, with setups and teardowns that belong to them.
+
+        `past` and `future` take the same of the DAG's earlier and later runs. With `dry_run` nothing changes.
+        DagError for a task that isn't there.
+        """
+        found = []
+        for each in self._runs_around(run, past=past, future=future):
+            dag = self._dag_of(each)
+            picked = self._pick(dag, task_ids, upstream=upstream, downstream=downstream)
+            rows = [row for row in self._store.list_instances(each.key) if row.key.task_id in picked]
+            if map_indexes:
+                rows = [row for row in rows if row.key.map_index in map_indexes or row.key.task_id not in task_ids]
+            chosen = [row for row in rows if _is_wanted(row, only_failed=only_failed, only_running=only_running)]
+            if not chosen:
+                continue
+            if not dry_run:
+                retries = {row.key: dag.task(row.key.task_id).retries for row in chosen}
+                self._store.clear(each.key, retries, at=self._clock.now())
+            found.append(Cleared(run=each.key, instances=tuple(row.key for row in chosen)))
+        return found
+
+    def _runs_around(self, run: Run, *, past: bool, future: bool) -> list[Run]:
+        date = run.logical_date
+        if date is None or not (past or future):
+            return [run]
+        others = self._store.find_runs(RunFilter(dag_id=run.key.dag_id, by_date=True, limit=_MOST_RUNS))
+        earlier = [each for each in others if past and each.logical_date is not None and each.logical_date < date]
+        later = [each for each in others if future and each.logical_date is not None and each.logical_date > date]
+        return [*reversed(earlier), run, *reversed(later)]
+
+    def _dag_of(self, run: Run) -> SerializedDag:
+        return SerializedDag.from_dict(self._store.load_dag(run.dag_digest))
+
+    def _pick(
+        self, dag: SerializedDag, task_ids: Collection[str], *, upstream: bool, downstream: bool
+    ) -> Collection[str]:
+        known = {task.task_id for task in dag.tasks}
+        groups = {name: [task.task_id for task in dag.tasks if _is_in(dag, task.group, name)] for name in dag.groups}
+        chosen = [each for name in task_ids for each in groups.get(name, [name])]
+        unknown = sorted(set(chosen) - known)
+        if unknown:
+            raise DagError(
+                f"DAG {dag.dag_id!r} has no task or group {unknown[0]!r}", hint=f"it has: {', '.join(sorted(known))}"
+            )
+        return pick_tasks(dag.tasks, chosen, upstream=upstream, downstream=downstream) if task_ids else known
+
+    # Say how it ended
+
+    def mark_tasks(self, run: Run, task_ids: Collection[str], state: TaskState) -> list[TaskKey]:
+        """Put all instances of these tasks into a finished state; what runs of them is stopped. DagError."""
+        if state not in FINISHED:
+            raise ConfigError(f"expected a state in which nothing goes on, found {state}")
+        picked = self._pick(self._dag_of(run), task_ids, upstream=False, downstream=False)
+        rows = [row for row in self._store.list_instances(run.key) if row.key.task_id in picked]
+        self._store.force(run.key, {row.key: state for row in rows}, at=self._clock.now())
+        if run.state in RUN_FINISHED:
+            self._reopen(run)
+        return [row.key for row in rows]
+
+    def _reopen(self, run: Run) -> None:
+        """A run that has ended is looked at anew, because what its tasks ended in is another thing now."""
+        self._store.clear(run.key, {}, at=self._clock.now())
+
+    def mark_run(self, run: Run, state: RunState) -> list[TaskKey]:
+        """End a run by hand: as failed, what runs is stopped and what waits is skipped; as success, all succeeded."""
+        rows = self._store.list_instances(run.key)
+        if state is RunState.SUCCESS:
+            changed = {row.key: TaskState.SUCCESS for row in rows if row.state is not TaskState.SUCCESS}
+        else:
+            changed = {
+                row.key: TaskState.FAILED if row.state in ACTIVE else TaskState.SKIPPED
+                for row in rows
+                if row.state not in FINISHED
+            }
+        self._store.force(run.key, changed, at=self._clock.now(), run_state=state)
+        return list(changed)
+
+    # Make up for the past
+
+    def backfill(
+        self,
+        dag: SerializedDag,
+        *,
+        start: datetime,
+        end: datetime,
+        reverse: bool = False,
+        max_active_runs: int = 10,
+        reprocess: str = "none",
+        conf: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+    ) -> list[PlannedRun]:
+        """A run for each date of the DAG's timetable from `start` to `end`, both included.
+
+        `reprocess` says which dates that have a run get it anew: "none", "failed" or "completed"; runs that go on are
+        left alone. ConfigError for a backfill that can't be, ConflictError while another one of the DAG goes on.
+        """
+        self._check_backfill(dag, start, end, reverse=reverse, reprocess=reprocess, most=max_active_runs)
+        plans = list(list_runs(dag.timetable, start=start, end=end))
+        known = {run.logical_date: run for run in self._store.find_runs(
+            RunFilter(dag_id=dag.dag_id, dates=[plan.logical_date for plan in plans if plan.logical_date],
+                      limit=_MOST_RUNS))}  # fmt: skip
+        chosen = [_choose(plan, known.get(plan.logical_date), reprocess) for plan in plans]
+        chosen = chosen[::-1] if reverse else chosen
+        if not dry_run and any(each.what != "leave" for each in chosen):
+            number = self._store.add_backfill(
+                Backfill(dag_id=dag.dag_id, start=start, end=end, created=self._clock.now(), reverse=reverse,
+                         max_active_runs=max_active_runs, reprocess=reprocess, conf=dict(conf or {}))
+            )  # fmt: skip
+            for each in chosen:
+                self._make(dag, each, number, conf)
+        return chosen
+
+    def _make(self, dag: SerializedDag, each: PlannedRun, number: int, conf: Mapping[str, Any] | None) -> None:
+        if each.what == "make":
+            self._create(dag, plan=each.plan, conf=conf, backfill=number)
+        elif each.what == "clear" and each.run is not None:
+            self.clear(self._store.load_run(each.run))
+
+    def _check_backfill(
+        self, dag: SerializedDag, start: datetime, end: datetime, *, reverse: bool, reprocess: str, most: int
+    ) -> None:
+        if start > end:
+            raise ConfigError(f"expected the dates of a backfill in order, found {start} and {end}")
+        if reprocess not in _REPROCESS or most < 1:
+            words = ", ".join(_REPROCESS)
+            raise ConfigError(f"expected one of {words} and at least 1 run, found {reprocess} and {most}")
+        if not is_periodic(dag.timetable):
+            raise ConfigError(
+                f"expected a DAG with runs at given times, found {dag.dag_id!r} with schedule {dag.schedule or 'None'}",
+                hint="trigger its runs one by one: airdock dags trigger",
+            )
+        if reverse and any(task.depends_on_past for task in dag.tasks):
+            raise ConfigError(f"DAG {dag.dag_id!r} has tasks that depend on the past, so it can't go backwards")
+        for other in self._store.list_backfills(dag_id=dag.dag_id):
+            if other.state == "running" and not self._is_over(other):
+                raise ConflictError(
+                    f"another backfill of {dag.dag_id!r} goes on, from {other.start} to {other.end}",
+                    hint="wait until its runs have ended, or end them: airdock runs cancel",
+                )
+
+    def _is_over(self, backfill: Backfill) -> bool:
+        """Whether no run of it goes on; if so it is done from now on."""
+        open_states = [state for state in RunState if state not in RUN_FINISHED]
+        if self._store.list_runs(backfill=backfill.number, states=open_states, limit=1):
+            return False
+        self._store.end_backfill(backfill.number, state="done")
+        return True
+
+
+def _is_wanted(row: Instance, *, only_failed: bool, only_running: bool) -> bool:
+    if only_failed and only_running:
+        return row.state in _BAD or row.state in ACTIVE
+    if only_failed:
+        return row.state in _BAD
+    return row.state in ACTIVE if only_running else row.state is not TaskState.NONE
+
+
+def _is_in(dag: SerializedDag, group: str, name: str) -> bool:
+    while group and group != name:
+        group = str(dag.groups.get(group, {}).get("parent") or "")
+    return group == name
+
+
+def _choose(plan: RunPlan, run: Run | None, reprocess: str) -> PlannedRun:
+    if run is None:
+        return PlannedRun(plan=plan, what="make")
+    again = {"failed": run.state is RunState.FAILED, "completed": run.state in RUN_FINISHED}.get(reprocess, False)
+    return PlannedRun(plan=plan, what="clear" if again else "leave", run=run.key)

@@ -1,0 +1,188 @@
+"""What people do by hand to DAGs and runs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airdock.clock import ManualClock
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.errors import ConfigError, ConflictError, DagError
+from airdock.hands import Hands
+from airdock.model.keys import RunKey, TaskKey
+from airdock.model.states import RunState, TaskState
+from airdock.orchestrator import Orchestrator
+from airdock.store.memory import MemoryStore
+from airdock.store.records import DagRow, Run
+
+AT = datetime(2026, 3, 10, tzinfo=UTC)
+S = TaskState
+
+
+def task(task_id: str, *upstream: str, **more: Any) -> SerializedTask:
+    return SerializedTask(task_id=task_id, operator="@task", upstream=upstream, **more)
+
+
+def dag(*tasks: SerializedTask, **more: Any) -> SerializedDag:
+    given = {"timetable": {"type": "cron", "expression": "0 0 * * *", "timezone": "UTC"}, "schedule": "@daily", **more}
+    return SerializedDag(
+        dag_id="d", fileloc="/d.py", tasks=tasks or (task("a"), task("b", "a"), task("c", "b")), **given
+    )
+
+
+class Bench:
+    """A store with what people use."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(clock=ManualClock(at=AT))
+        self.front = Orchestrator(
+            store=self.store, scheduler=lambda: pytest.fail("nothing is run"), clock=ManualClock(at=AT)
+        )
+        self.hands: Hands = self.front.hands
+
+    def run(self, made: SerializedDag, number: int = 0, **states: TaskState) -> Run:
+        """A run of a day that has ended, its tasks in these states."""
+        key = self.front.create_run(made, run_id=f"r{number}", logical_date=AT - timedelta(days=10 - number))
+        rows = {row.key: states.get(row.key.task_id, S.SUCCESS) for row in self.store.list_instances(key)}
+        ended = RunState.FAILED if S.FAILED in rows.values() else RunState.SUCCESS
+        self.store.force(key, rows, at=AT, run_state=ended)
+        return self.store.load_run(key)
+
+    def states(self, key: RunKey) -> dict[str, TaskState]:
+        return {row.key.label: row.state for row in self.store.list_instances(key)}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def cleared(found: list[Any]) -> list[str]:
+    return [f"{each.run.run_id}/{key.label}" for each in found for key in each.instances]
+
+
+def test_a_whole_run_begins_anew(bench: Bench) -> None:
+    run = bench.run(dag())
+    assert cleared(bench.hands.clear(run)) == ["r0/a", "r0/b", "r0/c"]
+    assert set(bench.states(run.key).values()) == {S.NONE}
+    assert bench.store.load_run(run.key).state is RunState.QUEUED
+
+
+def test_tasks_begin_anew_with_those_around_them(bench: Bench) -> None:
+    run = bench.run(dag())
+    assert cleared(bench.hands.clear(run, ["b"], dry_run=True)) == ["r0/b"]
+    assert cleared(bench.hands.clear(run, ["b"], upstream=True, dry_run=True)) == ["r0/a", "r0/b"]
+    assert cleared(bench.hands.clear(run, ["b"], downstream=True, dry_run=True)) == ["r0/b", "r0/c"]
+    assert bench.store.load_run(run.key).state is RunState.SUCCESS
+
+
+def test_only_what_failed_begins_anew(bench: Bench) -> None:
+    run = bench.run(dag(), a=S.SUCCESS, b=S.FAILED, c=S.UPSTREAM_FAILED)
+    assert cleared(bench.hands.clear(run, only_failed=True)) == ["r0/b", "r0/c"]
+    assert bench.states(run.key) == {"a": S.SUCCESS, "b": S.NONE, "c": S.NONE}
+
+
+def test_earlier_and_later_runs_begin_anew_too(bench: Bench) -> None:
+    runs = [bench.run(dag(), number) for number in range(3)]
+    assert cleared(bench.hands.clear(runs[1], ["a"], past=True, dry_run=True)) == ["r0/a", "r1/a"]
+    assert cleared(bench.hands.clear(runs[1], ["a"], future=True, dry_run=True)) == ["r1/a", "r2/a"]
+    assert cleared(bench.hands.clear(runs[1], ["a"], past=True, future=True, dry_run=True)) == ["r0/a", "r1/a", "r2/a"]
+
+
+def test_a_group_stands_for_its_tasks(bench: Bench) -> None:
+    made = dag(task("g.a", group="g"), task("g.i.b", group="g.i"), task("c"), groups={"g": {"parent": ""},
+               "g.i": {"parent": "g"}})  # fmt: skip
+    assert cleared(bench.hands.clear(bench.run(made), ["g"], dry_run=True)) == ["r0/g.a", "r0/g.i.b"]
+
+
+def test_a_task_that_is_not_there_is_told(bench: Bench) -> None:
+    run = bench.run(dag())
+    with pytest.raises(DagError, match="no task or group 'x'"):
+        bench.hands.clear(run, ["x"])
+
+
+def test_a_run_ends_as_failed(bench: Bench) -> None:
+    key = bench.front.create_run(dag(), run_id="r", logical_date=AT)
+    run = bench.store.load_run(key)
+    bench.store.force(key, {TaskKey(dag_id="d", run_id="r", task_id="a"): S.RUNNING}, at=AT)
+    bench.hands.mark_run(run, RunState.FAILED)
+    assert bench.states(key) == {"a": S.FAILED, "b": S.SKIPPED, "c": S.SKIPPED}
+    assert bench.store.load_run(key).state is RunState.FAILED
+
+
+def test_a_run_is_said_to_have_succeeded(bench: Bench) -> None:
+    run = bench.run(dag(), b=S.FAILED)
+    bench.hands.mark_run(run, RunState.SUCCESS)
+    assert set(bench.states(run.key).values()) == {S.SUCCESS}
+
+
+def test_a_task_is_said_to_have_succeeded_and_its_run_is_looked_at_anew(bench: Bench) -> None:
+    run = bench.run(dag(), b=S.FAILED, c=S.UPSTREAM_FAILED)
+    assert [key.label for key in bench.hands.mark_tasks(run, ["b"], S.SUCCESS)] == ["b"]
+    assert bench.states(run.key)["b"] is S.SUCCESS
+    assert bench.store.load_run(run.key).state is RunState.QUEUED
+
+
+def test_pausing_names_a_dag_that_is_not_there(bench: Bench) -> None:
+    bench.store.save_loaded({"/d.py": [DagRow(dag_id="d", fileloc="/d.py", digest="x")]})
+    bench.hands.pause(["d"], is_paused=True)
+    assert bench.store.list_dags()[0].is_paused
+    with pytest.raises(DagError, match="no DAG 'x'"):
+        bench.hands.pause(["x"], is_paused=True)
+
+
+def test_a_deleted_dag_is_gone_with_its_runs(bench: Bench) -> None:
+    bench.run(dag())
+    assert bench.hands.delete_dag("d") == 1
+    with pytest.raises(DagError):
+        bench.hands.delete_dag("d")
+
+
+def fill(bench: Bench, **more: Any) -> list[tuple[str, str]]:
+    made = more.pop("dag", None) or dag()
+    found = bench.hands.backfill(made, start=AT - timedelta(days=3), end=AT - timedelta(days=1), **more)
+    return [(f"{each.plan.logical_date:%d}", each.what) for each in found]
+
+
+def test_a_backfill_makes_a_run_for_each_date(bench: Bench) -> None:
+    assert fill(bench, dry_run=True) == [("07", "make"), ("08", "make"), ("09", "make")]
+    assert bench.front.runs() == []
+    fill(bench, max_active_runs=2)
+    runs = bench.front.runs()
+    assert {(run.run_type, run.backfill, run.state) for run in runs} == {("backfill", 1, RunState.QUEUED)}
+    assert bench.store.list_backfills()[0].max_active_runs == 2
+
+
+def test_a_backfill_goes_backwards_unless_tasks_depend_on_the_past(bench: Bench) -> None:
+    assert fill(bench, reverse=True, dry_run=True)[0] == ("09", "make")
+    with pytest.raises(ConfigError, match="can't go backwards"):
+        fill(bench, dag=dag(task("a", depends_on_past=True)), reverse=True)
+
+
+@pytest.mark.parametrize(("reprocess", "what"), [("none", "leave"), ("failed", "clear"), ("completed", "clear")])
+def test_a_date_that_has_a_run_is_left_or_done_again(bench: Bench, reprocess: str, what: str) -> None:
+    bench.run(dag(), 8, a=S.FAILED)
+    assert ("08", what) in fill(bench, reprocess=reprocess)
+    state = bench.store.load_run(RunKey(dag_id="d", run_id="r8")).state
+    assert state is (RunState.FAILED if what == "leave" else RunState.QUEUED)
+
+
+def test_a_run_that_succeeded_is_done_again_only_where_all_are(bench: Bench) -> None:
+    bench.run(dag(), 8)
+    assert ("08", "leave") in fill(bench, reprocess="failed", dry_run=True)
+    assert ("08", "clear") in fill(bench, reprocess="completed", dry_run=True)
+
+
+def test_one_backfill_of_a_dag_goes_on_at_a_time(bench: Bench) -> None:
+    fill(bench)
+    with pytest.raises(ConflictError, match="another backfill"):
+        fill(bench, reprocess="completed")
+    for run in bench.front.runs():
+        bench.store.force(run.key, {}, at=AT, run_state=RunState.SUCCESS)
+    fill(bench, reprocess="completed")
+    assert [each.state for each in bench.store.list_backfills()] == ["done", "running"]
+
+
+def test_a_dag_without_dates_has_no_backfill(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="runs at given times"):
+        fill(bench, dag=dag(timetable={"type": "none"}, schedule=None))
