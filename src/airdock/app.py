@@ -319,6 +319,7 @@ class App:
             scheduler=lambda **settings: self._make_scheduler(lease_s=LEASE_S, **settings),
             load=self.load_dags,
             create=lambda dag, plan, **more: self.orchestrator.create_run(dag, plan=plan, **more),
+            ask=self.ask_timetables,
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
             stopping=patience.give_up,
@@ -488,6 +489,20 @@ class App:
             work=self.config.home / "run" / "loads",
             pythons=tuple(interpreter.series for interpreter in self.pythons.all()),
             tell=self._note,
+            place=self._place,
+        )
+
+    def ask_timetables(self, path: str, questions: "Sequence[Mapping[str, Any]]") -> "Sequence[Mapping[str, Any]]":
+        """The answers of a file's own timetables: see `dag.ask_timetable`. Raises DagFileError."""
+        from airdock.loading.asking import ask_timetables
+        from airdock.loading.container import ContainerLoad
+        from airdock.loading.process import ProcessLoad
+
+        return ask_timetables(
+            Path(path),
+            questions,
+            load=ContainerLoad(engine=self.engine) if self.is_isolated else ProcessLoad(),
+            work=self.config.home / "run" / "loads",
             place=self._place,
         )
 

@@ -14,6 +14,7 @@ from airdock.loading.watch import Watcher
 from airdock.model.keys import RunKey
 from airdock.model.progress import Note, Report
 from airdock.model.states import RUN_FINISHED, RunState
+from airdock.scheduler.asking import Ask, AskedTimetables
 from airdock.scheduler.asset_runs import AssetRuns
 from airdock.scheduler.duty import Duties
 from airdock.scheduler.intake import StoreIntake
@@ -38,7 +39,7 @@ class Server:
     """`run` blocks until `stop`, which may be called from any thread or signal handler.
 
     `scheduler` makes the loop, and is given `is_paused` and `ended`. `load` loads one file; `create` makes the run that
-    a schedule asks for, or that events of assets do (`events`, `mark`).
+    a schedule asks for, or that events of assets do (`events`, `mark`). `ask` asks timetables that authors wrote.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Server:
         scheduler: Callable[..., Scheduler],
         load: Callable[[Path], Sequence[SerializedDag]],
         create: Callable[..., object],
+        ask: Ask,
         report: Report,
         side_by_side: int,
         pause_new: bool = False,
@@ -62,7 +64,8 @@ class Server:
         self._catalogue = Catalogue(index=self.index, load=load, changed=self._hear_of_file, side_by_side=side_by_side)
         self._watcher = Watcher(DagFolder(folder), changed=self._catalogue.take)
         self._create = create
-        self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run)
+        asked = AskedTimetables(ask=ask, answered=self._scheduler.look)
+        self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run, asked=asked)
         self._asset_runs = AssetRuns(store=store, dags=self.index.open_dags, create=self._make_asset_run)
         self._store = store
         self._intake = StoreIntake(

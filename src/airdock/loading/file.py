@@ -24,7 +24,7 @@ from airdock.errors import AirdockError, DagFileError
 from airdock.loading.base import Load
 from airdock.model.mount import Mount
 
-__all__ = ["TIME_LIMIT_S", "load_dag_file"]
+__all__ = ["TIME_LIMIT_S", "load_dag_file", "make_error", "read_plain"]
 
 TIME_LIMIT_S: Final = 60.0
 _ABANDONED_S: Final = 600.0
@@ -102,9 +102,9 @@ def _abandoned(work: Path) -> Iterator[Path]:
 def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[SerializedDag]:
     """What the container wrote, which is whatever the file's own code made of it."""
     try:
-        answer: dict[str, Any] = json.loads(_read_plain(result))
+        answer: dict[str, Any] = json.loads(read_plain(result))
         if answer["error"]:
-            raise _error(answer["error"])
+            raise make_error(answer["error"])
         return [SerializedDag.from_dict(each) for each in answer["dags"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         _check_room(result.parent)
@@ -116,7 +116,7 @@ def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[Ser
         ) from None
 
 
-def _read_plain(path: Path) -> bytes:
+def read_plain(path: Path) -> bytes:
     """A file that others could have put there: no link is followed, no pipe waited for, no endless file read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
@@ -126,7 +126,8 @@ def _read_plain(path: Path) -> bytes:
         return file.read(_RESULT_BYTES)
 
 
-def _error(value: Mapping[str, str]) -> AirdockError:
+def make_error(value: Mapping[str, str]) -> AirdockError:
+    """The error that `AirdockError.to_dict` told."""
     kind = getattr(errors, value["error"], None)
     if not (isinstance(kind, type) and issubclass(kind, AirdockError)):
         kind = AirdockError

@@ -8,6 +8,7 @@ from typing import Final
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, ConflictError
 from airdock.record import record
+from airdock.scheduler.asking import AskedTimetables, Pending, is_custom
 from airdock.scheduler.timetables import Interval, RunPlan, next_run
 from airdock.store.base import Store
 from airdock.store.filters import RunFilter
@@ -34,7 +35,8 @@ class Planner:
     """A duty: `plan` makes what is due, and says when it wants to be called again.
 
     `dags` are those to look after, by id, without those that are paused. `create` makes a run, and raises
-    ConflictError if it is there. No more runs of a DAG are made than its `max_active_runs` that haven't ended.
+    ConflictError if it is there. `asked` knows the runs of timetables that are authors' code. No more runs of a DAG are
+    made than its `max_active_runs` that haven't ended.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class Planner:
         store: Store,
         dags: Callable[[], Mapping[str, SerializedDag]],
         create: Callable[[SerializedDag, RunPlan], object],
+        asked: AskedTimetables | None = None,
     ) -> None:
-        self._store, self._dags, self._create = store, dags, create
+        self._store, self._dags, self._create, self._asked = store, dags, create, asked
         self._next: dict[str, _Next] = {}
 
     def plan(self, now: datetime) -> float | None:
@@ -55,6 +58,8 @@ class Planner:
         for dag_id, dag in dags.items():
             try:
                 due = self._plan(dag, now)
+            except Pending:
+                continue
             except AirdockError as error:
                 _log.error("DAG %s can't be scheduled: %s", dag_id, error)
                 self._next[dag_id] = _Next(dag=dag, plan=None)
@@ -80,6 +85,10 @@ class Planner:
         return now
 
     def _look_ahead(self, dag: SerializedDag, last: Interval | None, now: datetime) -> None:
+        if self._asked is not None and is_custom(dag.timetable):
+            self._next.pop(dag.dag_id, None)  # what is pending is looked for from the last run that was made
+            self._next[dag.dag_id] = _Next(dag=dag, plan=self._asked.next_run(dag, last))
+            return
         plan = next_run(
             dag.timetable,
             last=last,
