@@ -23,14 +23,14 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a server's database that has the tables."""
     programs = find_programs()
     if not programs:
         pytest.skip("needs the programs of PostgreSQL 15 or later")
     if importlib.util.find_spec("psycopg") is None:
         pytest.skip('needs the driver: pip install "airdock[postgres]"')
-    with serve(tmp_path_factory.mktemp("pg") / "server", programs) as url:
+    with serve(programs) as url:
         SqlStore(url=url).close()
         yield url
 

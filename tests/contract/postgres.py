@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,25 +32,36 @@ def find_programs() -> dict[str, str]:
 
 
 @contextmanager
-def serve(folder: Path, programs: dict[str, str]) -> Iterator[str]:
-    """The URL of a fresh server's database. It isn't started as root, which PostgreSQL refuses."""
-    folder.mkdir(mode=0o700)
+def serve(programs: dict[str, str]) -> Iterator[str]:
+    """The URL of a fresh server's database. It isn't started as root, which PostgreSQL refuses.
+
+    Its folder isn't pytest's: that one is closed to other accounts again by whichever session comes next.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="airdock-pg-"))
+    try:
+        with _started(folder, programs):
+            yield f"postgresql://airdock@/postgres?host={folder}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _started(folder: Path, programs: dict[str, str]) -> Iterator[None]:
     account: dict[str, str | int] = {}
     if os.geteuid() == 0:
         account = {"user": "postgres", "group": "postgres"}
         shutil.chown(folder, "postgres", "postgres")
-        for above in folder.parents[: len(folder.parents) - 2]:
-            above.chmod(above.stat().st_mode | 0o011)
-    data = folder / "data"
+    data, log = folder / "data", folder / "log"
 
     def call(*words: str) -> None:
-        subprocess.run(words, check=True, cwd="/", timeout=60, stdout=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
+        done = subprocess.run(words, check=False, cwd="/", timeout=60, capture_output=True, text=True, **account)  # type: ignore[call-overload]
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
 
     call(programs["initdb"], "-D", str(data), "-U", "airdock", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
     control = (programs["pg_ctl"], "-D", str(data), "-w")
-    call(*control, "-l", str(folder / "log"), "-o", f"-k {folder} {_FLAGS}", "start")
+    call(*control, "-l", str(log), "-o", f"-k {folder} {_FLAGS}", "start")
     try:
-        yield f"postgresql://airdock@/postgres?host={folder}"
+        yield
     finally:
         call(*control, "-m", "immediate", "stop")
 
