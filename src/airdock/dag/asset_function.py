@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from airdock.dag.assets import Asset, AssetNameRef
+from airdock.dag.assets import Asset, AssetNameRef, find_asset
 from airdock.dag.dag import DAG, DAG_DEFAULTS
 from airdock.dag.function import FunctionOperator
 from airdock.dag.names import calling_place, check_keywords
@@ -33,7 +33,7 @@ class AssetOperator(FunctionOperator):
             elif name in _GIVEN:
                 given[name] = self.definition if name == "self" else context
             else:
-                given[name] = Asset(name=name)
+                given[name] = find_asset(name)
         return self.python_callable(**given)
 
 

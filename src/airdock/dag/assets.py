@@ -22,11 +22,14 @@ __all__ = [
     "Dataset",
     "Metadata",
     "condition_of",
+    "find_asset",
     "is_asset",
     "list_assets",
 ]
 
 _LENGTH: Final = 1500
+_known: dict[str, "Asset"] = {}
+"""Those that were made in this process with a URI of their own, by name."""
 _WIRE: Final = "airdock.runner.inside.wire"
 """How values travel between tasks and triggers. Beside this folder, so it is plugged in by name."""
 _RESERVED: Final = "airflow"
@@ -72,6 +75,8 @@ class Asset(BaseAsset):
         self.extra = dict(extra or {})
         self.watchers = list(watchers)
         self.access_control = access_control
+        if uri is not None:
+            _known[self.name] = self
 
     @staticmethod
     def ref(*, name: str | None = None, uri: str | None = None) -> "AssetNameRef | AssetUriRef":
@@ -220,6 +225,11 @@ class Metadata:
     asset: Asset
     extra: dict[str, Any] = field(default_factory=dict)
     alias: AssetAlias | None = None
+
+
+def find_asset(name: str) -> Asset:
+    """The asset of that name, as a file that was imported defines it, or one that has no more than the name."""
+    return _known.get(name) or Asset(name)
 
 
 def is_asset(schedule: Any) -> bool:

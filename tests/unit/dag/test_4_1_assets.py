@@ -184,6 +184,12 @@ def test_what_such_a_function_gets() -> None:
     assert made.execute({"run_id": "r"}) == ["the definition", "r", "raw", 3]
 
 
+def test_it_gets_the_asset_as_its_file_defines_it() -> None:
+    defined = Asset("with_a_uri", uri="s3://x")
+    made = AssetOperator(task_id="t", python_callable=lambda with_a_uri, other: (with_a_uri, other.uri))
+    assert made.execute({}) == (defined, "other")
+
+
 def test_mistakes_in_such_functions(tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text(f"{HEAD}\n@asset.multi(schedule=None, outlets=[])\ndef f(): ...\n")
     with pytest.raises(DagError, match=r"expected @asset\.multi to have outlets"):

@@ -39,8 +39,31 @@ def triggering_events(context):
     """The events that made the run, for each asset: the asset, its name or its URI finds them."""
     found = _ByAsset()
     for each in context["dag_run"].consumed_asset_events:
-        found.setdefault(identity(each), []).append(Event(each, context._make_time))
+        found.setdefault(Key(*identity(each)), []).append(Event(each, context._make_time))
     return found
+
+
+class Key(tuple):
+    """Name and URI of an asset."""
+
+    def __new__(cls, name, uri):
+        return tuple.__new__(cls, (name, uri))
+
+    name = property(lambda self: self[0])
+    uri = property(lambda self: self[1])
+
+    def __repr__(self):
+        return "AssetUniqueKey(name=%r, uri=%r)" % self
+
+
+class Source(object):
+    """The run, or the task instance, that an event comes from."""
+
+    def __init__(self, event):
+        self.dag_id = event.source_dag_id
+        self.run_id = event.source_run_id
+        self.task_id = event.source_task_id
+        self.map_index = event.source_map_index
 
 
 class Event(object):
@@ -59,6 +82,12 @@ class Event(object):
     @property
     def asset(self):
         return self
+
+    @property
+    def source_dag_run(self):
+        return Source(self) if self.source_run_id else None
+
+    source_task_instance = source_dag_run
 
     def __repr__(self):
         return "<AssetEvent %s>" % (self.name or self.uri)
