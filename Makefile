@@ -12,7 +12,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 # What the tests' peers come from; installed only as root, and only where something is missing.
-APT := uidmap runc podman buildah skopeo umoci mmdebstrap passt slirp4netns iproute2 nftables
+APT := uidmap runc podman buildah skopeo umoci mmdebstrap passt slirp4netns iproute2 nftables postgresql
+
+# PostgreSQL is to be there, but to serve nothing: the tests start a server of their own.
+CLUSTER := /etc/postgresql-common/createcluster.conf
 
 # Peers that would run as services where they are installed: unpacked for the tests only.
 UNPACKED := docker.io containerd tini docker-registry
@@ -53,6 +56,7 @@ test-system-packages:
 	  missing=""; for name in $(APT); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
 	  if [ -n "$$missing" ]; then \
 	    echo "installing for the tests:$$missing"; \
+	    mkdir -p /etc/postgresql-common && { [ -e $(CLUSTER) ] || echo "create_main_cluster = false" >$(CLUSTER); } && \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  fi; \
 	  if [ ! -e $(PEERS)/.unpacked ]; then \

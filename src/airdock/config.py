@@ -63,6 +63,13 @@ class Core:
 
 
 @record
+class Database:
+    """Where runs, DAGs, variables and connections are kept."""
+
+    url: str = _setting("", "postgresql://USER:PASSWORD@HOST/NAME; empty is the file airdock.db in the home folder")
+
+
+@record
 class Scheduler:
     """What serves a DAG folder. A DAG that says by itself whether it begins paused does."""
 
@@ -160,6 +167,7 @@ class Config:
 
     home: Path
     core: Core = Core()
+    database: Database = Database()
     scheduler: Scheduler = Scheduler()
     isolation: Isolation = Isolation()
     environments: Environments = Environments()
@@ -183,7 +191,7 @@ class Config:
             option = _options(section)[name]
             yield Row(
                 name=f"{section}.{name}",
-                value=getattr(getattr(self, section), name),
+                value=_shown(getattr(getattr(self, section), name)),
                 source=self.sources.get(f"{section}.{name}", "default"),
                 about=option.metadata["about"],
             )
@@ -191,6 +199,8 @@ class Config:
 
 _SECTIONS: Final[dict[str, type]] = {
     "core": Core,
+    "database": Database,
+    "scheduler": Scheduler,
     "isolation": Isolation,
     "environments": Environments,
     "images": Images,
@@ -342,6 +352,11 @@ _KINDS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     str(int | None): ("a whole number above 0", int),
     str(tuple[str, ...]): (f"a list of folders (in the environment with {os.pathsep!r} between them)", _parse_folders),
 }
+
+
+def _shown(value: Any) -> Any:
+    """The value without the password of a URL."""
+    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", value) if isinstance(value, str) else value
 
 
 def _one_of(choices: tuple[str, ...]) -> str:

@@ -105,3 +105,10 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Is a directory") as caught:
         load(tmp_path)
     assert caught.value.where == str(tmp_path / "airdock.toml")
+
+
+def test_a_password_is_not_shown(tmp_path: Path) -> None:
+    url = "postgresql://me:secret@host/name"
+    config = load_config(environ={"AIRDOCK_HOME": str(tmp_path), "AIRDOCK__DATABASE__URL": url})
+    assert config.database.url == url
+    assert {row.name: row.value for row in config.rows()}["database.url"] == "postgresql://me:***@host/name"
