@@ -260,6 +260,8 @@ class App:
     def store(self) -> "Store":
         from airdock.store.sql import SqlStore
 
+        if self.config.database.url:
+            return SqlStore(url=self.config.database.url)
         self.config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqlStore(path=self.config.home / "airdock.db", clock=self.clock)
 
