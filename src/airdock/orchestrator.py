@@ -221,6 +221,13 @@ class Orchestrator:
             raise DagError(f"there is no DAG {dag_id!r}", hint=_known("DAGs", known) if known else "name its file")
         return self.dag_of(found[0].key)
 
+    def served_dag(self, dag_id: str) -> SerializedDag:
+        """The DAG as its file has it, where a scheduler has loaded it. DagError."""
+        row = self._store.find_dag_row(dag_id)
+        if row is None or not row.is_active:
+            raise DagError(f"no scheduler has loaded a DAG {dag_id!r}")
+        return SerializedDag.from_dict(self._store.load_dag(row.digest))
+
     def dags(self) -> list[SerializedDag]:
         """Each DAG that ran lately, as its newest run had it, by id."""
         newest: dict[str, str] = {}

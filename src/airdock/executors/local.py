@@ -103,8 +103,10 @@ class LocalExecutor(Executor):
             told.add(event.key)
             self._emit(event)
 
+        with self._lock:  # a run may come back to the process that ran its tries all along
+            own = self._running | {workload.key for workload, _ in self._waiting}
         self._supervise.recover(emit=pass_on)
-        return frozenset(keys) & told
+        return frozenset(keys) & (told | own)
 
     def capacity(self) -> Capacity:
         return Capacity(slots=self._slots)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
-from airdock.errors import AirdockError, ConflictError, UnknownRunError
+from airdock.errors import AirdockError, ConflictError
 from airdock.executors.base import Executor
 from airdock.model.events import Finished, Started, Waiting
 from airdock.model.keys import RunKey, TaskKey, TryKey
@@ -35,7 +35,7 @@ from airdock.scheduler.points import Reached, kinds_of, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.room import Room
 from airdock.scheduler.submit import submit
-from airdock.scheduler.takeup import adopt, find_lost, is_stored, make_course
+from airdock.scheduler.takeup import adopt, find_kept, find_lost, is_stored, make_course
 from airdock.scheduler.tell import tell_held, tell_released, tell_run, tell_tasks, tell_waiting
 from airdock.scheduler.turn import Turn, join_batches
 from airdock.scheduler.waiting import Triggering, Waiters
@@ -228,20 +228,12 @@ class Scheduler:
     def _lose(self, course: Course, error: ConflictError) -> None:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
         _log.warning("run %s is given up: %s", course.run.key.run_id, error)
-        if not self._is_let_go(course.run.key):
-            tries = course.active_tries()
-            for executor in self._executors.values():
-                executor.cancel(tries)
+        go_on = find_kept(self._store, course.run.key) if self._duties else frozenset()
+        for executor in self._executors.values():
+            executor.cancel([key for key in course.active_tries() if key not in go_on])
         self._forget(course)
         self._lost[course.run.key] = error
         self._duties.look()
-
-    def _is_let_go(self, key: RunKey) -> bool:
-        """Whether a person changed the run, so that it is to be taken up anew; what runs of it goes on meanwhile."""
-        try:
-            return bool(self._duties) and not self._store.load_run(key).owner
-        except UnknownRunError:
-            return False
 
     # One turn
 

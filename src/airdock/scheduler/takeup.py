@@ -6,8 +6,9 @@ from airdock.dag.serialized import SerializedDag
 from airdock.errors import UnknownRunError
 from airdock.executors.base import Executor
 from airdock.model.events import Finished
-from airdock.model.keys import TryKey
+from airdock.model.keys import RunKey, TryKey
 from airdock.model.outcome import Lost, Outcome
+from airdock.model.states import RUN_FINISHED
 from airdock.scheduler.course import Course
 from airdock.scheduler.events import TryEnded
 from airdock.scheduler.past import make_past
@@ -17,7 +18,7 @@ from airdock.scheduler.view import RunView
 from airdock.store.base import ACTIVE, Store
 from airdock.store.records import Run
 
-__all__ = ["LOST", "adopt", "find_lost", "is_stored", "make_course"]
+__all__ = ["LOST", "adopt", "find_kept", "find_lost", "is_stored", "make_course"]
 
 LOST = "the process that ran it died"
 
@@ -52,6 +53,17 @@ def find_lost(course: Course, *, alive: Callable[[TryKey], bool]) -> list[TryEnd
         for key in sorted(course.active_tries(), key=lambda key: (key.task_id, key.map_index))
         if not alive(key)
     ]
+
+
+def find_kept(store: Store, key: RunKey) -> frozenset[TryKey]:
+    """The tries that go on though the run was taken away: a person changed it, and it is to be taken up anew."""
+    try:
+        run = store.load_run(key)
+    except UnknownRunError:
+        return frozenset()
+    if run.owner or run.state in RUN_FINISHED:
+        return frozenset()
+    return frozenset(row.key.attempt(row.try_number) for row in store.list_instances(key) if row.state in ACTIVE)
 
 
 def is_stored(store: Store, event: Finished) -> bool:
