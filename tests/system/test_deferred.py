@@ -1,11 +1,17 @@
 """Tasks that wait for triggers without a container, and go on in one when these fire."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airdock.app import App
+from airdock.config import load_config
+
+from .test_serving import serving
 
 DAG = """
 from datetime import timedelta
@@ -67,6 +73,32 @@ class Beside(BaseTrigger):
 
     async def run(self):
         yield TriggerEvent("beside " + self.kwargs["what"])
+
+class Sign(Beside):
+    def serialize(self):
+        return ("beside.Sign", self.kwargs)
+
+    async def run(self):
+        import asyncio, os
+        while not os.path.exists(self.kwargs["what"]):
+            await asyncio.sleep(0.05)
+        yield TriggerEvent("seen")
+"""
+
+PATIENT = """
+import os
+from airflow.sdk import DAG, BaseOperator
+from beside import Sign
+
+class Waits(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=Sign(os.path.dirname(__file__) + "/sign"), method_name="go_on")
+
+    def go_on(self, context, event=None):
+        print("went on", event, context["ti"].try_number)
+
+with DAG("patient", schedule=None):
+    Waits(task_id="waits")
 """
 
 
@@ -92,4 +124,29 @@ def test_deferred_tasks_go_on_when_their_triggers_fire(
         "delta": "success", "fires": "success", "beside": "success", "ends": "success", "soft": "skipped",
         "late": "skipped", "after": "success",
     }  # fmt: skip
+    unchanged_machine()
+
+
+def test_a_deferred_task_outlives_server_and_triggerer(
+    root_account: Any, tmp_path: Path, unchanged_machine: Callable[[], None]
+) -> None:
+    home = tmp_path / "home"
+    dags = home / "dags"
+    dags.mkdir(parents=True)
+    (dags / "patient.py").write_text(PATIENT)
+    (dags / "beside.py").write_text(BESIDE)
+    with App(load_config(flags={"home": str(home)})) as app:
+        app.open()
+        key = app.orchestrator.create_run(app.load_dag(dags / "patient.py", None), run_id="r")
+    with serving(home) as first:
+        first.until("task waits deferred")
+        first.end(signal.SIGKILL)
+    with serving(home) as second:
+        (dags / "sign").touch()
+        second.until("run r success")
+        assert second.end(signal.SIGTERM) == 0
+    with App(load_config(flags={"home": str(home)})) as app:
+        assert [row.key.try_number for row in app.store.list_tries(key)] == [1]
+    assert "went on seen 1" in (home / "logs" / "patient" / "r" / "waits" / "1.log").read_text()
+    assert not list((home / "run" / "triggers").iterdir())
     unchanged_machine()

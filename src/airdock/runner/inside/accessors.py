@@ -1,6 +1,7 @@
 """What templates and functions reach beside the task itself: variables, connections, macros, events of assets."""
 
 import os
+import sys
 
 from .assets import inlet_events, outlet_events, triggering_events
 from .connection import Connection
@@ -69,7 +70,7 @@ class Connections(object):
         if fields is not None:
             return Connection(**fields)
         if default is _NONE:
-            raise KeyError("the conn_id `%s` isn't defined" % conn_id)
+            raise _missing("the conn_id `%s` isn't defined" % conn_id)
         return default
 
     def __getattr__(self, name):
@@ -78,6 +79,13 @@ class Connections(object):
         return self.get(name)
 
     __getitem__ = __getattr__
+
+
+def _missing(text):
+    """A KeyError; beside Airdock it is Airflow's AirflowNotFoundException too."""
+    known = sys.modules.get("airdock.dag.exceptions")
+    kinds = (KeyError,) if known is None else (known.AirflowNotFoundException, KeyError)
+    return type("AirflowNotFoundException", kinds, {})(text)
 
 
 class Macros(object):
