@@ -271,8 +271,8 @@ def _follow(view: View, key: TaskKey, now: datetime) -> list[Action]:
         actions += _stop_others(view, now)
         below = [task_id for task_id in below if view.task(task_id).is_teardown]
     for task_id in below:
-        is_beside = group and view.task(task_id).map_group == group
-        actions += _consider(view, task_id, now, key.map_index if is_beside else None)
+        is_paired = group and view.task(task_id).map_group == group and key.map_index != NOT_MAPPED
+        actions += _consider(view, task_id, now, key.map_index if is_paired else None)
     return actions
 
 

@@ -11,6 +11,7 @@ from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.outcome import Succeeded
 from airdock.model.states import FINISHED, TaskState
 from airdock.record import record
+from airdock.scheduler.expand import find_sources
 from airdock.scheduler.rules import Counts
 from airdock.scheduler.scopes import find_scopes
 from airdock.scheduler.tally import Tally
@@ -86,7 +87,7 @@ class View(Protocol):
     def task(self, task_id: str) -> SerializedTask: ...
 
     def downstream(self, task_id: str) -> Sequence[str]:
-        """The tasks that look at this one: direct downstream, and those in whose scope it is."""
+        """The tasks that look at this one: direct downstream, those in whose scope it is, those mapped over it."""
 
     def member(self, key: TaskKey) -> Member | None:
         """The instance, if there is one. Not to be changed."""
@@ -154,6 +155,10 @@ class RunView:
                 self._enclosing.setdefault(each, []).append(task_id)
         self._scope = Tally(self._scopes)
         self._groups = {name: group.get("expand") for name, group in dag.groups.items()}
+        self._looking: dict[str, list[str]] = {}
+        for task in dag.tasks:
+            for each in self._watched(task):
+                self._looking.setdefault(each, []).append(task.task_id)
         self._past = past
         self._ruled_out: dict[tuple[str, int], set[TaskKey]] = {}
         self._leaves = {task_id for task_id in self._tasks if self._is_leaf(task_id)}
@@ -171,6 +176,12 @@ class RunView:
             self._load(row)
         for key, places in decided:
             self._rule_out(key, places)
+
+    def _watched(self, task: SerializedTask) -> set[str]:
+        """What the task looks at though it isn't direct upstream: its scope, and what its group is mapped over."""
+        parts = (self._groups[task.map_group] or {}).values() if task.map_group else ()
+        sources = {each for part in parts for each in find_sources(part)}
+        return (sources | self._scopes.get(task.task_id, frozenset())) - {*task.upstream}
 
     def _is_leaf(self, task_id: str) -> bool:
         """Whether the run's state depends on the task: a teardown's doesn't, and what only teardowns follow does."""
@@ -243,8 +254,8 @@ class RunView:
         return self._tasks[task_id]
 
     def downstream(self, task_id: str) -> Sequence[str]:
-        enclosing = self._enclosing.get(task_id)
-        return [*self._downstream[task_id], *enclosing] if enclosing else self._downstream[task_id]
+        looking = self._looking.get(task_id)
+        return [*self._downstream[task_id], *looking] if looking else self._downstream[task_id]
 
     def member(self, key: TaskKey) -> Member | None:
         return self._members.get(key)
