@@ -76,6 +76,18 @@ _ALIASED: Final = (
     "alias_example_alias_producer",
     "alias_example_alias_consumer",
 )
+_ASSET_DAGS: Final = (
+    "asset_produces_1",
+    "asset_produces_2",
+    "asset_consumes_1",
+    "asset_consumes_1_and_2",
+    "asset_consumes_1_never_scheduled",
+    "asset_consumes_unknown_never_scheduled",
+    "consume_1_and_2_with_asset_expressions",
+    "consume_1_or_2_with_asset_expressions",
+    "consume_1_or_both_2_and_3_with_asset_expressions",
+    "conditional_asset_and_time_based_timetable",
+)
 _EXTRAS: Final = ("by_yield", "by_context", "from_classic_operator")
 _GREETINGS: Final = {f"generate_{language}_greeting": 3 for language in ("english", "german", "french")}
 _NESTED: Final = ("false_1", "branch_2", "true_2", "false_2", "join_2", "false_3")
@@ -143,6 +155,9 @@ ENDINGS: Final = (
     _plain("example_task_state_store", 1),
     _plain("example_task_state_store_async", 1),
     _plain("example_task_state_store_mapped", 4, mapped={"process_table": 3}),
+    *(_plain("example_assets", 1, dag_id=each) for each in _ASSET_DAGS),
+    *(_plain("example_asset_allow_teams", 1, dag_id=f"team_{each}") for each in ("analytics_producer", "ml_consumer")),
+    _plain("example_asset_with_watchers", 1),
     *(_plain("example_asset_decorator", 1, dag_id=each) for each in _DECORATED),
     *(_plain("example_asset_alias", 1, dag_id=f"asset_{each}") for each in _ALIASED),
     *(_plain("example_outlet_event_extra", 1, dag_id=f"asset_with_extra_{each}") for each in _EXTRAS),
