@@ -12,10 +12,12 @@ from airdock.errors import DagError
 __all__ = ["AssetDefinition", "AssetOperator", "MultiAsset", "asset"]
 
 _GIVEN: Final = ("self", "context")
+_OF_CONTEXT: Final = ("dag_run", "inlet_events", "outlet_events", "task_instance", "ti", "triggering_asset_events")
+"""Names that are never those of assets."""
 
 
 class AssetOperator(FunctionOperator):
-    """Calls the function of an `@asset`: arguments are assets by their names, but for `self` and `context`."""
+    """Calls the function of an `@asset`: arguments are assets by their names, but for `self` and the context's."""
 
     operator_kind = "@asset"
 
@@ -33,7 +35,7 @@ class AssetOperator(FunctionOperator):
             elif name in _GIVEN:
                 given[name] = self.definition if name == "self" else context
             else:
-                given[name] = find_asset(name)
+                given[name] = context[name] if name in _OF_CONTEXT else find_asset(name)
         return self.python_callable(**given)
 
 
@@ -89,7 +91,8 @@ def _make_dag(function: Callable[..., Any], arguments: Mapping[str, Any], defini
 
     where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
     parameters = inspect.signature(function).parameters.values()
-    inlets = [AssetNameRef(each.name) for each in parameters if each.default is each.empty and each.name not in _GIVEN]
+    taken = [each.name for each in parameters if each.default is each.empty]
+    inlets = [AssetNameRef(name) for name in taken if name not in (*_GIVEN, *_OF_CONTEXT)]
     given = dict(arguments)
     dag_id = given.pop("dag_id", None) or function.__name__
     with DAG(dag_id, **{"doc_md": function.__doc__, **given}) as dag:

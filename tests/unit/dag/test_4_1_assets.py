@@ -153,7 +153,7 @@ FUNCTIONS = f"""{HEAD}
 def raw(): ...
 
 @asset(schedule=raw, name="named", dag_id="other", dag_display_name="Other", tags=["x"])
-def cooked(self, context, raw, more=3):
+def cooked(self, context, outlet_events, raw, more=3):
     "What it does."
     return [self.name, context["run_id"], raw.name, more]
 
@@ -177,11 +177,11 @@ def test_functions_that_make_assets(tmp_path: Path) -> None:
 
 
 def test_what_such_a_function_gets() -> None:
-    def cooked(self: Any, context: Any, raw: Any, more: int = 3) -> list[Any]:
-        return [self, context["run_id"], raw.name, more]
+    def cooked(self: Any, context: Any, outlet_events: Any, raw: Any, more: int = 3) -> list[Any]:
+        return [self, context["run_id"], outlet_events, raw.name, more]
 
     made = AssetOperator(task_id="t", python_callable=cooked, definition="the definition")
-    assert made.execute({"run_id": "r"}) == ["the definition", "r", "raw", 3]
+    assert made.execute({"run_id": "r", "outlet_events": "out"}) == ["the definition", "r", "out", "raw", 3]
 
 
 def test_it_gets_the_asset_as_its_file_defines_it() -> None:

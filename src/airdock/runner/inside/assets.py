@@ -217,6 +217,9 @@ class _Outlet(object):
         name, uri = identity(asset)
         self.asset_alias_events.append({"name": name or uri, "uri": uri, "extra": dict(extra or {})})
 
+    def add_partitions(self, *partitions, **_):
+        raise NotImplementedError("partitions of assets aren't there yet; the event can have them in its extra")
+
     def events(self):
         if _is_alias(self.asset):
             alias = identity(self.asset)[0]
