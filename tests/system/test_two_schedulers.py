@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from airdock.model.keys import TryKey
 from airdock.model.outcome import Lost
 from airdock.model.states import RunState, TaskState
 from airdock.store.base import Store
@@ -103,14 +103,12 @@ def test_a_killed_schedulers_run_is_taken_over(tmp_path: Path, url: str) -> None
         wait_for(store, lambda run: run.owner not in ("", before))
         assert time.monotonic() - killed < TAKEOVER_S
         done = wait_for(store, lambda run: run.state in (RunState.SUCCESS, RunState.FAILED))
-    assert done.state is RunState.SUCCESS
-    lost = [
-        tried.key for tried in store.list_tries(done.key) if tried.outcome and isinstance(tried.outcome.ending, Lost)
-    ]
-    assert len(lost) <= 1 and all(isinstance(key, TryKey) for key in lost)
-    assert ended(done) == 10
-    (log,) = [path for path in (tmp_path / "workspaces").rglob("log")]
-    lines = [line.split() for line in log.read_text().splitlines()]
-    assert [int(number) for number, _, _ in lines] == list(range(10))
-    assert all(float(left[2]) <= float(right[1]) for left, right in zip(lines, lines[1:], strict=False))
+    assert done.state is RunState.SUCCESS and ended(done) == 10
+    lost = [each for each in store.list_tries(done.key) if each.outcome and isinstance(each.outcome.ending, Lost)]
     store.close()
+    (log,) = (tmp_path / "workspaces").rglob("log")
+    lines = [line.split() for line in log.read_text().splitlines()]
+    # What was lost may have come to its last line before.
+    assert len(lost) <= 1 and len(lines) <= 10 + len(lost)
+    assert list(dict.fromkeys(int(number) for number, _, _ in lines)) == list(range(10))
+    assert all(float(left[2]) <= float(right[1]) for left, right in pairwise(lines))
