@@ -22,6 +22,7 @@ __all__ = [
     "Build",
     "Config",
     "Core",
+    "Database",
     "Debug",
     "Environments",
     "Images",
