@@ -34,6 +34,8 @@ FIGURES: Final = {
     "demo": "demo_again",
     "build": "image_build",
     "registry": "pull_push",
+    "idle": "idle",
+    "restart": "restart",
     "scheduler": "scheduler",
     "store": "store",
 }

@@ -21,6 +21,7 @@ from airdock.model.keys import RunKey
 from airdock.model.states import RunState
 from airdock.orchestrator import Orchestrator, make_owner
 from airdock.scheduler.loop import Scheduler
+from airdock.scheduler.points import Reached
 from airdock.scheduler.prepare import Prepared, Reply
 from airdock.store.base import Store
 from airdock.store.memory import MemoryStore
@@ -74,24 +75,33 @@ class AtOnce:
         answer(reply)
 
 
-def make_dag(size: int) -> SerializedDag:
+def make_dag(size: int, *, at_once: int = 64) -> SerializedDag:
     middle = SerializedTask(task_id="middle", operator="python", upstream=("first",), expand={"x": {"length": size}})
     last = SerializedTask(task_id="last", operator="python", upstream=("middle",))
     first = SerializedTask(task_id="first", operator="python")
-    return SerializedDag(dag_id="bench", fileloc="/dags/bench.py", tasks=(first, middle, last), max_active_tasks=64)
+    return SerializedDag(
+        dag_id="bench", fileloc="/dags/bench.py", tasks=(first, middle, last), max_active_tasks=at_once
+    )
 
 
-def time_run(store: Store, folder: Path, size: int) -> float:
-    """Seconds for the run."""
-    scheduler = Scheduler(
+def make_scheduler(
+    store: Store, executor: MemoryExecutor, folder: Path, *, reached: Reached = lambda _point: None
+) -> Scheduler:
+    return Scheduler(
         store=store,
-        executors={"memory": MemoryExecutor()},
+        executors={"memory": executor},
         default_executor="memory",
         prepare=AtOnce(),
         workspace=lambda _run: folder,
         place=lambda _fileloc: (),
         owner=make_owner(),
+        reached=reached,
     )
+
+
+def time_run(store: Store, folder: Path, size: int) -> float:
+    """Seconds for the run."""
+    scheduler = make_scheduler(store, MemoryExecutor(), folder)
     orchestrator = Orchestrator(store=store, scheduler=lambda: scheduler)
     key: RunKey = orchestrator.create_run(make_dag(size), run_id=f"bench-{size}")
     began = time.perf_counter()

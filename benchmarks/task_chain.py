@@ -2,17 +2,18 @@
 
 import sys
 
+from airflow_peer import run_in_airflow
 from dag_runs import DagRun, run_dag
 from ground import Ground, run
-from measure import Figure, Samples, contest, timed
+from measure import Figure, Samples, Skipped, contest, timed
 
 __all__ = ["NAME", "measure"]
 
 NAME = "chain"
-BUDGET_MS = 130.0
+BUDGET_MS = 110.0
 LENGTH = 20
 _DAG = """\
-from airdock.sdk import DAG, chain, task
+from airflow.sdk import DAG, chain, task
 
 with DAG("chain", schedule=None):
 
@@ -40,6 +41,11 @@ def measure(ground: Ground) -> list[Figure]:
         {"python -c pass": lambda: timed(lambda: run([sys.executable, "-c", "pass"]))},
         rounds=ground.rounds(5, 1),
     )
+    beside = run_in_airflow(ground, path.read_text(), "chain", ground.rounds(3, 1))
+    if isinstance(beside, Skipped):
+        peers["Airflow"] = beside
+    else:
+        peers["Airflow, no containers"] = Samples(tuple(each * 1000 / LENGTH for each in beside))
     whole = Samples(tuple(each.seconds for each in runs[1:]))
     before = Samples(tuple(each.seconds - each.tasks_s for each in runs[1:]))
     notes = [
