@@ -483,11 +483,13 @@ class App:
         """The DAGs of a file, loaded away from this process. Raises DagFileError and the other DagErrors."""
         from airdock.loading.container import ContainerLoad
         from airdock.loading.file import load_dag_file
+        from airdock.loading.given import asks
         from airdock.loading.process import ProcessLoad
 
+        given = self.vault.to_json() if asks(path) else b""
         return load_dag_file(
             path,
-            load=ContainerLoad(engine=self.engine) if self.is_isolated else ProcessLoad(),
+            load=ContainerLoad(engine=self.engine, given=given) if self.is_isolated else ProcessLoad(given=given),
             work=self.config.home / "run" / "loads",
             pythons=tuple(interpreter.series for interpreter in self.pythons.all()),
             tell=self._note,

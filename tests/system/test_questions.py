@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from airflow.sdk import DAG, BaseSensorOperator, Connection, Variable, task
 from airflow.providers.standard.operators.bash import BashOperator
 
+AT_LOAD = [Variable.get("greeting"), Variable.get("given"), Connection.get("db").host, Variable.get("none", "else")]
+
 with DAG("asks", params={"n": 1}):
     shown = BashOperator(
         task_id="shown",
@@ -51,9 +53,14 @@ with DAG("asks", params={"n": 1}):
     @task
     def run_of(dag_run, ds, data_interval_end, logical_date, prev_start_date_success, triggering_asset_events, ti):
         return [dag_run.run_type, dag_run.run_after == logical_date, data_interval_end == logical_date, ds,
-                prev_start_date_success is not None, len(triggering_asset_events), ti.max_tries, dag_run.start_date <= ti.start_date]
+                prev_start_date_success is not None, len(triggering_asset_events), ti.max_tries,
+                dag_run.start_date <= ti.start_date]
 
-    run_of(), keeps(), sets()
+    @task
+    def loaded():
+        return AT_LOAD
+
+    loaded(), run_of(), keeps(), sets()
 """
 
 
@@ -79,13 +86,14 @@ def test_tasks_ask_and_are_answered(home: Path, root_account: Any) -> None:
     values = {}
     with App(load_config(flags={"home": str(home)})) as app:
         key = RunKey(dag_id="asks", run_id=summary["run_id"])
-        for task_id in ("shown", "sets", "keeps", "run_of"):
+        for task_id in ("shown", "sets", "keeps", "run_of", "loaded"):
             (found,) = app.store.list_xcoms(key, task_id=task_id, name="return_value")
             values[task_id] = json.loads(found.value)
         assert app.vault.variable("made") == '{"by": "task"}'
     assert values["shown"] == "hello 3 db.example.com:5433"
     assert values["sets"] == [{"by": "task"}, None, "ann", "by the server"]
     assert values["keeps"] == [1, 2, 3]
+    assert values["loaded"] == ["hello", "by the server", "db.example.com", "else"]
     day = summary["run_id"].removeprefix("manual__")[:10]
     assert values["run_of"] == ["manual", True, True, day, True, 0, 0, True]
     logs = Path(summary["logs"])

@@ -2,18 +2,22 @@
 
 Runs in a container of its own, because it runs what a user wrote; whoever starts it bounds its time. OUT.json is
 `{"dags": [SerializedDag, …], "error": null}`, or has no DAGs and the error as AirdockError.to_dict() gives it. What the
-file prints goes to standard error.
+file prints goes to standard error. Standard input may have what it asks for: `{"variables": {name: text},
+"environment": {NAME: text}, "connections": {id: fields}}`.
 """
 
 import importlib
+import json
 import os
 import sys
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from airdock.dag.context import set_load_time_answers
 from airdock.dag.dag import DAG, DagFunction
 from airdock.dag.importing import import_dag_file
 from airdock.dag.pythons import find_pythons
@@ -72,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
+    set_load_time_answers(_answer)
     result: dict[str, Any] = {"dags": [], "error": None}
     try:
         result["dags"] = [each.to_dict() for each in load_dag_file(options.file)]
@@ -89,6 +94,22 @@ def _serialize(dag: DAG, file: Path) -> SerializedDag:
         raise DagError(f"the schedule of DAG {dag.dag_id!r}: {error.message}", where=dag.where,
                        hint=error.hint or error.where) from error  # fmt: skip
     return serialized
+
+
+def _answer(op: str, **asked: str) -> Any:
+    """What standard input has of variables and connections; it is read when the file asks for the first."""
+    given = _given()
+    if op == "variable":
+        name = asked["name"]
+        return given.get("environment", {}).get(name.upper(), given.get("variables", {}).get(name))
+    return given.get("connections", {}).get(asked["conn_id"])
+
+
+@lru_cache(maxsize=1)
+def _given() -> dict[str, Any]:
+    text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
 
 
 def _import(file: Path) -> tuple[Any, list[DAG]]:

@@ -5,7 +5,7 @@ import os
 from importlib import import_module
 from typing import Any, Final
 
-from airdock.dag.context import get_current_context, is_running
+from airdock.dag.context import get_current_context, is_running, load_time_answers
 
 __all__ = ["BaseHook", "Connection", "Variable", "XCom", "connection_class"]
 
@@ -17,7 +17,7 @@ _CONNECTION: Final = "airdock.runner.inside.connection"
 
 
 class Variable:
-    """Airflow's Variables. While a file is loaded only those of the environment are known: AIRFLOW_VAR_NAME."""
+    """Airflow's Variables."""
 
     @classmethod
     def get(
@@ -28,10 +28,16 @@ class Variable:
         text = os.environ.get(_ENVIRONMENT + key.upper())
         if text is None and is_running():
             text = get_current_context()["ti"].get_variable(key)
+        elif text is None and (ask := load_time_answers()) is not None:
+            text = ask("variable", name=key)
         if text is not None:
             return json.loads(text) if deserialize_json else text
         if fallback is _NONE:
-            hint = "" if is_running() else f"; while a file is loaded only the environment is asked: {_ENVIRONMENT}…"
+            hint = (
+                ""
+                if is_running() or load_time_answers()
+                else f"; while a file is loaded only the environment is asked: {_ENVIRONMENT}…"
+            )
             raise KeyError(f"Variable {key} does not exist{hint}")
         return fallback
 
@@ -94,6 +100,10 @@ class Connection(metaclass=_ConnectionMeta):
         if is_running():
             return get_current_context()["conn"].get(conn_id)
         text = os.environ.get(_CONNECTIONS + conn_id.upper())
+        if text is None and (ask := load_time_answers()) is not None:
+            if (fields := ask("connection", conn_id=conn_id)) is not None:
+                return connection_class()(**fields)
+            raise KeyError(f"the conn_id `{conn_id}` isn't defined")
         if text is None:
             raise KeyError(
                 f"the conn_id `{conn_id}` isn't defined; while a file is loaded only {_CONNECTIONS}… is asked"

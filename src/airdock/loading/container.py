@@ -9,6 +9,7 @@ from typing import Final
 
 from airdock.engine import Engine, RunRequest
 from airdock.errors import AirdockError, LauncherDiedError
+from airdock.loading.given import open_given
 from airdock.loading.lines import tell_lines
 from airdock.model.mount import Mount
 
@@ -20,10 +21,13 @@ _TIMES: Final = 3
 
 
 class ContainerLoad:
-    """In a container of the host image: it sees the DAG folder, read-only, and nothing else of any home."""
+    """In a container of the host image: it sees the DAG folder, read-only, and nothing else of any home.
 
-    def __init__(self, *, engine: Engine) -> None:
-        self._engine = engine
+    `given` is what it reads on standard input; it is never on a disk.
+    """
+
+    def __init__(self, *, engine: Engine, given: bytes = b"") -> None:
+        self._engine, self._given = engine, given
 
     def inside(self, output: Path) -> str:
         return INSIDE
@@ -58,16 +62,16 @@ class ContainerLoad:
 
     def _run(self, request: RunRequest, tell: Callable[[str], None], limit_s: float) -> int:
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        given = open_given(self._given)
         try:
             image = self._engine.find("host")
-            container = self._engine.run(image, request, stdin=nothing, stdout=writing, stderr=writing)
+            container = self._engine.run(image, request, stdin=given, stdout=writing, stderr=writing)
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
-            os.close(nothing)
+            os.close(given)
         try:
             tell_lines(reading, container.fileno(), tell, limit_s)
             ended = container.wait()

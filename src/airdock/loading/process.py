@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from airdock.loading.given import open_given
 from airdock.loading.lines import tell_lines
 from airdock.model.mount import Mount
 
@@ -14,7 +15,10 @@ __all__ = ["ProcessLoad"]
 
 
 class ProcessLoad:
-    """In a plain process, where the user said that nothing is to be isolated."""
+    """In a plain process, where the user said that nothing is to be isolated. `given` is its standard input."""
+
+    def __init__(self, *, given: bytes = b"") -> None:
+        self._given = given
 
     def inside(self, output: Path) -> str:
         return str(output)
@@ -32,14 +36,16 @@ class ProcessLoad:
         tell: Callable[[str], None],
         limit_s: float,
     ) -> int:
+        given = open_given(self._given)
         with subprocess.Popen(
             argv,
             env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as process:
+            os.close(given)
             assert process.stdout is not None
             ended = os.pidfd_open(process.pid)
             try:

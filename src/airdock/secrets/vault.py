@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from airdock.errors import SecretsError
@@ -14,6 +15,7 @@ from airdock.store.records import ConnectionRow, Variable
 __all__ = ["Kept", "Vault"]
 
 _PREFIXES: Final = ("AIRFLOW_", "AIRDOCK_")
+_CONNECTIONS: Final = tuple(f"{prefix}CONN_" for prefix in _PREFIXES)
 
 
 @record
@@ -91,6 +93,23 @@ class Vault:
         """Those in the store, by id."""
         rows = self._store.list_connections()
         return [Kept(name=row.id, kind=row.conn_type, description=row.description) for row in rows]
+
+    def to_json(self) -> bytes:
+        """All there are, as `dag.load` reads them; what can't be decrypted is left out."""
+        told: dict[str, dict[str, Any]] = {"variables": {}, "environment": {}, "connections": {}}
+        for prefix in reversed(_PREFIXES):
+            start = f"{prefix}VAR_"
+            found = {name.removeprefix(start): text for name, text in self._environ.items() if name.startswith(start)}
+            told["environment"].update(found)
+        ids = [row.id for row in self._store.list_connections()]
+        ids += [name.partition("_CONN_")[2].lower() for name in self._environ if name.startswith(_CONNECTIONS)]
+        for name in (row.name for row in self._store.list_variables()):
+            with suppress(SecretsError):
+                told["variables"][name] = self.variable(name)
+        for id in ids:
+            with suppress(SecretsError):
+                told["connections"][id] = self.connection(id)
+        return json.dumps(told).encode() if any(told.values()) else b""
 
     def _given(self, kind: str, name: str) -> str | None:
         found = (self._environ.get(f"{prefix}{kind}_{name.upper()}") for prefix in _PREFIXES)

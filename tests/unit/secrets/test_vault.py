@@ -1,5 +1,6 @@
 """Variables and connections: from the environment, else from the store, where nobody can read them (reference 4.7)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from airdock.errors import SecretsError
 from airdock.secrets.cipher import Cipher
 from airdock.secrets.vault import Kept, Vault
 from airdock.store.memory import MemoryStore
+from airdock.store.records import Variable
 
 URI = "postgres://ann:s3cr3t%2F@db.example.com:5433/sales?sslmode=require"
 
@@ -89,3 +91,16 @@ def test_names_are_checked(vault: Vault) -> None:
         vault.set_variable(" ", "x")
     with pytest.raises(SecretsError, match="expected the name of a connection"):
         vault.set_connection("a" * 251, URI)
+
+
+def test_all_can_be_given_to_a_file_that_is_loaded(vault: Vault, store: MemoryStore) -> None:
+    vault.set_variable("token", "opensesame")
+    vault.set_connection("db", URI)
+    told = json.loads(vault.to_json())
+    assert told["variables"] == {"token": "opensesame"}
+    assert told["environment"] == {"GIVEN": "of the environment", "OWN": "own"}
+    assert sorted(told["connections"]) == ["db", "web"]
+    assert told["connections"]["db"]["password"] == "s3cr3t/"
+    store.save_variable(Variable(name="broken", value="not encrypted", description=""))
+    assert "broken" not in json.loads(vault.to_json())["variables"]
+    assert Vault(store=MemoryStore(), cipher=Cipher(Path("/nonexistent")), environ={}).to_json() == b""

@@ -25,6 +25,7 @@ class Job(object):
         importing = import_module("airdock.dag.importing")
         self._current = import_module("airdock.dag.context")
         self.hidden = (os.path.dirname(os.path.dirname(importing.__file__)) + "/", "<frozen importlib")
+        self._current.set_load_time_answers(channel.ask)
         dags = importing.import_dag_file(payload["fileloc"])[1]
         dag = importing.find_dag(dags, payload["dag_id"], payload["fileloc"])
         self.context = contexts.Context(start, channel, _make_time)
