@@ -10,7 +10,7 @@ from airdock.clock import ManualClock
 from airdock.errors import ConflictError, StoreError, UnknownRunError
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey
-from airdock.model.outcome import Failed, Lost, Outcome
+from airdock.model.outcome import Failed, Lost, Outcome, Succeeded
 from airdock.model.states import TRANSITIONS, RunState, TaskState
 from airdock.store.base import Store
 from airdock.store.records import (
@@ -327,6 +327,18 @@ def test_a_try_that_was_never_queued_can_end(store: Store) -> None:
     outcome = Outcome(ending=Failed(reason="no image", retryable=False))
     commit(store, steps[0], replace(steps[1], outcome=outcome))
     assert [each.outcome for each in store.list_tries(RUN)] == [outcome]
+    assert store.list_decisions(RUN) == []
+
+
+def test_what_decided_to_skip_is_found_while_it_stands(store: Store) -> None:
+    make_run(store, "branch", "plain", "other")
+    for name, skip in (("branch", (("other", -1),)), ("plain", ())):
+        commit(store, *move(key(name), S.NONE, S.SCHEDULED, S.QUEUED))
+        (end,) = move(key(name), S.QUEUED, S.SUCCESS, from_try=1)
+        commit(store, replace(end, outcome=Outcome(ending=Succeeded(skip=skip))))
+    assert [(each.key.task_id, each.skip) for each in store.list_decisions(RUN)] == [("branch", (("other", -1),))]
+    store.clear(RUN, {key("branch"): 0}, at=AT)
+    assert store.list_decisions(RUN) == []
 
 
 def test_xcoms_belong_to_the_latest_try(store: Store) -> None:

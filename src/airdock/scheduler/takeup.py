@@ -32,6 +32,7 @@ def make_course(store: Store, run: Run, *, default_executor: str, room: Room, ca
         dag=dag,
         instances=store.list_instances(run.key),
         answers=[answer for answer in store.list_answers(run.key) if answer.error is None],
+        decided=[(each.key.task, each.skip) for each in store.list_decisions(run.key)],
         lengths=lambda task_id, name: store.list_lengths(run.key, task_id=task_id, name=name),
         can_defer=can_defer,
         past=make_past(store, run, dag),

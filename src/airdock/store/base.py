@@ -149,6 +149,10 @@ class Store(Journal):
         """By task id, map index, try number."""
 
     @abstractmethod
+    def list_decisions(self, key: RunKey) -> list[Try]:
+        """The tries of instances that succeeded in them and decided to skip others. Cheap where there are few."""
+
+    @abstractmethod
     def list_answers(self, key: RunKey) -> list[Answer]:
         """The latest answer for each environment of the run."""
 

@@ -202,6 +202,10 @@ class MemoryStore(Store):
             rows = list(self._tables.tries[key].values())
         return sorted(rows, key=lambda row: (row.key.task_id, row.key.map_index, row.key.try_number))
 
+    def list_decisions(self, key: RunKey) -> list[Try]:
+        rows = {row.key.attempt(row.try_number) for row in self.list_instances(key) if row.state is TaskState.SUCCESS}
+        return [each for each in self.list_tries(key) if each.key in rows and each.skip]
+
     def list_answers(self, key: RunKey) -> list[Answer]:
         with self._lock:
             self._run(key)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
-from airdock.model.outcome import Outcome
+from airdock.model.outcome import Outcome, Succeeded
 from airdock.model.states import RunState, TaskState
 from airdock.record import record
 
@@ -105,6 +105,12 @@ class Try:
     executor: str = ""
     queued: datetime | None = None
     outcome: Outcome | None = None
+
+    @property
+    def skip(self) -> tuple[tuple[str, int], ...]:
+        """The instances that it decided to skip, as in `Succeeded.skip`."""
+        ending = self.outcome.ending if self.outcome is not None else None
+        return ending.skip if isinstance(ending, Succeeded) else ()
 
 
 @record

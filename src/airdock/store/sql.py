@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from airdock.clock import Clock, SystemClock
@@ -227,6 +227,14 @@ class SqlStore(Store):
     def list_tries(self, key: RunKey) -> list[Try]:
         wanted = select(tries).order_by(tries.c.task_id, tries.c.map_index, tries.c.try_number)
         return [rows.try_of(row._mapping, run=key) for row in self._of_run(key, wanted)]
+
+    def list_decisions(self, key: RunKey) -> list[Try]:
+        same = [tries.c[name] == task_instances.c[name] for name in ("run", "task_id", "map_index", "try_number")]
+        wanted = select(tries).join(task_instances, and_(*same))
+        wanted = wanted.where(task_instances.c.state == TaskState.SUCCESS.value, tries.c.outcome.contains('"skip":[['))
+        with self._read() as connection:
+            found = connection.execute(wanted.where(tries.c.run == number_of(connection, key))).all()
+        return [each for row in found if (each := rows.try_of(row._mapping, run=key)).skip]
 
     def list_answers(self, key: RunKey) -> list[Answer]:
         return [
