@@ -30,7 +30,14 @@ STAND_IN: Final = frozenset(
         "AirflowSkipException",
         "AirflowTaskTerminated",
         "AirflowTaskTimeout",
+        "Asset",
+        "AssetAlias",
+        "BaseHook",
+        "Connection",
         "Context",
+        "Dataset",
+        "Metadata",
+        "Variable",
         "get_current_context",
     }
 )

@@ -189,8 +189,14 @@ def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str,
         "do_xcom_push": bool(settings.do_xcom_push),
         "multiple_outputs": bool(settings.multiple_outputs),
     }
-    mode = {"sdk": dict(loader)}.get(work["mode"], {})
+    mode = dict(loader) if work["mode"] == "sdk" else _assets(settings, task.where) if work["mode"] == "bare" else {}
     return {**common, **mode, **work.get("payload", {})}
+
+
+def _assets(settings: BaseOperator, where: str) -> dict[str, Any]:
+    """What a function reads and makes, where it runs without its file."""
+    found = {name: list(list_assets(getattr(settings, name), name, where)) for name in ("inlets", "outlets")}
+    return {name: each for name, each in found.items() if each}
 
 
 def _kind(task: Node) -> str:

@@ -24,6 +24,8 @@ from airdock.dag.assets import (
 from airdock.dag.load import load_dag_file
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import DagError
+from airdock.runner.inside import standin_assets
+from airdock.runner.inside.assets import exhaust, outlet_events
 from airdock.runner.inside.wire import unpack
 
 Load = Callable[[str], SerializedDag]
@@ -197,3 +199,33 @@ def test_mistakes_in_such_functions(tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text(f"{HEAD}\n@asset(schedule=None, shedule=1)\ndef f(): ...\n")
     with pytest.raises(DagError, match="@asset takes no argument 'shedule'"):
         load_dag_file(tmp_path / "f.py")
+
+
+def test_where_the_file_is_not_the_runner_is_told_of_assets(load: Load) -> None:
+    plain, away = load(f"""{HEAD}
+with DAG("d"):
+    for name, needs in (("plain", None), ("away", [])):
+        @task(task_id=name, requirements=needs, inlets=[Asset("a")], outlets=[Asset("b"), AssetAlias("c")])
+        def t(): ...
+        t()
+""").tasks
+    assert "outlets" not in plain.payload
+    assert away.payload["inlets"] == [asset("a")]
+    assert away.payload["outlets"] == [asset("b"), {"alias": "c"}]
+
+
+def test_a_function_there_says_what_it_made() -> None:
+    context: dict[str, Any] = {"outlets": [asset("b", "s3://b"), {"alias": "c"}]}
+    context["outlet_events"] = events = outlet_events(context)
+
+    def work() -> Any:
+        yield standin_assets.Metadata(standin_assets.Asset("b"), {"rows": 3})
+        yield standin_assets.Metadata(standin_assets.Dataset("s3://d"), {}, standin_assets.AssetAlias("c"))
+        events["b"].extra["more"] = 1
+        return "result"
+
+    assert exhaust(work(), context) == "result"
+    assert events.events() == [
+        {"name": "b", "uri": "s3://b", "extra": {"rows": 3, "more": 1}},
+        {"name": "s3://d", "uri": "s3://d", "extra": {}, "alias": "c"},
+    ]

@@ -30,7 +30,7 @@ class Context(dict):
             map_index_template=None,
             partition_key=dag_run.partition_key,
             task_reschedule_count=instance.reschedules,
-            inlets=[],
+            inlets=payload.get("inlets") or [],
             outlets=payload.get("outlets") or [],
         )
         self._time = run.get("logical_date")

@@ -8,7 +8,7 @@ import sys
 
 from . import context
 
-__all__ = ["NAMES", "AirflowTaskTimeout", "install"]
+__all__ = ["LATER", "NAMES", "AirflowTaskTimeout", "install"]
 
 
 class AirflowException(Exception):  # noqa: N818  Airflow's name
@@ -53,12 +53,21 @@ NAMES = {
     "get_current_context": get_current_context,
 }
 
-_LATER = ("BaseHook", "Connection", "Variable")
-"""Those in `standin_asking`, which few functions name."""
+LATER = {
+    "Asset": "standin_assets",
+    "AssetAlias": "standin_assets",
+    "BaseHook": "standin_asking",
+    "Connection": "standin_asking",
+    "Dataset": "standin_assets",
+    "Metadata": "standin_assets",
+    "Variable": "standin_asking",
+}
+"""Those that few functions name, and where they are."""
 
 _AIRDOCK = ("airdock", "airdock.sdk")
 _AIRFLOW = (
     "airflow",
+    "airflow.datasets",
     "airflow.exceptions",
     "airflow.hooks",
     "airflow.hooks.base",
@@ -87,15 +96,15 @@ class _Module(type(sys)):
     def __getattr__(self, name):
         if name in NAMES:
             return NAMES[name]
-        if name in _LATER:
-            from . import standin_asking
+        if name in LATER:
+            from importlib import import_module
 
-            return getattr(standin_asking, name)
+            return getattr(import_module("." + LATER[name], __package__), name)
         if name.startswith("__"):
             raise AttributeError(name)
         raise ImportError(
             "%s.%s isn't there in an image without Airdock; there are %s"
-            % (self.__name__, name, ", ".join([*NAMES, *_LATER]))
+            % (self.__name__, name, ", ".join([*NAMES, *LATER]))
         )
 
 
