@@ -1,11 +1,12 @@
 """Claims runs for a scheduler that serves: those that wait to begin, and those whose owner is gone."""
 
+import contextlib
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
-from airdock.errors import StoreError
-from airdock.model.states import RunState
+from airdock.errors import ConflictError, StoreError
+from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.course import Course
 from airdock.scheduler.owner import Owner
 from airdock.store.base import Store
@@ -21,7 +22,8 @@ _OPEN: Final = (RunState.QUEUED, RunState.RUNNING)
 class StoreIntake:
     """Takes unfinished runs of the DAGs that `knows` says yes to, at most `max_active(dag_id)` of one DAG at a time.
 
-    An owner of this machine that is known to be dead is displaced at once, another when its lease is over.
+    An owner of this machine is displaced as soon as it is dead, and not before: one that can't renew its lease, or
+    after a clock was set, may have tasks that run. One of another machine is displaced when its lease is over.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class StoreIntake:
     ) -> None:
         self._store, self._owner, self._lease_s = store, owner, lease_s
         self._knows, self._max_active = knows, max_active
+        self._has_looked_back = False
 
     @property
     def pause_s(self) -> float:
@@ -42,9 +45,11 @@ class StoreIntake:
 
     def claim(self, courses: Collection[Course], *, now: datetime) -> list[Run]:
         """The oldest first; those of a backfill in the order in which they were made."""
+        self._look_back()
         held = {course.run.key for course in courses}
         is_open = self._store.list_runs(states=_OPEN, limit=_LOOK)
-        due = [run for run in reversed(is_open) if run.key not in held and _is_due(run, now)]
+        kept = {owner for owner in {run.owner for run in is_open} if owner != self._owner and _is_alive(owner)}
+        due = [run for run in reversed(is_open) if run.key not in held and run.owner not in kept and _is_due(run, now)]
         wanted = sorted((run for run in due if self._knows(run.key.dag_id)), key=_rank)
         limits = {dag_id: self._max_active(dag_id) for dag_id in {run.key.dag_id for run in wanted}}
         if not wanted:
@@ -56,6 +61,17 @@ class StoreIntake:
             displacing=[owner for owner in {run.owner for run in wanted} if _is_dead(owner)],
             room={dag_id: limit for dag_id, limit in limits.items() if limit is not None},
         )
+
+    def _look_back(self) -> None:
+        """Once: let go of runs that ended, and whose owner died before it could."""
+        if self._has_looked_back:
+            return
+        self._has_looked_back = True
+        for run in self._store.list_runs(states=RUN_FINISHED, limit=_LOOK):
+            if _is_dead(run.owner):
+                with contextlib.suppress(ConflictError):  # somebody else does it right now
+                    self._store.take_run(run.key, owner=self._owner, lease_s=self._lease_s, displacing=run.owner)
+                    self._store.release_run(run.key, owner=self._owner)
 
 
 def _is_due(run: Run, now: datetime) -> bool:
@@ -70,5 +86,12 @@ def _rank(run: Run) -> tuple[datetime, datetime]:
 def _is_dead(owner: str) -> bool:
     try:
         return bool(owner) and Owner.parse(owner).is_dead()
+    except StoreError:
+        return False
+
+
+def _is_alive(owner: str) -> bool:
+    try:
+        return bool(owner) and Owner.parse(owner).is_alive()
     except StoreError:
         return False

@@ -58,6 +58,10 @@ class Owner:
         """Whether the process is known to be gone; false for one that can't be seen from here."""
         return self.place == _read_place(proc) and _read_start(self.pid, proc) != self.started
 
+    def is_alive(self, *, proc: Path = Path("/proc")) -> bool:
+        """Whether the process is known to run; false for one that can't be seen from here."""
+        return self.place == _read_place(proc) and _read_start(self.pid, proc) == self.started
+
 
 def _read_place(proc: Path) -> str:
     boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
