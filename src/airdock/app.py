@@ -74,6 +74,7 @@ class App:
         self.config = config
         self.clock = SystemClock()
         self._report: Report = _ignore
+        self._forgotten: Store | None = None
         self._times_reached = 0
 
     def __enter__(self) -> Self:
@@ -90,8 +91,8 @@ class App:
     def close(self) -> None:
         """Close what was made: the store, leases of images, then the launcher with whatever it still runs."""
         made = vars(self)
-        if "store" in made:
-            self.store.close()
+        if "database" in made:
+            self.database.close()
         if "images" in made:
             if self.images.has_grown:
                 self._trim()
@@ -256,8 +257,13 @@ class App:
 
     # orchestration
 
-    @cached_property
+    @property
     def store(self) -> "Store":
+        """Where runs are: the database, or what a run that is to be forgotten has instead."""
+        return self._forgotten or self.database
+
+    @cached_property
+    def database(self) -> "Store":
         from airdock.store.sql import SqlStore
 
         if self.config.database.url:
@@ -313,7 +319,7 @@ class App:
         from airdock.store.patient import Patience, be_patient
 
         patience = Patience(_PATIENCE_S)
-        self.__dict__["store"] = be_patient(self.store, patience)
+        self.__dict__["database"] = be_patient(self.database, patience)
         return Server(
             folder=self.config.home / "dags",
             store=self.store,
@@ -393,7 +399,7 @@ class App:
         from airdock.secrets.cipher import Cipher
         from airdock.secrets.vault import Vault
 
-        return Vault(store=self.store, cipher=Cipher(self.config.home / "fernet.key"), environ=os.environ)
+        return Vault(store=self.database, cipher=Cipher(self.config.home / "fernet.key"), environ=os.environ)
 
     def _find_dag(self, dag_id: str) -> "SerializedDag":
         """As the DAG folder has it, where it is served; else as its newest run had it."""
@@ -500,12 +506,14 @@ class App:
         """The answers of a file's own timetables: see `dag.ask_timetable`. Raises DagFileError."""
         from airdock.loading.asking import ask_timetables
         from airdock.loading.container import ContainerLoad
+        from airdock.loading.given import asks
         from airdock.loading.process import ProcessLoad
 
+        given = self.vault.to_json() if asks(Path(path)) else b""
         return ask_timetables(
             Path(path),
             questions,
-            load=ContainerLoad(engine=self.engine) if self.is_isolated else ProcessLoad(),
+            load=ContainerLoad(engine=self.engine, given=given) if self.is_isolated else ProcessLoad(given=given),
             work=self.config.home / "run" / "loads",
             place=self._place,
         )
@@ -595,8 +603,7 @@ class App:
         from airdock.dag.single import only
         from airdock.store.memory import MemoryStore
 
-        assert "store" not in vars(self), "expected an app that has no store yet"
-        self.__dict__["store"] = MemoryStore(clock=self.clock)
+        self._forgotten = MemoryStore(clock=self.clock)
         self._report = report
         dag = only(self.load_dag(path, dag_id), task_id)
         key = self.orchestrator.create_run(

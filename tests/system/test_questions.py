@@ -103,3 +103,12 @@ def test_tasks_ask_and_are_answered(home: Path, root_account: Any) -> None:
     assert pokes == [["poke", "0", "False"], ["poke", "1", "True"], ["poke", "2", "True"]]
     assert (home / "fernet.key").stat().st_mode & 0o777 == 0o600
     assert b"hunter22" not in (home / "airdock.db").read_bytes()
+
+
+def test_one_task_alone_has_variables_and_connections_too(home: Path, root_account: Any) -> None:
+    env = {"AIRDOCK_HOME": str(home), "AIRFLOW_VAR_GIVEN": "by the server"}
+    tried = root_account.airdock("tasks", "test", str(home.parent / "asks.py"), "shown", env=env, timeout_s=120)
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+    assert "hello 3 db.example.com:5433" in tried.stdout
+    with App(load_config(flags={"home": str(home)})) as app:
+        assert app.orchestrator.runs() == []
