@@ -1,76 +1,58 @@
-"""Whose runs a scheduler takes: of the dead at once, of the living here never, of others when their lease is over."""
-
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from airdock.clock import ManualClock
-from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.keys import RunKey
 from airdock.model.states import RunState
-from airdock.orchestrator import Orchestrator
 from airdock.scheduler.intake import StoreIntake
-from airdock.scheduler.owner import Owner
 from airdock.store.memory import MemoryStore
-from airdock.store.records import Batch, RunTransition
+from airdock.store.records import Backfill, Run
 
-LEASE_S = 10.0
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(at=datetime(2026, 1, 2, tzinfo=UTC))
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def store(clock: ManualClock) -> MemoryStore:
-    return MemoryStore(clock=clock)
+def store() -> MemoryStore:
+    return MemoryStore(clock=ManualClock(at=NOW))
 
 
-def make_run(store: MemoryStore, clock: ManualClock, owner: Owner) -> RunKey:
-    """A run that this owner has taken."""
-    dag = SerializedDag(
-        dag_id="taken", fileloc="/dags/taken.py", tasks=(SerializedTask(task_id="one", operator="python"),)
-    )
-
-    def no_scheduler() -> object:
-        raise AssertionError("expected no run")
-
-    key = Orchestrator(store=store, scheduler=no_scheduler, clock=clock).create_run(dag, run_id="r")  # type: ignore[arg-type]
-    store.take_run(key, owner=str(owner), lease_s=LEASE_S)
-    return key
+def keep(store: MemoryStore, run_id: str, **fields: Any) -> None:
+    key = RunKey(dag_id=fields.pop("dag_id", "d"), run_id=run_id)
+    store.create_run(Run(key=key, state=RunState.QUEUED, dag_digest="d", created=NOW, **fields), [])
 
 
-def claim(store: MemoryStore, clock: ManualClock) -> list[RunKey]:
-    intake = StoreIntake(store=store, owner=str(Owner.current()), lease_s=LEASE_S)
-    return [run.key for run in intake.claim([], now=clock.now())]
+def claim(store: MemoryStore, owner: str = "me", **fields: Any) -> list[str]:
+    intake = StoreIntake(store=store, owner=owner, lease_s=10, **fields)
+    return [run.key.run_id for run in intake.claim([], now=NOW)]
 
 
-def test_of_the_dead_at_once(store: MemoryStore, clock: ManualClock) -> None:
-    key = make_run(store, clock, replace(Owner.current(), started=1))
-    assert claim(store, clock) == [key]
+def test_the_earlier_date_comes_first(store: MemoryStore) -> None:
+    keep(store, "late", logical_date=NOW - HOUR)
+    keep(store, "early", logical_date=NOW - 2 * HOUR)
+    assert claim(store) == ["early", "late"]
 
 
-def test_of_one_that_lives_here_never(store: MemoryStore, clock: ManualClock) -> None:
-    make_run(store, clock, Owner.current())
-    clock.advance(timedelta(hours=1))
-    assert claim(store, clock) == []
+def test_what_is_not_due_waits(store: MemoryStore) -> None:
+    keep(store, "after", run_after=NOW + HOUR)
+    keep(store, "future", logical_date=NOW + HOUR, run_after=NOW)
+    keep(store, "interval", logical_date=NOW - HOUR, run_after=NOW)
+    assert claim(store) == ["interval"]
 
 
-def test_of_one_elsewhere_when_its_lease_is_over(store: MemoryStore, clock: ManualClock) -> None:
-    key = make_run(store, clock, replace(Owner.current(), place="elsewhere"))
-    assert claim(store, clock) == []
-    clock.advance(timedelta(seconds=LEASE_S + 1))
-    assert claim(store, clock) == [key]
+def test_two_schedulers_begin_no_more_than_is_allowed_together(store: MemoryStore) -> None:
+    for number in range(3):
+        keep(store, str(number), logical_date=NOW - number * HOUR)
+    assert claim(store, max_active=lambda _: 2) == ["2", "1"]
+    assert claim(store, "you", max_active=lambda _: 2) == []
+    assert claim(store, "you", max_active=lambda _: 3) == ["0"]
 
 
-def test_what_ended_is_let_go_of(store: MemoryStore, clock: ManualClock) -> None:
-    dead = replace(Owner.current(), started=1)
-    key = make_run(store, clock, dead)
-    for source, target in ((RunState.QUEUED, RunState.RUNNING), (RunState.RUNNING, RunState.SUCCESS)):
-        step = RunTransition(key=key, source=source, target=target, at=clock.now())
-        store.commit(Batch(runs=(step,)), owner=str(dead))
-    assert store.load_run(key).owner == str(dead)
-    assert claim(store, clock) == []
-    assert store.load_run(key).owner == ""
+def test_a_backfill_goes_in_the_order_it_was_made_in_and_has_its_own_limit(store: MemoryStore) -> None:
+    number = store.add_backfill(Backfill(dag_id="d", start=NOW, end=NOW, created=NOW, max_active_runs=2, reverse=True))
+    keep(store, "scheduled", logical_date=NOW)
+    for hours in (1, 2, 3):
+        keep(store, f"back{hours}", logical_date=NOW - hours * HOUR, backfill=number)
+    assert claim(store, max_active=lambda _: 1) == ["scheduled", "back1", "back2"]
