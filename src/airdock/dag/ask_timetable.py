@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from airdock.dag.dag import DAG
 from airdock.dag.importing import find_dag, import_dag_file
+from airdock.dag.load import what_was_given
 from airdock.dag.states import DagRunType
 from airdock.dag.timetables import AssetOrTimeSchedule, DagRunInfo, DataInterval, TimeRestriction, Timetable
 from airdock.errors import AirdockError, DagError, DagFileError
@@ -76,8 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result: dict[str, Any] = {"answers": [], "error": None}
     try:
         questions = json.loads(options.questions.read_bytes())
-        dags = _import(options.file)
-        result["answers"] = [_tried(dags, each, str(options.file)) for each in questions]
+        with what_was_given():
+            dags = _import(options.file)
+            result["answers"] = [_tried(dags, each, str(options.file)) for each in questions]
     except AirdockError as error:
         result["error"] = error.to_dict()
     save_json(options.output, result, durable=False)

@@ -12,7 +12,8 @@ import os
 import sys
 import traceback
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagError, DagFileError
 from airdock.files import save_json
 
-__all__ = ["find_dag_file", "load_dag_file", "main"]
+__all__ = ["find_dag_file", "load_dag_file", "main", "what_was_given"]
 
 _BROUGHT: Final = ("httpx", "requests")
 """Libraries of the extra `airflow`."""
@@ -76,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    set_load_time_answers(_answer)
     result: dict[str, Any] = {"dags": [], "error": None}
     try:
-        result["dags"] = [each.to_dict() for each in load_dag_file(options.file)]
+        with what_was_given():
+            result["dags"] = [each.to_dict() for each in load_dag_file(options.file)]
     except AirdockError as error:
         result["error"] = error.to_dict()
     save_json(options.output, result, durable=False)
@@ -94,6 +95,16 @@ def _serialize(dag: DAG, file: Path) -> SerializedDag:
         raise DagError(f"the schedule of DAG {dag.dag_id!r}: {error.message}", where=dag.where,
                        hint=error.hint or error.where) from error  # fmt: skip
     return serialized
+
+
+@contextmanager
+def what_was_given() -> Iterator[None]:
+    """Let the file ask for what standard input has."""
+    set_load_time_answers(_answer)
+    try:
+        yield
+    finally:
+        set_load_time_answers(None)
 
 
 def _answer(op: str, **asked: str) -> Any:
