@@ -286,6 +286,20 @@ def test_limits_count_what_is_queued_and_running(store: Store, limits: Limits, o
     assert commit(store, *steps) == frozenset(wanted[queued:])
 
 
+def test_an_expanded_task_grows(store: Store) -> None:
+    make_run(store, "a")
+    store.commit(Batch(expansions=[Expansion(run=RUN, task_id="a", length=2)]), owner="me")
+    store.commit(Batch(expansions=[Expansion(run=RUN, task_id="a", length=1, first=2)]), owner="me")
+    more = Expansion(run=RUN, task_id="a", length=4, first=2, max_tries=5)
+    store.commit(Batch(expansions=[more], transitions=move(key("a", 3), S.NONE, S.SCHEDULED)), owner="me")
+    assert [(row.key.map_index, row.state, row.max_tries) for row in store.list_instances(RUN)] == [
+        (0, S.NONE, 1),
+        (1, S.NONE, 1),
+        (2, S.NONE, 5),
+        (3, S.SCHEDULED, 5),
+    ]
+
+
 def test_a_mapped_task_expands_once(store: Store) -> None:
     make_run(store, "a", "b")
     batch = Batch(

@@ -309,11 +309,11 @@ def _consider_group(
         if verdict in (Verdict.SKIP, Verdict.UPSTREAM_FAILED):
             return _judge(view, task, waiting, verdict, now)
         return _expand_group(view, task, first, verdict, now)
-    keys = (
-        list(waiting)
-        if map_index is None
-        else [key for key in (replace(first, map_index=map_index),) if key in waiting]
-    )
+    if not view.is_measured(task.task_id):
+        actions, going = _revise(view, task, waiting, now)
+        return [*actions, *(action for key in going for action in _judge_one(view, task, key, now))]
+    one = None if map_index is None else replace(first, map_index=map_index)
+    keys = list(waiting) if one is None else [key for key in (one,) if key in waiting]
     return [action for key in keys for action in _judge_one(view, task, key, now)]
 
 
@@ -347,9 +347,11 @@ def _run(view: View, task: SerializedTask, waiting: Collection[TaskKey], now: da
     if (task.depends_on_past or task.wait_for_downstream) and not view.past(task.task_id):
         return []
     whole = next(iter(waiting))
-    if task.is_mapped and whole.map_index == NOT_MAPPED:
+    if not task.is_mapped:
+        return _begin(view, task, waiting, now)
+    if whole.map_index == NOT_MAPPED:
         return _expand(view, task, whole, now)
-    return _begin(view, task, waiting, now)
+    return _measure(view, task, waiting, now)
 
 
 def _begin(view: View, task: SerializedTask, keys: Collection[TaskKey], now: datetime) -> list[Action]:
@@ -374,7 +376,7 @@ def _begin(view: View, task: SerializedTask, keys: Collection[TaskKey], now: dat
 def _expand(view: View, task: SerializedTask, whole: TaskKey, now: datetime) -> list[Action]:
     if view.is_ruled_out(whole):
         return _settle(view, [whole], TaskState.SKIPPED, now)
-    length = find_length(view, task)
+    length = _length(view, task)
     if length is None:
         return []
     if isinstance(length, TaskState):
@@ -383,9 +385,40 @@ def _expand(view: View, task: SerializedTask, whole: TaskKey, now: datetime) -> 
     return [Expansion(run=view.run, task_id=task.task_id, length=length), *_begin(view, task, keys, now)]
 
 
+def _length(view: View, task: SerializedTask) -> int | TaskState | None:
+    """As `find_length`; what there is none of is skipped."""
+    length = find_length(view, task)
+    return TaskState.SKIPPED if length == 0 else length
+
+
+def _measure(view: View, task: SerializedTask, waiting: Collection[TaskKey], now: datetime) -> list[Action]:
+    """A task that was expanded in an earlier go of the run begins, with as many instances as there have to be now."""
+    if view.is_measured(task.task_id):
+        return _begin(view, task, waiting, now)
+    actions, going = _revise(view, task, waiting, now)
+    return [*actions, *_begin(view, task, going, now)]
+
+
+def _revise(
+    view: View, task: SerializedTask, waiting: Collection[TaskKey], now: datetime
+) -> tuple[list[Action], list[TaskKey]]:
+    """What makes the instances as many as there have to be now, and those that wait then. Surplus ones are removed."""
+    length = find_length(view, task)
+    if length is None:
+        return [], []
+    if isinstance(length, TaskState):
+        return _settle(view, waiting, length, now), []
+    size = view.size(task.task_id)
+    added = [replace(next(iter(waiting)), map_index=index) for index in range(size, length)]
+    surplus = [key for key in waiting if key.map_index >= length]
+    grown = Expansion(run=view.run, task_id=task.task_id, length=length, first=size, max_tries=task.retries)
+    kept = [key for key in waiting if key.map_index < length]
+    return [grown, *_settle(view, surplus, TaskState.REMOVED, now)], [*kept, *added]
+
+
 def _expand_group(view: View, task: SerializedTask, whole: TaskKey, verdict: Verdict, now: datetime) -> list[Action]:
     """The unexpanded instance of a task in a mapped group becomes as many as the group has, whatever they wait for."""
-    length = find_length(view, task)
+    length = _length(view, task)
     if length is None or (isinstance(length, TaskState) and verdict is Verdict.WAIT):
         return []
     if isinstance(length, TaskState):

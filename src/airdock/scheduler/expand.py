@@ -20,7 +20,7 @@ _BAD = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.REMOVED
 def find_length(view: "View", task: SerializedTask) -> int | TaskState | None:
     """How many instances there are of a task that is mapped, or in a mapped group.
 
-    Or what becomes of the unexpanded one; None while a length isn't known yet.
+    Or what becomes of it because of those it is mapped over; None while a length isn't known yet.
     """
     parts = list((view.expansion(task) or {}).values())
     states = {_state(view, task_id) for part in parts for task_id in find_sources(part)}
@@ -34,7 +34,7 @@ def find_length(view: "View", task: SerializedTask) -> int | TaskState | None:
     known = [length for length in lengths if length is not None]
     if len(known) < len(lengths):
         return TaskState.UPSTREAM_FAILED
-    return math.prod(known) or TaskState.SKIPPED
+    return math.prod(known)
 
 
 def find_sources(part: Mapping[str, Any]) -> Iterator[str]:

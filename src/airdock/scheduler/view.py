@@ -98,6 +98,12 @@ class View(Protocol):
     def is_settled(self, task_id: str) -> bool:
         """Whether every instance of a task is finished."""
 
+    def size(self, task_id: str) -> int:
+        """How many instances there are of a task."""
+
+    def is_measured(self, task_id: str) -> bool:
+        """Whether as many instances as there are of a mapped task is what its lengths ask for now."""
+
     def expansion(self, task: SerializedTask) -> Mapping[str, Mapping[str, Any]] | None:
         """What a task, or the mapped group that it is in, is expanded over: see `SerializedTask.expand`."""
 
@@ -168,6 +174,8 @@ class RunView:
         self._members: dict[TaskKey, Member] = {}
         self._waiting: dict[str, dict[TaskKey, None]] = {task_id: {} for task_id in self._tasks}
         self._open = dict.fromkeys(self._tasks, 0)
+        self._size = dict.fromkeys(self._tasks, 0)
+        self._measured: set[str] = set()
         self._upstream = Tally(self._tasks)
         self._unfinished = self._waits = self._bad_leaves = 0
         self._failures: list[str] = []
@@ -200,6 +208,7 @@ class RunView:
 
     def _add(self, key: TaskKey, member: Member) -> None:
         self._members[key] = member
+        self._size[key.task_id] += 1
         self._unfinished += 1
         self._open[key.task_id] += 1
         if member.state is TaskState.NONE:
@@ -266,6 +275,12 @@ class RunView:
     def is_settled(self, task_id: str) -> bool:
         return self._open[task_id] == 0
 
+    def size(self, task_id: str) -> int:
+        return self._size[task_id]
+
+    def is_measured(self, task_id: str) -> bool:
+        return task_id in self._measured
+
     def expansion(self, task: SerializedTask) -> Mapping[str, Mapping[str, Any]] | None:
         return self._groups[task.map_group] if task.map_group else task.expand
 
@@ -314,9 +329,18 @@ class RunView:
         return list(self._needs.pop(answer.environment, {}))
 
     def expand(self, expansion: Expansion) -> None:
-        """The unexpanded instance becomes `length` instances."""
+        """The unexpanded instance becomes `length` instances, or an expanded task gets some more."""
         whole = TaskKey(dag_id=self.run.dag_id, run_id=self.run.run_id, task_id=expansion.task_id)
+        max_tries = expansion.max_tries if expansion.first else self._drop(whole)
+        for index in range(expansion.first, expansion.length):
+            key = TaskKey(dag_id=whole.dag_id, run_id=whole.run_id, task_id=whole.task_id, map_index=index)
+            self._add(key, Member(max_tries=max_tries))
+        self._measured.add(whole.task_id)
+
+    def _drop(self, whole: TaskKey) -> int:
+        """The unexpanded instance is no more; returns its `max_tries`."""
         max_tries = self._members.pop(whole).max_tries
+        self._size[whole.task_id] -= 1
         del self._waiting[whole.task_id][whole]
         self._unfinished -= 1
         self._open[whole.task_id] -= 1
@@ -325,9 +349,7 @@ class RunView:
         is_setup = self._tasks[whole.task_id].is_setup
         for counts in self._counts_of(whole):
             counts.add(is_setup=is_setup, by=-1)
-        for index in range(expansion.length):
-            key = TaskKey(dag_id=whole.dag_id, run_id=whole.run_id, task_id=whole.task_id, map_index=index)
-            self._add(key, Member(max_tries=max_tries))
+        return max_tries
 
     def move(self, step: Transition) -> None:
         """A task instance goes from one state to another."""

@@ -12,7 +12,7 @@ from airdock.model.outcome import Outcome
 from airdock.model.states import FINISHED, RUN_FINISHED, TRANSITIONS, RunState, TaskState
 from airdock.record import record
 from airdock.store.base import ACTIVE, PAUSING
-from airdock.store.records import Instance, Limits, Pool, Run, Transition, Try
+from airdock.store.records import Expansion, Instance, Limits, Pool, Run, Transition, Try
 
 __all__ = [
     "Change",
@@ -23,6 +23,7 @@ __all__ = [
     "begin_run_anew",
     "count_uses",
     "fold",
+    "grow",
     "split_claims",
 ]
 
@@ -196,6 +197,13 @@ def begin_anew(row: Instance, retries: int) -> Instance:
         trigger=None,
         first_started=None,
     )
+
+
+def grow(like: Instance, expansion: Expansion) -> list[Instance]:
+    """The instances that are added to those of an expanded task, of which one is given."""
+    fresh = Instance(key=like.key, max_tries=expansion.max_tries, pool=like.pool, pool_slots=like.pool_slots)
+    added = range(expansion.first, expansion.length)
+    return [replace(fresh, key=replace(like.key, map_index=index)) for index in added]
 
 
 def begin_run_anew(run: Run) -> Run:

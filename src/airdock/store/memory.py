@@ -15,7 +15,17 @@ from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store.base import ACTIVE, PAUSING, RETURN_VALUE, Store
-from airdock.store.changes import Change, Room, apply_change, begin_anew, begin_run_anew, count_uses, fold, split_claims
+from airdock.store.changes import (
+    Change,
+    Room,
+    apply_change,
+    begin_anew,
+    begin_run_anew,
+    count_uses,
+    fold,
+    grow,
+    split_claims,
+)
 from airdock.store.claims import choose, is_free
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.journal import callback_row, event_row
@@ -279,10 +289,14 @@ class MemoryStore(Store):
                 raise ConflictError("the run was taken over", where=self._run(key).owner or "nobody")
 
     def _expand(self, batch: Batch) -> dict[TaskKey, list[Instance]]:
-        """From the unexpanded instance to those it becomes."""
-        found = {}
+        """From the unexpanded instance to those it becomes, or that are added."""
+        found: dict[TaskKey, list[Instance]] = {}
         for each in batch.expansions:
             key = TaskKey(dag_id=each.run.dag_id, run_id=each.run.run_id, task_id=each.task_id)
+            if each.first:
+                like = self._tables.instances[each.run][replace(key, map_index=0)]
+                found[key] = grow(like, each)
+                continue
             row = self._tables.instances[each.run].get(key)
             if row is None or row.state is not TaskState.NONE:
                 raise ConflictError("the task was expanded already, or isn't there", where=key.label)
@@ -324,7 +338,7 @@ class MemoryStore(Store):
         for answer in batch.answers:
             self._tables.answers[answer.run][answer.environment] = answer
         for key, rows in expanded.items():
-            del self._tables.instances[key.run][key]
+            self._tables.instances[key.run].pop(key, None)
             self._tables.instances[key.run].update({row.key: row for row in rows})
         for change in changes.values():
             self._change(change)

@@ -157,11 +157,17 @@ class Transition:
 
 @record
 class Expansion:
-    """The unexpanded instance of a mapped task (state `none`) becomes instances 0 to `length` - 1; at least one."""
+    """The unexpanded instance of a mapped task (state `none`) becomes instances 0 to `length` - 1; at least one.
+
+    One that was expanded already, to `first` instances, gets those from there on, if there are any; they may be tried
+    again `max_tries` times.
+    """
 
     run: RunKey
     task_id: str
     length: int
+    first: int = 0
+    max_tries: int = 0
 
 
 @record

@@ -9,7 +9,7 @@ from airdock.errors import ConflictError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
-from airdock.store.changes import Change, Room, Use, fold, split_claims
+from airdock.store.changes import Change, Room, Use, fold, grow, split_claims
 from airdock.store.dialect import upsert
 from airdock.store.journal import callback_row, event_row
 from airdock.store.records import Batch, Expansion, RunTransition, Transition
@@ -112,6 +112,9 @@ def _own(connection: Connection, batch: Batch, owner: str) -> dict[RunKey, int]:
 
 
 def _expand(connection: Connection, expansion: Expansion, run: int) -> None:
+    if expansion.first:
+        _grow(connection, expansion, run)
+        return
     unexpanded = (_c.run == run, _c.task_id == expansion.task_id, _c.map_index == NOT_MAPPED)
     row = connection.execute(select(task_instances).where(*unexpanded, _c.state == TaskState.NONE.value)).first()
     if row is None:
@@ -119,6 +122,14 @@ def _expand(connection: Connection, expansion: Expansion, run: int) -> None:
     connection.execute(delete(task_instances).where(*unexpanded))
     values = dict(row._mapping)
     connection.execute(insert(task_instances), [{**values, "map_index": index} for index in range(expansion.length)])
+
+
+def _grow(connection: Connection, expansion: Expansion, run: int) -> None:
+    like = (_c.run == run, _c.task_id == expansion.task_id, _c.map_index == 0)
+    row = connection.execute(select(task_instances).where(*like)).one()
+    added = grow(rows.instance_of(row._mapping, run=expansion.run), expansion)
+    if added:
+        connection.execute(insert(task_instances), [rows.instance_row(each, run=run) for each in added])
 
 
 def _change(connection: Connection, changes: Mapping[TaskKey, Change], numbers: Mapping[RunKey, int]) -> None:
@@ -149,16 +160,16 @@ def _change(connection: Connection, changes: Mapping[TaskKey, Change], numbers: 
 
 
 def _conflict(connection: Connection, changes: Sequence[Change], numbers: Mapping[RunKey, int]) -> ConflictError:
-    """Which of the changes met another state than it should have."""
+    """Which of the changes met another state than it should have; those that met the right one are made by now."""
     for change in changes:
         place = (numbers[change.key.run], change.key.task_id, change.key.map_index)
         wanted = select(_c.state, _c.try_number).where(tuple_(_c.run, _c.task_id, _c.map_index) == place)
         row = connection.execute(wanted).first()
-        if row is None or (row.state, row.try_number) != (change.state.value, change.try_number):
+        if len(changes) == 1 or row is None or (row.state, row.try_number) != (change.state.value, change.try_number):
             found = "nothing" if row is None else f"{row.state} in try {row.try_number}"
             expected = f"{change.source} in try {change.source_try}"
             return ConflictError(f"expected {expected}, found {found}", where=change.key.label)
-    return ConflictError("a task instance was changed by somebody else at the same time")
+    return ConflictError("a task instance was in the state already that it should have come to")
 
 
 def _find_room(connection: Connection, claiming: Sequence[Transition]) -> Room:

@@ -1,79 +1,23 @@
 """Reference §4.6: what branches skip, and setups and teardowns; §4.2 deferral; §4.5 the past; §4.1 timeouts."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from airdock.model.environment import Environment
-from airdock.model.keys import RunKey, TaskKey
-from airdock.model.outcome import Deferred, Ending, Failed, Lost, Outcome, Succeeded
+from airdock.model.outcome import Deferred, Ending, Failed, Lost, Succeeded
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude
-from airdock.scheduler.events import Due, Happening, PastSettled, RunBegan, RunTimedOut, Stop, TriggerFired, TryEnded
+from airdock.scheduler.events import Due, PastSettled, RunBegan, RunTimedOut, Stop, TriggerFired
 from airdock.scheduler.view import RunView
-from airdock.store.records import Answer, Instance, Transition
+from airdock.store.records import Instance, Transition
+
+from .drive import FAILED, NOW, RUN, Drive, key
 
 Make = Callable[..., Any]
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-RUN = RunKey(dag_id="d", run_id="r")
 S = TaskState
-
-
-def key(task_id: str, index: int = -1) -> TaskKey:
-    return TaskKey(dag_id="d", run_id="r", task_id=task_id, map_index=index)
-
-
-class Drive:
-    """A run whose tries are queued at once and end as they are told to."""
-
-    def __init__(self, dag: Any, *, lengths: dict[str, dict[int, int | None]] | None = None, **more: Any) -> None:
-        rows = [Instance(key=key(task.task_id), max_tries=task.retries) for task in dag.tasks]
-        answers = [Answer(run=RUN, environment=Environment(), at=NOW, digest="sha256:0")]
-        found = lengths or {}
-        self.view = RunView(
-            run=RUN,
-            logical_date=None,
-            dag=dag,
-            instances=rows,
-            answers=answers,
-            lengths=lambda task_id, _name: found.get(task_id, {}),
-            can_defer=True,
-            **more,
-        )
-        self.happen(RunBegan())
-
-    def happen(self, event: Happening, now: datetime = NOW) -> list[Any]:
-        actions: list[Any] = list(advance(self.view, [event], now))
-        for step in actions:
-            if isinstance(step, Transition) and step.target is S.SCHEDULED:
-                number = step.to_try
-                self.view.move(
-                    Transition(
-                        key=step.key,
-                        source=S.SCHEDULED,
-                        target=S.QUEUED,
-                        try_number=number,
-                        to_try=number,
-                        at=now,
-                        next=step.next,
-                    )
-                )
-        return actions
-
-    def end(self, task_id: str, ending: Ending | None = None, index: int = -1) -> list[Any]:
-        member = self.view.member(key(task_id, index))
-        assert member is not None
-        outcome = Outcome(ending=ending or Succeeded())
-        return self.happen(TryEnded(key=key(task_id, index).attempt(member.try_number), outcome=outcome))
-
-    def states(self) -> dict[str, str]:
-        return {key.label: member.state.value for key, member in self.view.members(*TaskState)}
-
-
-FAILED = Failed(reason="no", retryable=False)
 
 
 def test_branch_other_direct_downstream_is_skipped(make_dag: Make, make_task: Make) -> None:
