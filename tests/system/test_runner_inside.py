@@ -247,8 +247,8 @@ def test_airflows_exceptions_come_from_the_stand_in(folder: Path, python: str) -
             raise Own("for good")
     """)  # fmt: skip
     assert (fail.ending["retryable"], fail.ending["reason"].endswith("Own: for good")) == (False, True)
-    missing = run(folder, python, "def work():\n    from airflow.sdk import Asset\n")
-    assert "airflow.sdk.Asset isn't there in an image without Airdock; there are AirflowException" in missing.errors
+    missing = run(folder, python, "def work():\n    from airflow.sdk import DAG\n")
+    assert "airflow.sdk.DAG isn't there in an image without Airdock; there are AirflowException" in missing.errors
 
 
 def test_airdock_on_the_images_path_knows_nothing_of_the_task(folder: Path, python: str) -> None:
@@ -665,6 +665,20 @@ def test_a_function_in_an_image_asks_by_airflows_classes(folder: Path, python: s
         "hello", [1, 2], 1, "h", "http", "own", "'Variable nowhere does not exist'",
     ]  # fmt: skip
     assert api.kept == {"made": '{"a": 1}', "gone": None}
+
+
+def test_a_retry_policy_of_rules_decides_in_an_image(folder: Path, python: str) -> None:
+    rule = {"names": ["dag_1_pipeline.Own", "Own"], "action": "RETRY", "delay_s": 9.0, "reason": "", "subclasses": True}
+    seen = run(folder, python, """
+        class Own(Exception):
+            pass
+        def work():
+            raise Own("no")
+    """, retry_rules={"rules": [rule], "default": "FAIL"})  # fmt: skip
+    assert (seen.ending["retryable"], seen.ending["delay_s"]) == (True, 9.0)
+    other = run(folder, python, "def work():\n    raise ValueError('no')\n",
+                retry_rules={"rules": [rule], "default": "FAIL"})  # fmt: skip
+    assert other.ending["retryable"] is False
 
 
 def test_what_a_function_did_to_assets_is_told(folder: Path, python: str) -> None:

@@ -72,6 +72,28 @@ class ExceptionRetryPolicy(RetryPolicy):
                 return RetryDecision(action=rule.action, retry_delay=rule.retry_delay, reason=rule.reason)
         return RetryDecision(action=self.default)
 
+    def to_json(self) -> dict[str, Any]:
+        """For a task that runs without its file: `runner.inside.rules` decides by it, as `evaluate` does."""
+        rules = [
+            {
+                "names": _names(rule.exception),
+                "action": rule.action.name,
+                "delay_s": None if rule.retry_delay is None else rule.retry_delay.total_seconds(),
+                "reason": rule.reason,
+                "subclasses": rule.match_subclasses,
+            }
+            for rule in self.rules
+        ]
+        return {"rules": rules, "default": self.default.name}
+
+
+def _names(exception: "type[BaseException] | str") -> list[str]:
+    """How the exception may be called where its file isn't: there modules have other names."""
+    if isinstance(exception, str):
+        return [exception]
+    is_moved = exception.__module__.startswith(("builtins", "airdock.", "dag_"))
+    return [f"{exception.__module__}.{exception.__qualname__}", *([exception.__qualname__] if is_moved else [])]
+
 
 def _bare(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else ""

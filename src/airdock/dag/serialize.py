@@ -15,6 +15,7 @@ from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, link_inputs
 from airdock.dag.param import check_params
+from airdock.dag.retry_policy import ExceptionRetryPolicy
 from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
 from airdock.dag.sensor import BaseSensorOperator
 from airdock.dag.serialized import SerializedDag, SerializedTask
@@ -189,14 +190,16 @@ def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str,
         "do_xcom_push": bool(settings.do_xcom_push),
         "multiple_outputs": bool(settings.multiple_outputs),
     }
-    mode = dict(loader) if work["mode"] == "sdk" else _assets(settings, task.where) if work["mode"] == "bare" else {}
+    mode = dict(loader) if work["mode"] == "sdk" else _alone(settings, task.where) if work["mode"] == "bare" else {}
     return {**common, **mode, **work.get("payload", {})}
 
 
-def _assets(settings: BaseOperator, where: str) -> dict[str, Any]:
-    """What a function reads and makes, where it runs without its file."""
+def _alone(settings: BaseOperator, where: str) -> dict[str, Any]:
+    """What a function has to know that runs without its file: what it reads and makes, and when it is tried again."""
     found = {name: list(list_assets(getattr(settings, name), name, where)) for name in ("inlets", "outlets")}
-    return {name: each for name, each in found.items() if each}
+    policy = getattr(settings, "retry_policy", None)
+    rules = policy.to_json() if isinstance(policy, ExceptionRetryPolicy) else None
+    return {name: each for name, each in {**found, "retry_rules": rules}.items() if each}
 
 
 def _kind(task: Node) -> str:
@@ -256,13 +259,20 @@ def arguments_without_effect(dag: DAG) -> list[str]:
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
     for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or _mode(task) != "sdk"]
+        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or not _acts(task, name)]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
     for task in dag.tasks:
         told += [f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {task.task_id})" for name in _idle(task)]
     return told
+
+
+def _acts(task: Node, name: str) -> bool:
+    """Whether what its file has of this acts in the task's process."""
+    mode = _mode(task)
+    is_told = name == "retry_policy" and isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
+    return mode == "sdk" or (mode == "bare" and is_told)
 
 
 def _idle(task: Node) -> list[str]:

@@ -1,12 +1,14 @@
 """A retry policy decides in the task's own process (reference 4.4)."""
 
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airdock.runner.inside import callbacks
+from airdock.dag.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airdock.runner.inside import callbacks, rules
 
 
 class Policy:
@@ -59,3 +61,33 @@ def test_a_failure_that_is_final_is_not_judged() -> None:
 def test_a_policy_that_breaks_leaves_it_to_the_task(capsys: pytest.CaptureFixture[str]) -> None:
     assert judged(Policy(RuntimeError("broken"))) == judged(None)
     assert "retry_policy failed:" in capsys.readouterr().err
+
+
+class OwnError(ConnectionError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionResetError("x"), (True, 30.0)),
+        (KeyError("x"), (False, None)),
+        (TimeoutError("x"), (True, None)),
+        (OwnError("x"), (True, 30.0)),
+        (ValueError("x"), (False, None)),
+    ],
+)
+def test_rules_that_travel_decide_as_the_policy_does(error: Exception, expected: tuple[bool, float | None]) -> None:
+    policy = ExceptionRetryPolicy(
+        rules=[
+            RetryRule(exception=TimeoutError, action=RetryAction.DEFAULT),
+            RetryRule(exception=ConnectionError, retry_delay=timedelta(seconds=30)),
+            RetryRule(exception="builtins.KeyError", action=RetryAction.FAIL, reason="never comes"),
+        ],
+        default=RetryAction.FAIL,
+    )
+    endings: list[dict[str, Any]] = [{"kind": "failed", "reason": "x", "retryable": True} for _ in range(2)]
+    rules.judge(json.loads(json.dumps(policy.to_json())), endings[0], error)  # type: ignore[no-untyped-call]
+    context = {"ti": SimpleNamespace(try_number=1, max_tries=5)}
+    callbacks.judge(SimpleNamespace(retry_policy=policy), context, endings[1], error)  # type: ignore[no-untyped-call]
+    assert [(each["retryable"], each.get("delay_s")) for each in endings] == [expected, expected]

@@ -46,7 +46,11 @@ class Job(object):
             instance.events = self.context["outlet_events"].events()
 
     def judge(self, ending, error):
-        """Retry policies are objects of the DAG file, which isn't here."""
+        """Let the rules of a retry policy decide; a policy of the author's own is in the DAG file, which isn't here."""
+        if "retry_rules" in self.payload and ending["retryable"]:
+            from . import rules
+
+            rules.judge(self.payload["retry_rules"], ending, error)
 
     def after(self, ending, error):
         """Callbacks are functions of the DAG file, which isn't here: they are called where it is."""
