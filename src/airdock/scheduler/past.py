@@ -1,6 +1,7 @@
 """Whether what a task demands of the run before this one is met (depends_on_past and its kin)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -13,9 +14,11 @@ from airdock.store.base import Store
 from airdock.store.filters import RunFilter
 from airdock.store.records import Run
 
-__all__ = ["make_past", "past_met", "wake_past"]
+__all__ = ["find_previous", "make_past", "past_met", "wake_past"]
 
 _GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
+
+_SCHEDULED: Final = ("scheduled", "backfill")
 
 States = Mapping[str, Sequence[TaskState]]
 """The states of the instances of each task in a run."""
@@ -24,13 +27,14 @@ States = Mapping[str, Sequence[TaskState]]
 def past_met(
     task: SerializedTask, *, date: datetime, before: States | None, has_ever_run: bool, downstream: Sequence[str]
 ) -> bool:
-    """Whether the task may run. `before` is the run before, None if there is none; `downstream` are direct ones.
+    """Whether the task may run. `before` is the run before, None if there is none, and `date` the date of that run.
 
-    A task that begins at its own start date asks for nothing; nor does one that never ran before, if it says so.
+    `downstream` are the tasks directly below. A task that begins after that run asks for nothing; nor does one that
+    never ran before, if it says so.
     """
     if not (task.depends_on_past or task.wait_for_downstream) or before is None:
         return True
-    if task.start_date and date <= datetime.fromisoformat(task.start_date):
+    if task.start_date and date < datetime.fromisoformat(task.start_date):
         return True
     own = before.get(task.task_id, ())
     if not own:
@@ -63,16 +67,16 @@ def make_past(store: Store, run: Run, dag: SerializedDag) -> Callable[[str], boo
         date = run.logical_date
         if date is None:
             return True
-        previous = _previous(store, run.key, date)
-        if previous is None:
+        previous = find_previous(store, run, only_scheduled=dag.catchup)
+        if previous is None or previous.logical_date is None:
             return True
         after = downstream.get(task_id, [])
         states = {
-            each: [row.state for row in store.list_instances(previous, task_id=each)] for each in (task_id, *after)
+            each: [row.state for row in store.list_instances(previous.key, task_id=each)] for each in (task_id, *after)
         }
         return past_met(
             dag.task(task_id),
-            date=date,
+            date=previous.logical_date,
             before=states,
             has_ever_run=bool(states[task_id]) or _ever_ran(store, run.key, task_id, date),
             downstream=after,
@@ -81,10 +85,21 @@ def make_past(store: Store, run: Run, dag: SerializedDag) -> Callable[[str], boo
     return ask
 
 
-def _previous(store: Store, key: RunKey, date: datetime) -> RunKey | None:
-    wanted = RunFilter(dag_id=key.dag_id, before=date, by_date=True, limit=2)
-    found = [run.key for run in store.find_runs(wanted) if run.key != key and (run.logical_date or date) < date]
-    return found[0] if found else None
+def find_previous(store: Store, run: Run, *, only_scheduled: bool) -> Run | None:
+    """The run with the date before this one's; of a backfill's runs the first has none.
+
+    Where only scheduled ones count, so do those of backfills, which stand for them.
+    """
+    wanted = RunFilter(
+        dag_id=run.key.dag_id,
+        before=run.logical_date,
+        types=_SCHEDULED if only_scheduled else None,
+        by_date=True,
+        limit=1,
+    )
+    if run.backfill is not None and not store.find_runs(replace(wanted, types=None, backfill=run.backfill)):
+        return None
+    return next(iter(store.find_runs(wanted)), None)
 
 
 def _ever_ran(store: Store, key: RunKey, task_id: str, date: datetime) -> bool:
