@@ -281,6 +281,7 @@ class App:
             executors=(self.config.core.executor,),
             clock=self.clock,
             reached=self._reached,
+            ask=self.ask_timetables,
         )
 
     @cached_property

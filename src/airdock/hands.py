@@ -10,6 +10,7 @@ from airdock.errors import ConfigError, ConflictError, DagError
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from airdock.record import record
+from airdock.scheduler.asking import Ask, ask_runs, is_custom
 from airdock.scheduler.clear import pick_tasks
 from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
 from airdock.store.base import ACTIVE, Store
@@ -41,10 +42,10 @@ class PlannedRun:
 
 
 class Hands:
-    """Over one store. `create` makes a run: `Orchestrator.create_run`."""
+    """Over one store. `create` makes a run: `Orchestrator.create_run`. `ask` asks timetables that authors wrote."""
 
-    def __init__(self, *, store: Store, clock: Clock, create: Callable[..., RunKey]) -> None:
-        self._store, self._clock, self._create = store, clock, create
+    def __init__(self, *, store: Store, clock: Clock, create: Callable[..., RunKey], ask: Ask | None = None) -> None:
+        self._store, self._clock, self._create, self._ask = store, clock, create, ask
 
     def pause(self, dag_ids: Collection[str], *, is_paused: bool) -> None:
         """Let DAGs begin no runs, or let them again. DagError names those that no server has loaded."""
@@ -183,7 +184,7 @@ class Hands:
         left alone. ConfigError for a backfill that can't be, ConflictError while another one of the DAG goes on.
         """
         self._check_backfill(dag, start, end, reverse=reverse, reprocess=reprocess, most=max_active_runs)
-        plans = list(list_runs(dag.timetable, start=start, end=end))
+        plans = self._list_runs(dag, start, end)
         known = {run.logical_date: run for run in self._store.find_runs(
             RunFilter(dag_id=dag.dag_id, dates=[plan.logical_date for plan in plans if plan.logical_date],
                       limit=_MOST_RUNS))}  # fmt: skip
@@ -197,6 +198,11 @@ class Hands:
             for each in chosen:
                 self._make(dag, each, number, conf)
         return chosen
+
+    def _list_runs(self, dag: SerializedDag, start: datetime, end: datetime) -> list[RunPlan]:
+        if self._ask is not None and is_custom(dag.timetable):
+            return ask_runs(self._ask, dag, start=start, end=end)
+        return list(list_runs(dag.timetable, start=start, end=end))
 
     def _make(self, dag: SerializedDag, each: PlannedRun, number: int, conf: Mapping[str, Any] | None) -> None:
         if each.what == "make":
@@ -212,7 +218,8 @@ class Hands:
         if reprocess not in _REPROCESS or most < 1:
             words = ", ".join(_REPROCESS)
             raise ConfigError(f"expected one of {words} and at least 1 run, found {reprocess} and {most}")
-        if not is_periodic(dag.timetable):
+        can_be_asked = self._ask is not None and is_custom(dag.timetable)
+        if not can_be_asked and not is_periodic(dag.timetable):
             raise ConfigError(
                 f"expected a DAG with runs at given times, found {dag.dag_id!r} with schedule {dag.schedule or 'None'}",
                 hint="trigger its runs one by one: airdock dags trigger",

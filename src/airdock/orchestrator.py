@@ -16,6 +16,7 @@ from airdock.hands import Hands
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
+from airdock.scheduler.asking import Ask, ask_interval, is_custom
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
@@ -38,7 +39,7 @@ class Orchestrator:
     """Runs of DAGs over one store.
 
     `scheduler` gives what works on runs, and is asked only when something is to be run. `executors` are the names a
-    task may ask for.
+    task may ask for. `ask` asks timetables that authors wrote; without it their runs by hand are for one moment.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Orchestrator:
         executors: Collection[str] = (),
         clock: Clock | None = None,
         reached: Reached = lambda _name: None,
+        ask: Ask | None = None,
     ) -> None:
-        self._store, self._scheduler, self._executors = store, scheduler, executors
+        self._store, self._scheduler, self._executors, self._ask = store, scheduler, executors, ask
         self._clock = clock or SystemClock()
         self._reached = reached
 
@@ -74,7 +76,7 @@ class Orchestrator:
         ConfigError if a task asks for a pool or executor that isn't there; ConflictError if there is such a run.
         """
         now = self._clock.now()
-        plan = plan or _plan_by_hand(dag, logical_date or now, run_id)
+        plan = plan or _plan_by_hand(dag, logical_date or now, run_id, self._ask)
         key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(plan.run_id))
         self._check(dag)
         _check_params(dag, conf or {})
@@ -124,7 +126,7 @@ class Orchestrator:
     @cached_property
     def hands(self) -> Hands:
         """What people do to DAGs and runs by hand."""
-        return Hands(store=self._store, clock=self._clock, create=self.create_run)
+        return Hands(store=self._store, clock=self._clock, create=self.create_run, ask=self._ask)
 
     def assets(self) -> list[dict[str, Any]]:
         """The assets of the DAGs that a scheduler has loaded: name, uri, who makes and waits for them, last made."""
@@ -343,9 +345,12 @@ def _check_params(dag: SerializedDag, conf: Mapping[str, Any]) -> None:
         )
 
 
-def _plan_by_hand(dag: SerializedDag, date: datetime, run_id: str | None) -> RunPlan:
+def _plan_by_hand(dag: SerializedDag, date: datetime, run_id: str | None, ask: Ask | None) -> RunPlan:
     """A run by hand is for a moment: it begins then, or at once where that is over."""
-    interval = (date, date) if dag.timetable["type"] == "custom" else manual_interval(dag.timetable, date)
+    if is_custom(dag.timetable):
+        interval = (date, date) if ask is None else ask_interval(ask, dag, date)
+    else:
+        interval = manual_interval(dag.timetable, date)
     name = run_id or name_run("manual", date)
     return RunPlan(run_type="manual", run_id=name, logical_date=date, interval=interval, run_after=date)
 

@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from airdock.app import App
 from airdock.config import load_config
+from airdock.errors import DagError
 
 from .test_serving import serving
 
@@ -21,7 +23,7 @@ class Days(Timetable):
     def serialize(self):
         return {"days": self.days}
     def infer_manual_data_interval(self, *, run_after):
-        return DataInterval.exact(run_after)
+        return DataInterval(run_after.subtract(days=self.days), run_after)
     def next_dagrun_info(self, *, last_automated_data_interval, restriction):
         last = last_automated_data_interval
         start = last.end if last else restriction.earliest
@@ -76,3 +78,21 @@ def test_runs_of_own_timetables(home: Path, unchanged_machine: Callable[[], None
     assert sorted(found["daily"]) == [f"2026-01-{day:02}" for day in range(2, 14)]
     assert sorted(found["either"]) == ["2026-01-07", "2026-01-13"]
     assert "broken" not in found
+
+
+def test_runs_by_hand_and_of_a_backfill(home: Path, unchanged_machine: Callable[[], None]) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with App(load_config(flags={"home": str(home)})) as app:
+        app.open()
+        dags = {dag.dag_id: dag for dag in app.load_dags(home / "dags/own.py")}
+        key = app.orchestrator.create_run(dags["daily"], logical_date=start)
+        run = app.store.load_run(key)
+        assert (run.interval_start, run.interval_end) == (start - timedelta(days=1), start)
+        planned = app.orchestrator.hands.backfill(
+            dags["either"], start=start, end=start + timedelta(days=7), dry_run=True
+        )
+        assert [each.plan.logical_date for each in planned] == [start, start + timedelta(days=6)]
+        with pytest.raises(DagError, match="timetable Broken of DAG 'broken' failed: KeyError"):
+            app.orchestrator.hands.backfill(dags["broken"], start=start, end=start + timedelta(days=7))
+        with pytest.raises(DagError, match="Broken has no infer_manual_data_interval"):
+            app.orchestrator.create_run(dags["broken"])

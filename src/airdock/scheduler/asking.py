@@ -11,7 +11,7 @@ from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagError
 from airdock.scheduler.timetables import Interval, RunPlan
 
-__all__ = ["Ask", "AskedTimetables", "Pending", "is_custom"]
+__all__ = ["Ask", "AskedTimetables", "Pending", "ask_interval", "ask_runs", "is_custom"]
 
 Ask = Callable[[str, Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 """Asks the timetables of the file at this path: `dag.ask_timetable` says what questions and answers are."""
@@ -31,6 +31,28 @@ def is_custom(timetable: Mapping[str, Any]) -> bool:
     if timetable["type"] == "asset_or_time":
         return is_custom(timetable["timetable"])
     return bool(timetable["type"] == "custom")
+
+
+def ask_runs(ask: Ask, dag: SerializedDag, *, start: datetime, end: datetime) -> list[RunPlan]:
+    """Every run of a backfill, by the author's code. DagError where that fails."""
+    (answer,) = ask(dag.fileloc, [{"dag_id": dag.dag_id, "ask": "list_runs", **_span(start=start, end=end)}])
+    found = _read(answer)
+    if isinstance(found, AirdockError):
+        raise found
+    return found
+
+
+def ask_interval(ask: Ask, dag: SerializedDag, moment: datetime) -> Interval:
+    """What data a run by hand is about, by the author's code. DagError where that fails."""
+    question = {"dag_id": dag.dag_id, "ask": "manual_interval", **_span(run_after=moment)}
+    (answer,) = ask(dag.fileloc, [question])
+    if "error" in answer:
+        raise _told(answer["error"])
+    try:
+        start, end = answer["interval"]
+        return _time(start), _time(end)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DagError(f"its timetable gave no answer that can be read: {error!r}") from error
 
 
 class AskedTimetables:
@@ -104,13 +126,21 @@ def _read(answer: Mapping[str, Any]) -> list[RunPlan] | AirdockError:
     """The plans of an answer, which an author's code made."""
     try:
         if "error" in answer:
-            told = answer["error"]
-            kind = getattr(errors, str(told["error"]), DagError)
-            is_ours = isinstance(kind, type) and issubclass(kind, AirdockError)
-            return (kind if is_ours else DagError)(told["message"], where=told["where"], hint=told["hint"])
+            return _told(answer["error"])
         return [_plan(each) for each in answer["runs"]]
     except (KeyError, TypeError, ValueError) as error:
         return DagError(f"its timetable gave no answer that can be read: {error!r}")
+
+
+def _told(error: Mapping[str, Any]) -> AirdockError:
+    kind = getattr(errors, str(error["error"]), DagError)
+    is_ours = isinstance(kind, type) and issubclass(kind, AirdockError)
+    made: AirdockError = (kind if is_ours else DagError)(error["message"], where=error["where"], hint=error["hint"])
+    return made
+
+
+def _span(**times: datetime) -> dict[str, str]:
+    return {name: each.astimezone(UTC).isoformat() for name, each in times.items()}
 
 
 def _plan(run: Mapping[str, Any]) -> RunPlan:

@@ -11,7 +11,7 @@ from airdock.clock import ManualClock
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import DagError
 from airdock.orchestrator import Orchestrator
-from airdock.scheduler.asking import AskedTimetables, Pending, is_custom
+from airdock.scheduler.asking import AskedTimetables, Pending, ask_interval, ask_runs, is_custom
 from airdock.scheduler.planner import Planner
 from airdock.store.memory import MemoryStore
 
@@ -173,3 +173,24 @@ def test_beside_assets() -> None:
     desk = Desk(Author(), dag(timetable={"type": "asset_or_time", "timetable": CUSTOM}))
     desk.plan(answers=1)
     assert desk.runs() == ["own__01-06", "own__01-12"]
+
+
+def test_runs_of_a_backfill_and_by_hand() -> None:
+    end = NOON + timedelta(days=1)
+    author = Author()
+    told = author._runs({"last": None, "start": NOON.isoformat(), "end": "", "count": 1})
+    author.answer = {"runs": list(told)}
+    (plan,) = ask_runs(author, dag(), start=NOON, end=end)
+    assert (plan.logical_date, plan.run_after) == (NOON, NOON + timedelta(hours=6))
+    assert author.asked[0][1] == [
+        {"dag_id": "d", "ask": "list_runs", "start": NOON.isoformat(), "end": end.isoformat()}
+    ]
+    author.answer = {"interval": [NOON.isoformat(), end.isoformat()]}
+    assert ask_interval(author, dag(), end) == (NOON, end)
+    for answer, says in (({"error": {"error": "DagError", "message": "no", "where": "", "hint": ""}}, "no"),
+                         ({}, "no answer that can be read")):  # fmt: skip
+        author.answer = answer
+        with pytest.raises(DagError, match=says):
+            ask_interval(author, dag(), end)
+        with pytest.raises(DagError, match=says):
+            ask_runs(author, dag(), start=NOON, end=end)
