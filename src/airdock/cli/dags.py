@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "delete": ("airdock.cli.dags_hand:delete", "Remove a DAG with all its runs."),
     "trigger": ("airdock.cli.dags_trigger:trigger", "Make a run of a DAG, which a scheduler works on."),
     "test": ("airdock.cli.dags_test:test", "Run a DAG once in the foreground, for a date."),
+    "report": ("airdock.cli.dags_report:report", "Say what each file of a folder defines, and how long it takes."),
     "import": ("airdock.cli.dags_import:import_dags", "Say what of a folder of Airflow's DAG files works here."),
 }
 

@@ -10,7 +10,7 @@ import click
 
 from airdock.cli.follow import follow, make_board
 from airdock.cli.names import complete_dags, complete_runs
-from airdock.cli.runs_hand import cancel, mark
+from airdock.cli.runs_hand import cancel, mark, resume
 from airdock.cli.runs_words import is_stopped, run_dict, run_state, took_s
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, render_table
@@ -36,6 +36,7 @@ def runs() -> None:
 
 runs.add_command(cancel)
 runs.add_command(mark)
+runs.add_command(resume)
 
 
 @runs.command("list")

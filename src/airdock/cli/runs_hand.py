@@ -1,4 +1,4 @@
-"""`airdock runs cancel|mark`: a run ends by a person's word."""
+"""`airdock runs cancel|mark|resume`: a run ends by a person's word, or goes on."""
 
 import json
 
@@ -8,7 +8,7 @@ from airdock.cli.names import complete_runs
 from airdock.cli.session import Session, pass_session
 from airdock.model.states import RUN_FINISHED, RunState
 
-__all__ = ["cancel", "mark"]
+__all__ = ["cancel", "mark", "resume"]
 
 
 @click.command()
@@ -31,6 +31,30 @@ def cancel(session: Session, /, run_id: str, *, as_json: bool) -> None:
         click.echo(json.dumps([key.label for key in ended], indent=2))
     else:
         click.echo(run.key.run_id if run.state not in RUN_FINISHED else f"{run.key.run_id} has ended: {run.state}")
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
+@click.option("--plain", is_flag=True, help="Lines, also on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per event, and a last one that sums up.")
+@pass_session
+def resume(session: Session, /, run_id: str, *, plain: bool, as_json: bool) -> None:
+    """Finish a run that was stopped, killed or cleared, in the foreground; what succeeded stays.
+
+    A scheduler that serves its DAG finishes it by itself.
+
+    \b
+    Examples:
+      airdock runs resume manual__2026-01-31T02:00:00
+    """
+    from airdock.cli.run import run as run_file
+
+    with session.app() as app:
+        found = app.orchestrator.find_run(run_id)
+        fileloc = app.orchestrator.dag_of(found.key).fileloc
+    target = f"{fileloc}:{found.key.dag_id}"
+    name = f"{found.key.dag_id}/{found.key.run_id}"
+    click.get_current_context().invoke(run_file, target=target, resume=name, plain=plain, as_json=as_json)
 
 
 @click.command()

@@ -12,6 +12,7 @@ _COMMANDS: Final = {
     "logs": ("airdock.cli.tasks_logs:logs", "Print what a task printed, also while it runs."),
     "clear": ("airdock.cli.tasks_hand:clear", "Let tasks of a run begin anew."),
     "mark": ("airdock.cli.tasks_hand:mark", "Say how tasks of a run ended."),
+    "shell": ("airdock.cli.tasks_shell:shell", "Open a shell where a task runs."),
     "test": ("airdock.cli.tasks_test:test", "Run one task alone, and keep nothing of it."),
 }
 
