@@ -1,0 +1,162 @@
+"""What people do by hand on the command line: pause, clear, mark, backfill, variables, connections, assets, pools."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from airdock.cli.main import airdock
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.indexing import StoreDagIndex
+from airdock.loading.index import LoadedFile
+from airdock.model.states import RunState
+from airdock.orchestrator import Orchestrator
+from airdock.store.records import ImportProblem
+from airdock.store.sql import SqlStore
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+ORDERS = {"asset": {"name": "orders", "uri": "s3://orders"}}
+DAG = SerializedDag(
+    dag_id="weather",
+    fileloc="/dags/weather.py",
+    schedule="@daily",
+    timetable={"type": "cron", "expression": "@daily", "timezone": "UTC"},
+    asset_condition={"all": [ORDERS]},
+    tags=("nightly",),
+    tasks=(
+        SerializedTask(task_id="a", operator="@task", outlets=(ORDERS,)),
+        SerializedTask(task_id="b", operator="@task", upstream=("a",)),
+    ),
+)
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """A store with a DAG that was loaded, and a run of it that failed."""
+    made = SqlStore(path=tmp_path / "airdock.db")
+    StoreDagIndex(store=made).save(LoadedFile(path=Path(DAG.fileloc), digest="sha256:1", at=AT, dags=(DAG,)))
+    front = Orchestrator(store=made, scheduler=lambda: pytest.fail("nothing is run"))
+    key = front.create_run(DAG, run_id="one", logical_date=AT)
+    front.hands.mark_run(made.load_run(key), RunState.SUCCESS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path, store: SqlStore) -> Run:
+    def go(*argv: str, input: str = "", code: int = 0) -> Result:
+        found = CliRunner().invoke(airdock, ["--home", str(tmp_path), *argv], input=input)
+        assert found.exit_code == code, (found.output, found.exception)
+        return found
+
+    return go
+
+
+def states(store: SqlStore, run_id: str = "one") -> dict[str, str]:
+    (run,) = store.list_runs(run_id=run_id)
+    return {"run": str(run.state), **{row.key.task_id: str(row.state) for row in store.list_instances(run.key)}}
+
+
+def test_a_dag_is_paused_and_unpaused(run: Run, store: SqlStore) -> None:
+    run("dags", "pause", "weather")
+    assert json.loads(run("dags", "details", "weather", "--json").output)["is_paused"] is True
+    run("dags", "unpause", "weather")
+    assert not store.list_dags()[0].is_paused
+    assert "nightly" in run("dags", "details", "weather").output
+
+
+def test_a_backfill_is_shown_before_it_is_made(run: Run, store: SqlStore) -> None:
+    dates = ("--from", "2026-01-01", "--to", "2026-01-03")
+    told = json.loads(run("dags", "backfill", "weather", *dates, "--dry-run", "--json").output)
+    assert [each["what"] for each in told] == ["make", "leave", "make"]
+    assert len(store.list_runs()) == 1
+    run("dags", "backfill", "weather", *dates, "--reprocess", "completed")
+    assert len(store.list_runs()) == 3
+    assert states(store)["run"] == "queued"
+
+
+def test_files_that_cannot_be_loaded_are_listed(run: Run, store: SqlStore) -> None:
+    run("dags", "import-errors")
+    problem = ImportProblem(fileloc="/dags/bad.py", error={"message": "bad.py can't be loaded"}, at=AT)
+    store.save_loaded({"/dags/bad.py": problem})
+    assert "bad.py can't be loaded" in run("dags", "import-errors", code=1).output
+    assert json.loads(run("dags", "import-errors", "--json", code=1).output)[0]["file"] == "/dags/bad.py"
+
+
+def test_a_dag_is_deleted_with_its_runs(run: Run, store: SqlStore) -> None:
+    assert "1 run removed" in run("dags", "delete", "weather", "--yes").output
+    assert store.list_runs() == [] and store.list_dags(only_active=False) == []
+
+
+def test_tasks_are_cleared_and_marked(run: Run, store: SqlStore) -> None:
+    told = run("tasks", "clear", "one", "a", "--downstream", "--dry-run", "--json").output
+    assert [each["task"] for each in json.loads(told)] == ["a", "b"]
+    assert states(store) == {"run": "success", "a": "success", "b": "success"}
+    run("tasks", "clear", "one", "b", "--yes")
+    assert states(store) == {"run": "queued", "a": "success", "b": "none"}
+    assert run("tasks", "mark", "one", "b", "skipped").output == "b\n"
+    assert states(store)["b"] == "skipped"
+
+
+def test_a_run_is_cancelled_once(run: Run, store: SqlStore) -> None:
+    run("tasks", "clear", "one", "--yes")
+    assert json.loads(run("runs", "cancel", "one", "--json").output) == ["a", "b"]
+    assert states(store) == {"run": "failed", "a": "skipped", "b": "skipped"}
+    assert "has ended: failed" in run("runs", "cancel", "one").output
+    run("runs", "mark", "one", "success")
+    assert states(store) == {"run": "success", "a": "success", "b": "success"}
+
+
+def test_variables_are_kept_encrypted(run: Run, store: SqlStore, tmp_path: Path) -> None:
+    run("variables", "set", "bucket", "s3://sales", "--description", "where")
+    run("variables", "set", "settings", "--json", input='{"n": 1}\n')
+    assert run("variables", "get", "bucket").output == "s3://sales\n"
+    assert json.loads(run("variables", "list", "--json").output)[0] == {"name": "bucket", "description": "where"}
+    assert all("sales" not in each.value for each in store.list_variables())
+    exported = run("variables", "export").output
+    run("variables", "delete", "bucket", "--yes")
+    assert isinstance(run("variables", "get", "bucket", code=1).exception, Exception)
+    assert run("variables", "get", "bucket", "--default", "none").output == "none\n"
+    (tmp_path / "v.json").write_text(exported)
+    assert run("variables", "import", str(tmp_path / "v.json")).output == "2 variables\n"
+    assert run("variables", "get", "settings").output == '{"n": 1}\n'
+    assert run("variables", "set", "x", "--json", input="no", code=2).output.count("expected JSON") == 1
+
+
+def test_connections_hide_what_is_secret(run: Run, store: SqlStore) -> None:
+    run("connections", "add", "db", "--uri", "postgres://me:pw@host:5432/sales", "--description", "the warehouse")
+    run("connections", "add", "api", "--conn-type", "http", "--host", "https://x", "--password", "-", input="token\n")
+    assert "pw" not in run("connections", "get", "db").output
+    assert json.loads(run("connections", "get", "api", "--show-password", "--json").output)["password"] == "token"
+    listed = json.loads(run("connections", "list", "--json").output)
+    assert listed == [
+        {"id": "api", "type": "http", "description": ""},
+        {"id": "db", "type": "postgres", "description": "the warehouse"},
+    ]
+    assert all("pw" not in each.value and "token" not in each.value for each in store.list_connections())
+    run("connections", "delete", "db", "--yes")
+    run("connections", "get", "db", code=1)
+    run("connections", "add", "x", code=2)
+
+
+def test_assets_are_listed_and_told(run: Run, store: SqlStore) -> None:
+    (asset,) = json.loads(run("assets", "list", "--json").output)
+    assert (asset["made_by"], asset["waited_for_by"], asset["last"]) == (["weather/a"], ["weather"], None)
+    run("assets", "tell", "orders", "--extra", '{"rows": 1}')
+    (event,) = json.loads(run("assets", "events", "s3://orders", "--json").output)
+    assert (event["name"], event["extra"], event["source_dag_id"]) == ("orders", {"rows": 1}, None)
+    assert "by hand" in run("assets", "events").output
+    run("assets", "tell", "unknown", code=1)
+
+
+def test_pools_are_asked_and_go(run: Run) -> None:
+    run("pools", "set", "db", "3")
+    assert run("pools", "get", "db").output == "3\n"
+    run("pools", "delete", "db")
+    run("pools", "get", "db", code=1)
+    run("pools", "delete", "default_pool", code=1)
