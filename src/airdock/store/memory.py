@@ -362,7 +362,8 @@ class MemoryStore(Store):
     def put_xcom(self, key: TryKey, *, name: str, value: str, length: int | None) -> None:
         with self._lock:
             run = key.task.run
-            row = self._tables.instances.get(run, {}).get(key.task)
+            self._run(run)
+            row = self._tables.instances[run].get(key.task)
             if row is None or row.try_number != key.try_number or row.state not in ACTIVE:
                 raise ConflictError("the try is not active, so it can't push an XCom", where=key.task.label)
             xcom = XCom(key=key.task, name=name, value=value, length=length)
