@@ -16,7 +16,10 @@ _SATURDAY: Final = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """One run: `tasks` is how many instances it has, `skipped` and `failed` their ids, `mapped` how many each has."""
+    """One run: `tasks` is how many instances it has, `skipped` and `failed` their ids, `mapped` how many each has.
+
+    `conf` is what whoever makes the run has to give.
+    """
 
     file: str
     dag_id: str
@@ -25,6 +28,7 @@ class Ending:
     skipped: Callable[[datetime], Collection[str]] = lambda _now: ()
     failed: Collection[str] = ()
     mapped: Mapping[str, int] = field(default_factory=dict)
+    conf: Mapping[str, str] = field(default_factory=dict)
 
     def state(self, task_id: str, now: datetime) -> str:
         """What an instance of this task has to end in."""
@@ -169,7 +173,12 @@ ENDINGS: Final = (
     _plain("example_setup_teardown", 6),
     _plain("example_setup_teardown_taskflow", 9),
     _plain("example_params_trigger_ui", 12, mapped=_GREETINGS),
-    _plain("example_params_ui_tutorial", 1),
+    Ending(
+        file="example_params_ui_tutorial",
+        dag_id="example_params_ui_tutorial",
+        tasks=1,
+        conf={"required_field": "ten letters or more"},
+    ),
     Ending(
         file="example_passing_params_via_test_command",  # made to be tested with a param that a plain run hasn't
         dag_id="example_passing_params_via_test_command",

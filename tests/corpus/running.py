@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +26,20 @@ class Run:
     error: str = ""
 
 
-def run_dag(file: Path, dag_id: str, *, home: Path, limit_s: float) -> Run:
+def run_dag(file: Path, dag_id: str, *, home: Path, limit_s: float, conf: Mapping[str, str] | None = None) -> Run:
     """One run by hand. Where it didn't come to an end, `error` says what the command said."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "airdock", "run", f"{file}:{dag_id}", "--json"],
+            [
+                sys.executable,
+                "-m",
+                "airdock",
+                "run",
+                f"{file}:{dag_id}",
+                "--json",
+                "--conf",
+                json.dumps(dict(conf or {})),
+            ],
             env={**os.environ, "AIRDOCK_HOME": str(home)},
             capture_output=True,
             text=True,

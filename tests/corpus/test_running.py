@@ -31,7 +31,7 @@ def test_a_run_ends_as_its_file_means(ending: Ending, corpus: Path, home: Path) 
         pytest.skip("it sleeps an hour at weekends")
     files = {each.stem: each for each in find_dag_files(corpus)}
     is_known = ending.dag_id in CANNOT_RUN
-    run = run_dag(files[ending.file], ending.dag_id, home=home, limit_s=10 if is_known else 90)
+    run = run_dag(files[ending.file], ending.dag_id, home=home, limit_s=10 if is_known else 90, conf=ending.conf)
     found = differences(ending, run)
     if is_known:
         assert found, f"{ending.dag_id} ends as it has to now: take it out of CANNOT_RUN"
