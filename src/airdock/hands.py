@@ -16,6 +16,7 @@ from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
 from airdock.store.base import ACTIVE, Store
 from airdock.store.filters import RunFilter
 from airdock.store.records import Backfill, Instance, Run
+from airdock.store.upkeep import delete_dag
 
 __all__ = ["Cleared", "Hands", "PlannedRun"]
 
@@ -60,16 +61,9 @@ class Hands:
 
     def delete_dag(self, dag_id: str) -> int:
         """Forget a DAG with all its runs, and give how many. DagError for none, ConflictError while one goes on."""
-        runs = self._store.find_runs(RunFilter(dag_id=dag_id, limit=_MOST_RUNS))
-        busy = [run for run in runs if run.state is RunState.RUNNING and run.owner]
-        if busy:
-            raise ConflictError(
-                f"run {busy[0].key.run_id} of {dag_id!r} goes on", hint="end it first: airdock runs cancel"
-            )
-        was_there = self._store.forget_dag(dag_id)
-        if not runs and not was_there:
+        if self._store.find_dag_row(dag_id) is None and not self._store.list_runs(dag_id=dag_id, limit=1):
             raise DagError(f"there is no DAG {dag_id!r}")
-        return self._store.delete_runs([run.key for run in runs])
+        return delete_dag(self._store, dag_id)
 
     # Begin anew
 

@@ -24,7 +24,7 @@ from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.filters import StoreInfo
-from airdock.store.records import Answer, AssetEvent, Instance, Pool, Run, Try
+from airdock.store.records import Answer, AssetEvent, Instance, Pool, Run, SchedulerRow, Try
 from airdock.store.upkeep import TABLES, clean
 
 __all__ = ["Orchestrator", "make_owner"]
@@ -250,6 +250,10 @@ class Orchestrator:
     def store_info(self) -> StoreInfo:
         """What keeps the metadata; it was brought to the newest migration when it was opened."""
         return self._store.info()
+
+    def schedulers(self) -> list[SchedulerRow]:
+        """Who serves on this store, and when each was last seen."""
+        return self._store.list_schedulers()
 
     def check_store(self) -> list[str]:
         """What is wrong with the metadata, a sentence each."""

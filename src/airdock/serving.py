@@ -31,6 +31,8 @@ LEASE_S: Final = 10.0
 """How long a run belongs to a scheduler that is gone: with a look at every third of it, taken over within 15 s."""
 _REFRESH_S: Final = 3.0
 """How often it is read anew who is paused, which people say from other processes."""
+_BEAT_S: Final = 30.0
+"""How often a server says that it's there."""
 _PLAN_S: Final = 60.0
 """How often schedules are looked at whatever they say, because clocks are set."""
 
@@ -67,7 +69,7 @@ class Server:
         asked = AskedTimetables(ask=ask, answered=self._scheduler.look)
         self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run, asked=asked)
         self._asset_runs = AssetRuns(store=store, dags=self.index.open_dags, create=self._make_asset_run)
-        self._store = store
+        self._store, self._owner = store, owner
         self._intake = StoreIntake(
             store=store,
             owner=owner,
@@ -83,6 +85,7 @@ class Server:
         duties.add(_PLAN_S, self._planner.plan)
         duties.add(_PLAN_S, self._asset_runs.plan)
         duties.add(_REFRESH_S, self._refresh)
+        duties.add(_BEAT_S, lambda _now: self._store.beat(self._owner))
         self._watcher.start()
         try:
             self._scheduler.serve(self._intake, duties)
@@ -91,6 +94,7 @@ class Server:
             self._watcher.join()
             self._catalogue.stop()
             self._catalogue.join()
+        self._store.sign_off(self._owner)
 
     def stop(self) -> None:
         self._scheduler.cancel()

@@ -11,6 +11,7 @@ from airdock.cli.dags_test import parse_date
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, render_table
 from airdock.errors import StoreError
+from airdock.scheduler.owner import Owner
 
 __all__ = ["db"]
 
@@ -50,7 +51,7 @@ def migrate(session: Session, /, *, as_json: bool) -> None:
 @db.command()
 @pass_session
 def check(session: Session, /) -> None:
-    """Say whether the database can be read and is sound; exit code 1 if it isn't.
+    """Say whether the database can be read and is sound, and who serves on it; exit code 1 if it isn't sound.
 
     \b
     Examples:
@@ -58,9 +59,12 @@ def check(session: Session, /) -> None:
     """
     with session.app() as app:
         found, wrong = app.orchestrator.store_info(), app.orchestrator.check_store()
+        serving = app.orchestrator.schedulers()
     if wrong:
         raise StoreError("; ".join(wrong), where=found.place, hint="go back to a copy of it, or move it away")
     click.echo(f"{found.place} is sound, at version {found.version}")
+    for each in serving:
+        click.echo(f"{Owner.parse(each.owner).label} serves on it, last seen {each.seen.isoformat(timespec='seconds')}")
 
 
 @db.command()

@@ -73,7 +73,7 @@ def delete_dag(store: Store, dag_id: str) -> int:
     for run in store.list_runs(dag_id=dag_id, states=[RunState.QUEUED, RunState.RUNNING], limit=_AT_ONCE):
         if run.owner and run.lease_until is not None and run.lease_until > now:
             raise ConflictError(
-                f"a run of {dag_id!r} is worked on", where=run.key.run_id, hint="pause the DAG and wait, or cancel it"
+                f"a run of {dag_id!r} is worked on", where=run.key.run_id, hint="end it first: airdock runs cancel"
             )
     deleted = 0
     while found := store.list_runs(dag_id=dag_id, limit=_AT_ONCE):

@@ -1,6 +1,7 @@
 """`airdock db` over a real file."""
 
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from airdock.cli.main import airdock
 from airdock.model.keys import RunKey
 from airdock.model.states import RunState
+from airdock.scheduler.owner import Owner
 from airdock.store.records import Run
 from airdock.store.sql import SqlStore
 
@@ -62,3 +64,10 @@ def test_a_table_that_is_none_is_said(tmp_path: Path) -> None:
     found = ask(tmp_path, "clean", "--before", "2026-01-04", "--table", "people", "--yes")
     assert found.exit_code != 0
     assert "people" in str(found.exception)
+
+
+def test_who_serves_is_told(tmp_path: Path) -> None:
+    store = SqlStore(path=tmp_path / "airdock.db")
+    store.beat(str(Owner.current()))
+    store.close()
+    assert f"process {os.getpid()} on " in ask(tmp_path, "check").output
