@@ -16,7 +16,8 @@ from airdock.store.records import Run
 
 __all__ = ["find_previous", "make_past", "past_met", "wake_past"]
 
-_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED})
+_GOOD: Final = frozenset({TaskState.SUCCESS, TaskState.SKIPPED, TaskState.REMOVED})
+"""A removed instance asks for nothing, so nothing has to come of it."""
 
 _SCHEDULED: Final = ("scheduled", "backfill")
 

@@ -24,7 +24,7 @@ def is_met(task: Any, states: dict[str, list[TaskState]] | None, *, ever: bool =
 
 @pytest.mark.parametrize("state", list(TaskState))
 def test_success_and_skipped_will_do(state: TaskState, make_task: Make) -> None:
-    expected = state in (S.SUCCESS, S.SKIPPED)
+    expected = state in (S.SUCCESS, S.SKIPPED, S.REMOVED)
     assert is_met(make_task("a", depends_on_past=True), {"a": [state]}) is expected
     assert is_met(make_task("a"), {"a": [state]})
 
@@ -55,7 +55,7 @@ def test_ignore_first_is_for_a_task_that_never_ran(ignores: bool, ever: bool, ex
 
 @pytest.mark.parametrize("state", list(TaskState))
 def test_wait_for_downstream_looks_at_those_directly_below_too(state: TaskState, make_task: Make) -> None:
-    expected = state in (S.SUCCESS, S.SKIPPED)
+    expected = state in (S.SUCCESS, S.SKIPPED, S.REMOVED)
     waits = make_task("a", wait_for_downstream=True, depends_on_past=True)
     before = {"a": [S.SUCCESS], "b": [state], "c": [S.FAILED]}
     assert is_met(waits, before, below=["b"]) is expected

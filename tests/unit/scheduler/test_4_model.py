@@ -25,13 +25,14 @@ from airdock.scheduler.events import Answered, Due, Happening, PastSettled, RunB
 from airdock.scheduler.past import past_met
 from airdock.scheduler.rules import RULES
 from airdock.scheduler.view import RunView
+from airdock.store.changes import begin_anew
 from airdock.store.records import Answer, Instance, Transition
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CASES, FIRST = int(os.environ.get("AIRDOCK_MODEL_CASES", "500")), int(os.environ.get("AIRDOCK_MODEL_SEED", "0"))
 S = TaskState
 RUN, SKIP, FAIL = S.RUNNING, S.SKIPPED, S.UPSTREAM_FAILED
-BAD, GOOD = {S.FAILED, S.UPSTREAM_FAILED}, {S.SUCCESS, S.SKIPPED}
+BAD, GOOD = {S.FAILED, S.UPSTREAM_FAILED}, {S.SUCCESS, S.SKIPPED, S.REMOVED}
 DONE = BAD | GOOD
 KINDS = ["succeeded"] * 6 + ["failed", "failed", "hopeless", "skipped", "lost", "deferred", "rescheduled"]
 
@@ -153,11 +154,13 @@ def _add_teardown(random: Random, tasks: list[SerializedTask]) -> None:
 
 
 def says(rule: str, up: list[TaskState], setups: list[TaskState]) -> TaskState | None:
-    """§4.3, row by row; None is waiting. Removed instances are taken out by the caller."""
-    done, bad = all(each in DONE for each in up), any(each in BAD for each in up)
-    skipped, success = SKIP in up, S.SUCCESS in up
+    """§4.3, row by row; None is waiting. Removed instances are excused."""
     if not up:
         return RUN
+    up = [each for each in up if each is not S.REMOVED]
+    only_skipped = all(each is SKIP for each in up)
+    done, bad = all(each in DONE for each in up), any(each in BAD for each in up)
+    skipped, success = SKIP in up, S.SUCCESS in up
     match rule:
         case "always":
             return RUN
@@ -172,7 +175,7 @@ def says(rule: str, up: list[TaskState], setups: list[TaskState]) -> TaskState |
         case "one_success" if success:
             return RUN
         case "one_success":
-            return None if not done else SKIP if set(up) == {SKIP} else FAIL
+            return None if not done else SKIP if only_skipped else FAIL
         case "one_failed":
             return RUN if bad else SKIP if done else None
         case "one_done":
@@ -203,7 +206,8 @@ class Model:
         self.ends: Counter[Place] = Counter()
         self.fails: Counter[Place] = Counter()
         self.pushed: set[Place] = set()
-        self.out: set[Place] = set()
+        self.decided: dict[Place, tuple[Place, ...]] = {}
+        self.again: set[str] = set()  # expanded in an earlier go, and not looked at since
         self.settle()
 
     def settle(self) -> None:
@@ -219,12 +223,18 @@ class Model:
         changes: dict[Place, TaskState | None] = {}
         for name, task in self.tasks.items():
             for index, state in self.states[name].items():
-                if state is S.NONE:
+                if state is S.NONE and (name, index) not in changes:
                     changes |= self.look((name, index), task)
         return changes
 
+    @property
+    def out(self) -> set[Place]:
+        return {place for places in self.decided.values() for place in places}
+
     def look(self, place: Place, task: SerializedTask) -> dict[Place, TaskState | None]:
         verdict = self.verdict(place, task)
+        if place[0] in self.again and task.map_group:
+            return self.revise(task)
         is_whole = place[1] == -1 and self.case.dag.expansion(task) is not None
         if verdict is SKIP:
             return {} if task.wait_for_past_depends_before_skipping and not self.is_past_met(task) else {place: SKIP}
@@ -234,7 +244,35 @@ class Model:
             return self.expand_in_group(place, task, verdict)
         if verdict is None or (task.depends_on_past and not self.is_past_met(task)):
             return {}
+        if place[0] in self.again:
+            return self.revise(task)
         return self.expand(place, task) if is_whole else {place: self.begin(place, task)}
+
+    def revise(self, task: SerializedTask) -> dict[Place, TaskState | None]:
+        """§4.6, a re-run: those that there are too many of are removed, those that are missing are made."""
+        found = self.length(task)
+        states = self.states[task.task_id]
+        waiting = [(task.task_id, index) for index, state in states.items() if state is S.NONE]
+        if found is None:
+            return {}
+        self.again.discard(task.task_id)
+        if isinstance(found, TaskState) and not self.is_none(task):
+            return dict.fromkeys(waiting, found)
+        length = 0 if isinstance(found, TaskState) else found
+        here = [place for place in waiting if place[1] < length]
+        here += [(task.task_id, index) for index in range(len(states), length)]
+        gone: dict[Place, TaskState | None] = {place: S.REMOVED for place in waiting if place[1] >= length}
+        if not task.map_group:
+            return gone | {place: self.begin(place, task) for place in here}
+        judged = [self.look(place, task) for place in here]
+        return {**dict.fromkeys(here, S.NONE), **gone, **{at: to for one in judged for at, to in one.items()}}
+
+    def is_none(self, task: SerializedTask) -> bool:
+        """Whether the length is known, and 0."""
+        parts = list((self.case.dag.expansion(task) or {}).values())
+        whole = {self.states[name].get(-1) for part in parts for name in named(part)}
+        lengths = [self.length_of(part) for part in parts]
+        return not whole & (BAD | {SKIP}) and None not in lengths
 
     def begin(self, place: Place, task: SerializedTask) -> TaskState:
         is_out = place in self.out or (place[0], -1) in self.out
@@ -308,7 +346,7 @@ class Model:
             return FAIL
         if SKIP in inside:
             return SKIP
-        return None if found is RUN and set(inside) - {S.SUCCESS} else found
+        return None if found is RUN and set(inside) - {S.SUCCESS, S.REMOVED} else found
 
     def seen(self, place: Place, task: SerializedTask, name: str) -> list[TaskState]:
         """The instances of another task that one looks at: in the same mapped group those of its own index."""
@@ -370,12 +408,12 @@ class Model:
         elif kind != "rescheduled":
             if kind == "succeeded":
                 self.pushed.add(place)
-                self.rule_out(self.case.skips.get(name, ()))
+                self.decided[place] = self.case.skips.get(name, ())
+                self.rule_out(self.decided[place])
             self.states[name][index] = {"succeeded": S.SUCCESS, "skipped": SKIP}.get(kind, S.FAILED)
             self.settle()
 
     def rule_out(self, places: tuple[Place, ...]) -> None:
-        self.out |= set(places)
         for name, index in places:
             task = self.tasks[name]
             if task.wait_for_past_depends_before_skipping and not self.is_past_met(task):
@@ -383,6 +421,18 @@ class Model:
             for each, state in self.states[name].items():
                 if state is S.NONE and index in (-1, each):
                     self.states[name][each] = SKIP
+
+    def clear(self, task_ids: set[str]) -> None:
+        """§4.7: what has ended begins anew and may be tried as often again."""
+        for name in sorted(task_ids):
+            for index, state in self.states[name].items():
+                if state in DONE:
+                    self.states[name][index] = S.NONE
+                    self.fails[name, index] = 0
+                    self.pushed.discard((name, index))
+                    self.decided.pop((name, index), None)
+        self.again = {name for name, states in self.states.items() if -1 not in states}
+        self.settle()
 
     def run_state(self) -> RunState | None:
         """§4.1, once nothing goes on."""
@@ -415,17 +465,41 @@ class Real:
         self.pushed: set[Place] = set()
         self.ends: Counter[Place] = Counter()
         self.below = {t.task_id: [e.task_id for e in case.dag.tasks if t.task_id in e.upstream] for t in case.dag.tasks}
+        self.decided: dict[Place, tuple[Place, ...]] = {}
+        self.take_up([Instance(key=self.key((t.task_id, -1)), max_tries=t.retries) for t in case.dag.tasks])
+
+    def take_up(self, rows: list[Instance]) -> None:
+        """As a scheduler does that comes new to the run."""
+        case = self.case
         self.view = RunView(
             run=self.run,
-            logical_date=NOW + timedelta(days=number),
+            logical_date=NOW + timedelta(days=self.number),
             dag=case.dag,
-            instances=[Instance(key=self.key((t.task_id, -1)), max_tries=t.retries) for t in case.dag.tasks],
+            instances=rows,
             lengths=lambda name, _key: {place[1]: case.lengths[name] for place in self.pushed if place[0] == name},
+            decided=[(self.key(place), places) for place, places in self.decided.items()],
             past=self.past,
             can_defer=True,
         )
         self.advance(Answered(answer=Answer(run=self.run, environment=Environment(), at=NOW, digest="sha256:0")))
         self.advance(RunBegan())
+
+    def rows(self) -> list[Instance]:
+        found = self.view.members(*TaskState)
+        return [
+            Instance(
+                key=k, state=m.state, try_number=m.try_number, max_tries=m.max_tries, next=m.next, trigger=m.trigger
+            )
+            for k, m in found
+        ]
+
+    def clear(self, task_ids: set[str]) -> None:
+        rows = [row for row in self.rows() if row.key.task_id in task_ids and row.state in DONE]
+        places = {(row.key.task_id, row.key.map_index) for row in rows}
+        self.pushed -= places
+        self.decided = {place: out for place, out in self.decided.items() if place not in places}
+        anew = {row.key: begin_anew(row, self.case.dag.task(row.key.task_id).retries) for row in rows}
+        self.take_up([anew.get(row.key, row) for row in self.rows()])
 
     def key(self, place: Place) -> TaskKey:
         return self.run.task(place[0], place[1]) if hasattr(self.run, "task") else TaskKey(
@@ -467,6 +541,7 @@ class Real:
         self.ends[place] += 1
         if kind == "succeeded":
             self.pushed.add(place)
+            self.decided[place] = self.case.skips.get(place[0], ())
         ended = TryEnded(
             key=self.key(place).attempt(member.try_number), outcome=Outcome(ending=self.ending(kind, place))
         )
@@ -494,12 +569,26 @@ class Real:
 
 
 def play(seed: int) -> None:
+    """A few runs of a random DAG, some of them taken up anew on the way, and some of it done again."""
     case = make_case(seed)
     models: list[Model] = []
     reals: list[Real] = []
     for number in range(case.runs):
         models.append(Model(case, number, models[-1] if models else None))
         reals.append(Real(case, number, reals[-1] if reals else None))
+    finish(case, models, reals, seed)
+    if seed % 2:
+        number, chosen = case.random.randrange(case.runs), case.random.choice(case.dag.tasks).task_id
+        tasks = {chosen, *(t.task_id for t in case.dag.tasks if chosen in models[0].above(t.task_id))}
+        tasks = tasks if seed % 4 == 1 else {chosen}
+        if case.runs == 1:  # else what the other runs pushed would change too
+            case.lengths.update({name: case.random.choice([None, 0, 1, 2, 3, 4]) for name in sorted(tasks)})
+        models[number].clear(tasks)
+        reals[number].clear(tasks)
+        finish(case, models, reals, seed)
+
+
+def finish(case: Case, models: list[Model], reals: list[Real], seed: int) -> None:
     for _ in range(100_000):
         for model, real in zip(models, reals, strict=True):
             expected = {(name, index): s for name, each in model.states.items() for index, s in each.items()}
@@ -512,6 +601,8 @@ def play(seed: int) -> None:
         assert conclude(reals[number].view, NOW) is None, seed
         models[number].happen(place)
         reals[number].happen(place)
+        if case.random.random() < 0.05:
+            reals[number].take_up(reals[number].rows())
         for model, real in list(zip(models, reals, strict=True))[number + 1 :]:
             model.settle()
             real.look_back()
