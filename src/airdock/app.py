@@ -389,7 +389,7 @@ class App:
             store=self.store,
             find=self._find_dag,
             create=orchestrator.create_run,
-            is_paused=lambda _dag_id: False,
+            is_paused=self._is_paused,
             clock=self.clock,
         )
         return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger)
@@ -401,6 +401,10 @@ class App:
         from airdock.secrets.vault import Vault
 
         return Vault(store=self.database, cipher=Cipher(self.config.home / "fernet.key"), environ=os.environ)
+
+    def _is_paused(self, dag_id: str) -> bool:
+        row = self.store.find_dag_row(dag_id)
+        return row is not None and row.is_paused
 
     def _find_dag(self, dag_id: str) -> "SerializedDag":
         """As the DAG folder has it, where it is served; else as its newest run had it."""
