@@ -1,14 +1,10 @@
 """Reference §4.1: which runs are made; §4.7: what clear does."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from airdock.model.keys import TaskKey
-from airdock.model.states import TaskState
-from airdock.scheduler.clear import clear_instances, pick_tasks
 from airdock.scheduler.runs import Standing, are_assets_met, count_startable, due_runs, plan_asset_run
-from airdock.store.records import Instance
 
 Make = Callable[..., Any]
 NOW = datetime(2026, 6, 10, 10, 30, tzinfo=UTC)
@@ -60,29 +56,3 @@ def test_asset_triggered_runs_have_no_logical_date() -> None:
     plan = plan_asset_run(NOW, suffix="abc")
     assert (plan.logical_date, plan.run_after) == (None, NOW)
     assert plan.run_id == "asset_triggered__2026-06-10T10:30:00+00:00_abc"
-
-
-def test_clear_takes_upstream_downstream_setups_and_teardowns(make_task: Make) -> None:
-    tasks = [
-        make_task("s", is_setup=True), make_task("a", "s"), make_task("b", "a"),
-        make_task("t", "b", "s", is_teardown=True, setups=("s",)), make_task("late", "t"),
-    ]  # fmt: skip
-    assert pick_tasks(tasks, ["b"]) == {"s", "b", "t"}
-    assert pick_tasks(tasks, ["b"], upstream=True) == {"s", "a", "b", "t"}
-    assert pick_tasks(tasks, ["a"], downstream=True) == {"s", "a", "b", "t", "late"}
-    assert pick_tasks(tasks, ["late"]) == {"late"}
-
-
-def test_clear_finished_begins_anew_running_restarts_tries_are_raised(make_task: Make) -> None:
-    tasks = [make_task("a", retries=2), make_task("b"), make_task("c")]
-    rows = [
-        Instance(key=TaskKey(dag_id="d", run_id="r", task_id=task_id), state=state, try_number=3)
-        for task_id, state in (("a", TaskState.FAILED), ("b", TaskState.RUNNING), ("c", TaskState.SUCCESS))
-    ]
-    found = list(clear_instances(rows, tasks, {"a", "b"}, NOW))
-    assert [(step.key.task_id, step.target, step.max_tries) for step in found] == [
-        ("a", TaskState.NONE, 5),
-        ("b", TaskState.RESTARTING, 3),
-    ]
-    found = list(clear_instances(rows, tasks, {"a", "b", "c"}, NOW + timedelta(1), only_failed=True))
-    assert [step.key.task_id for step in found] == ["a"]
