@@ -1,6 +1,9 @@
 """What people do to DAGs and runs by hand: pause, clear, say how something ended, make up for the past."""
 
+import getpass
+import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +18,7 @@ from airdock.scheduler.clear import pick_tasks
 from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
 from airdock.store.base import ACTIVE, Store
 from airdock.store.filters import RunFilter
-from airdock.store.records import Backfill, Instance, Run
+from airdock.store.records import Backfill, Instance, LogRow, Run
 from airdock.store.upkeep import delete_dag
 
 __all__ = ["Cleared", "Hands", "PlannedRun"]
@@ -58,12 +61,20 @@ class Hands:
                 hint=f"there are: {known}" if known else "start one on the folder: airdock scheduler",
             )
         self._store.pause_dags(dag_ids, is_paused=is_paused)
+        self._log("pause" if is_paused else "unpause", *(RunKey(dag_id=each, run_id="") for each in dag_ids))
+
+    def _log(self, event: str, *places: RunKey, **extra: Any) -> None:
+        """Keep who did what to these runs, or to DAGs where there is no run id."""
+        told = LogRow(event=event, at=self._clock.now(), who=_name_account(), extra=extra)
+        self._store.add_log([replace(told, dag_id=each.dag_id, run_id=each.run_id) for each in places])
 
     def delete_dag(self, dag_id: str) -> int:
         """Forget a DAG with all its runs, and give how many. DagError for none, ConflictError while one goes on."""
         if self._store.find_dag_row(dag_id) is None and not self._store.list_runs(dag_id=dag_id, limit=1):
             raise DagError(f"there is no DAG {dag_id!r}")
-        return delete_dag(self._store, dag_id)
+        deleted = delete_dag(self._store, dag_id)
+        self._log("delete", RunKey(dag_id=dag_id, run_id=""), runs=deleted)
+        return deleted
 
     # Begin anew
 
@@ -99,6 +110,7 @@ class Hands:
             if not dry_run:
                 retries = {row.key: dag.task(row.key.task_id).retries for row in chosen}
                 self._store.clear(each.key, retries, at=self._clock.now())
+                self._log("clear", each.key, tasks=sorted({row.key.task_id for row in chosen}))
             found.append(Cleared(run=each.key, instances=tuple(row.key for row in chosen)))
         return found
 
@@ -136,6 +148,7 @@ class Hands:
         picked = self._pick(self._dag_of(run), task_ids, upstream=False, downstream=False)
         rows = [row for row in self._store.list_instances(run.key) if row.key.task_id in picked]
         self._store.force(run.key, {row.key: state for row in rows}, at=self._clock.now())
+        self._log("mark", run.key, tasks=sorted(picked), state=str(state))
         if run.state in RUN_FINISHED:
             self._reopen(run)
         return [row.key for row in rows]
@@ -156,6 +169,7 @@ class Hands:
                 if row.state not in FINISHED
             }
         self._store.force(run.key, changed, at=self._clock.now(), run_state=state)
+        self._log("mark", run.key, state=str(state))
         return list(changed)
 
     # Make up for the past
@@ -255,3 +269,11 @@ def _choose(plan: RunPlan, run: Run | None, reprocess: str) -> PlannedRun:
         return PlannedRun(plan=plan, what="make")
     again = {"failed": run.state is RunState.FAILED, "completed": run.state in RUN_FINISHED}.get(reprocess, False)
     return PlannedRun(plan=plan, what="clear" if again else "leave", run=run.key)
+
+
+def _name_account() -> str:
+    """Who this is; the number of an account that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

@@ -186,3 +186,13 @@ def test_one_backfill_of_a_dag_goes_on_at_a_time(bench: Bench) -> None:
 def test_a_dag_without_dates_has_no_backfill(bench: Bench) -> None:
     with pytest.raises(ConfigError, match="runs at given times"):
         fill(bench, dag=dag(timetable={"type": "none"}, schedule=None))
+
+
+def test_what_people_do_is_logged(bench: Bench) -> None:
+    run = bench.run(dag(task("a")), a=S.FAILED)
+    bench.hands.clear(run, ["a"], dry_run=True)
+    bench.hands.clear(run, ["a"])
+    bench.hands.mark_run(run, RunState.FAILED)
+    found = bench.store.list_log(dag_id=run.key.dag_id)
+    assert [(each.event, each.run_id) for each in found] == [("mark", run.key.run_id), ("clear", run.key.run_id)]
+    assert found[1].extra == {"tasks": ["a"]} and found[0].who
