@@ -55,6 +55,8 @@ _log = logging.getLogger(__name__)
 _PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 """What a machine lacks for a while."""
 _PUT_OFF_S: Final = 1.0
+_ROOM: Final = 1 << 20
+"""Bytes on the disk without which no try is begun: it would fail for want of a temporary file."""
 
 _HOPELESS: Final = (CommandNotFoundError, NotExecutableError, IsolationError, ImageError)
 """What goes wrong in the same way each time it is tried."""
@@ -88,6 +90,7 @@ class Supervisor:
         self._starter = starter
         self._tasks = tasks
         self._spool = Spool(spool or home / "run")
+        self._home = home
         self._logs = home / "logs"
         self._runner = runner
         self._clock = clock or SystemClock()
@@ -200,6 +203,7 @@ class Supervisor:
     def _start(self, attempt: Attempt) -> None:
         if attempt.seen.stop is not None:
             raise RunnerError("ended before it was started")
+        _check_room(self._home)
         attempt.folder = self._spool.begin(
             Record(
                 key=attempt.key,
@@ -343,6 +347,12 @@ class Supervisor:
     def _give_up(self, attempt: Attempt, error: Exception) -> None:
         """What nobody thought of must not leave a try untold."""
         self._conclude(attempt, Failed(reason=f"the supervisor met {type(error).__name__}: {error}"), None)
+
+
+def _check_room(folder: Path) -> None:
+    disk = os.statvfs(folder)
+    if disk.f_bavail * disk.f_frsize < _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _not_started(error: AirdockError | OSError) -> Failed | Lost:
