@@ -1,5 +1,7 @@
 """Airflow's own example DAGs, run in containers, end as their files mean them to."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 from tests.corpus.endings import CANNOT_RUN, ENDINGS, Ending
 from tests.corpus.files import find_dag_files
 from tests.corpus.known import CANNOT_LOAD, EXPECTED
-from tests.corpus.running import differences, run_dag
+from tests.corpus.running import Run, differences, run_dag
 
 LOADING = [each for each in ENDINGS if each.file not in CANNOT_LOAD]
+SIDE_BY_SIDE = 4
 SLEEPS_AT_WEEKENDS = "example_bash_decorator"
 
 
@@ -19,6 +22,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest, corpus: Path, home: Path) -> Iterator[dict[str, Future[Run]]]:
+    """The runs of the DAGs that are asked for, several side by side: most of them wait most of the time."""
+    files = {each.stem: each for each in find_dag_files(corpus)}
+    asked = {item.callspec.params["ending"].dag_id for item in request.session.items if hasattr(item, "callspec")
+             and "ending" in item.callspec.params}  # fmt: skip
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        yield {
+            each.dag_id: pool.submit(
+                run_dag,
+                files[each.file],
+                each.dag_id,
+                home=home,
+                limit_s=10 if each.dag_id in CANNOT_RUN else 120,
+                conf=each.conf,
+            )
+            for each in LOADING
+            if each.dag_id in asked and not sleeps(each)
+        }
+
+
+def sleeps(ending: Ending) -> bool:
+    return ending.file == SLEEPS_AT_WEEKENDS and datetime.now(UTC).weekday() >= 5
+
+
 def test_rows_name_files_that_are_there() -> None:
     assert {each.file for each in ENDINGS} <= set(EXPECTED)
     assert len({each.dag_id for each in ENDINGS}) == len(ENDINGS)
@@ -26,14 +54,11 @@ def test_rows_name_files_that_are_there() -> None:
 
 
 @pytest.mark.parametrize("ending", LOADING, ids=lambda each: each.dag_id)
-def test_a_run_ends_as_its_file_means(ending: Ending, corpus: Path, home: Path) -> None:
-    if ending.file == SLEEPS_AT_WEEKENDS and datetime.now(UTC).weekday() >= 5:
+def test_a_run_ends_as_its_file_means(ending: Ending, runs: dict[str, Future[Run]]) -> None:
+    if sleeps(ending):
         pytest.skip("it sleeps an hour at weekends")
-    files = {each.stem: each for each in find_dag_files(corpus)}
-    is_known = ending.dag_id in CANNOT_RUN
-    run = run_dag(files[ending.file], ending.dag_id, home=home, limit_s=10 if is_known else 90, conf=ending.conf)
-    found = differences(ending, run)
-    if is_known:
+    found = differences(ending, runs[ending.dag_id].result())
+    if ending.dag_id in CANNOT_RUN:
         assert found, f"{ending.dag_id} ends as it has to now: take it out of CANNOT_RUN"
     else:
         assert not found, "\n".join(found)

@@ -69,6 +69,8 @@ def _is_abandoned(folder: Path) -> bool:
 
 def _is_forgotten(folder: Path) -> bool:
     try:
-        return folder.stat().st_mtime < time.time() - _MADE_S and not any(folder.iterdir())
+        is_old = folder.stat().st_mtime < time.time() - _MADE_S
+        # Whoever made it may have died between making the owner's file and writing into it.
+        return is_old and all(each.name == _OWNER and not each.stat().st_size for each in folder.iterdir())
     except OSError:
         return False  # it was removed meanwhile
