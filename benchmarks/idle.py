@@ -52,7 +52,7 @@ def measure(ground: Ground) -> list[Figure]:
         process.wait(30)
     return [
         Figure(
-            title="airdock scheduler, idle",
+            title="an idle scheduler",
             unit="ms",
             ours=Samples(tuple(shares)),
             notes=[f"of one processor each second, with {FILES} DAG files, of the scheduler and what it started"],

@@ -335,14 +335,13 @@ class Engine:
             launcher.join()
 
     def start(self, bundle: "Bundle", request: RunRequest, *, stdin: int, stdout: int, stderr: int) -> "Container":
-        from airdock.containers.abandoned import save_owner  # exec goes without it
+        from airdock.containers.abandoned import make_folder  # exec goes without it
 
         self._sweep_once()
         network = network_of(request, bundle.config.get("hostname", ""))
         needs_place = not is_plain(network)
         try:
-            bundle.folder.mkdir(parents=True)
-            save_owner(bundle.folder)
+            make_folder(bundle.folder)
             if request.name:
                 claim_name(self._containers.parent, request.name, bundle.id)
             if needs_place:

@@ -16,16 +16,23 @@ from airdock.errors import AirdockError
 from airdock.runtime.launcher import Launcher
 from airdock.runtime.state import is_alive, load_state, process_start
 
-__all__ = ["remove_abandoned", "save_owner"]
+__all__ = ["make_folder", "remove_abandoned"]
 
 _OWNER: Final = "owner"
-_MADE_S: Final = 60.0
+_MADE_S: Final = 1.0
 """A folder that has been empty for so long is neither being made nor being removed by anybody."""
 
 
-def save_owner(folder: Path) -> None:
-    """Note that this process makes the container in `folder`."""
-    folder.joinpath(_OWNER).write_text(f"{os.getpid()} {process_start(os.getpid())}")
+def make_folder(folder: Path) -> None:
+    """Make the folder of a container that this process makes. FileExistsError."""
+    owner = f"{os.getpid()} {process_start(os.getpid())}"
+    while True:
+        folder.mkdir(parents=True)
+        try:
+            folder.joinpath(_OWNER).write_text(owner)
+        except FileNotFoundError:
+            continue  # it was empty for so long that somebody took it for forgotten
+        return
 
 
 def remove_abandoned(containers: Path, launcher: Launcher) -> None:

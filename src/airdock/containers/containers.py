@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from airdock.containers.abandoned import make_folder
 from airdock.containers.base import RunRequest, publish_all
 from airdock.containers.known import Known
 from airdock.containers.limits import apply_limits, change_limits, with_limits
@@ -106,7 +107,7 @@ class Containers:
         folder = self._root / container_id
         config = self._configure(image, request, container_id)
         request = publish_all(image.config, request)
-        folder.mkdir(parents=True)
+        make_folder(folder)
         try:
             name = self._claim(request.name, container_id)
             self._images.lease([layer.diff_id for layer in image.layers], f"container {container_id}", path=folder)

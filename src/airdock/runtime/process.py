@@ -170,7 +170,6 @@ class ContainerProcess:
         self.resources = resources_of(config)
         if not config.get("hostname") and has_own(config, "uts"):
             config = {**config, "hostname": bundle["id"][:12]}
-        os.makedirs(bundle["folder"], exist_ok=True)
         config, files = choose_name_files(config, bundle["folder"])
         lent: list[int] = []  # the child's: closed here once it has them
         try:
