@@ -118,9 +118,9 @@ class Hands:
         date = run.logical_date
         if date is None or not (past or future):
             return [run]
-        others = self._store.find_runs(RunFilter(dag_id=run.key.dag_id, by_date=True, limit=_MOST_RUNS))
-        earlier = [each for each in others if past and each.logical_date is not None and each.logical_date < date]
-        later = [each for each in others if future and each.logical_date is not None and each.logical_date > date]
+        wanted = RunFilter(dag_id=run.key.dag_id, by_date=True, limit=_MOST_RUNS)
+        earlier = self._store.find_runs(replace(wanted, before=date)) if past else []
+        later = self._store.find_runs(replace(wanted, after=date)) if future else []
         return [*reversed(earlier), run, *reversed(later)]
 
     def _dag_of(self, run: Run) -> SerializedDag:

@@ -20,6 +20,7 @@ from airdock.scheduler.duty import Duties
 from airdock.scheduler.intake import StoreIntake
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.planner import Planner
+from airdock.scheduler.runs import most_active_runs
 from airdock.scheduler.timetables import RunPlan
 from airdock.store.base import Store
 from airdock.store.filters import RunFilter
@@ -75,7 +76,7 @@ class Server:
             owner=owner,
             lease_s=LEASE_S,
             knows=lambda dag_id: dag_id in self.index.open_dags(),
-            max_active=lambda dag_id: self.index.dags()[dag_id].max_active_runs,
+            max_active=lambda dag_id: most_active_runs(self.index.dags()[dag_id]),
         )
 
     def run(self) -> None:

@@ -37,9 +37,7 @@ def pause(session: Session, /, dag_ids: Sequence[str]) -> None:
     Examples:
       airdock dags pause nightly
     """
-    with session.app() as app:
-        app.orchestrator.hands.pause(dag_ids, is_paused=True)
-    click.echo("\n".join(dag_ids))
+    _set_paused(session, dag_ids, is_paused=True)
 
 
 @click.command()
@@ -52,8 +50,12 @@ def unpause(session: Session, /, dag_ids: Sequence[str]) -> None:
     Examples:
       airdock dags unpause nightly
     """
+    _set_paused(session, dag_ids, is_paused=False)
+
+
+def _set_paused(session: Session, dag_ids: Sequence[str], *, is_paused: bool) -> None:
     with session.app() as app:
-        app.orchestrator.hands.pause(dag_ids, is_paused=False)
+        app.orchestrator.hands.pause(dag_ids, is_paused=is_paused)
     click.echo("\n".join(dag_ids))
 
 

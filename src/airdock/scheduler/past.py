@@ -68,6 +68,7 @@ def make_past(store: Store, run: Run, dag: SerializedDag) -> Callable[[str], boo
         date = run.logical_date
         if date is None:
             return True
+        may_be_first = dag.task(task_id).ignore_first_depends_on_past  # else nobody asks what costs a query a run
         previous = find_previous(store, run, only_scheduled=dag.catchup)
         if previous is None or previous.logical_date is None:
             return True
@@ -79,7 +80,7 @@ def make_past(store: Store, run: Run, dag: SerializedDag) -> Callable[[str], boo
             dag.task(task_id),
             date=previous.logical_date,
             before=states,
-            has_ever_run=bool(states[task_id]) or _ever_ran(store, run.key, task_id, date),
+            has_ever_run=not may_be_first or bool(states[task_id]) or _ever_ran(store, run.key, task_id, date),
             downstream=after,
         )
 

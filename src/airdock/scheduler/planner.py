@@ -9,6 +9,7 @@ from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, ConflictError
 from airdock.record import record
 from airdock.scheduler.asking import AskedTimetables, Pending, is_custom
+from airdock.scheduler.runs import is_continuous, most_active_runs
 from airdock.scheduler.timetables import Interval, RunPlan, next_run
 from airdock.store.base import Store
 from airdock.store.filters import RunFilter
@@ -36,7 +37,7 @@ class Planner:
 
     `dags` are those to look after, by id, without those that are paused. `create` makes a run, and raises
     ConflictError if it is there. `asked` knows the runs of timetables that are authors' code. No more runs of a DAG are
-    made than its `max_active_runs` that haven't ended.
+    made than may go on at a time.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Planner:
 
     def _plan(self, dag: SerializedDag, now: datetime) -> datetime | None:
         """When the DAG's next run is due. None where there is none, or where one of its runs has to end first."""
-        if dag.dag_id not in self._next:
+        if dag.dag_id not in self._next or is_continuous(dag):  # whose next run is about the time until it begins
             self._look_ahead(dag, self._find_last(dag), now)
         room: int | None = None
         for _ in range(_MOST_AT_ONCE):
@@ -107,7 +108,7 @@ class Planner:
 
     def _count_room(self, dag: SerializedDag) -> int:
         begun = self._store.count_open_runs()
-        return dag.max_active_runs - sum(number for (dag_id, _), number in begun.items() if dag_id == dag.dag_id)
+        return most_active_runs(dag) - sum(number for (dag_id, _), number in begun.items() if dag_id == dag.dag_id)
 
     def _find_last(self, dag: SerializedDag) -> Interval | None:
         """The interval of the newest run that a schedule asked for."""

@@ -39,7 +39,7 @@ class Desk:
         orchestrator = Orchestrator(store=self.store, scheduler=unused, clock=self.clock)
 
         def create(dag: SerializedDag, plan: RunPlan) -> RunKey:
-            return orchestrator.create_run(dag, run_id=plan.run_id, logical_date=plan.logical_date)
+            return orchestrator.create_run(dag, plan=plan)
 
         self.planner = Planner(store=self.store, dags=self._list, create=create)
 
@@ -125,3 +125,14 @@ def test_a_schedule_that_is_none_harms_no_other(
     desk.plan()
     assert len(desk.runs()) == 1
     assert caplog.text.count("DAG bad can't be scheduled") == 1
+
+
+def test_continuous_has_one_run_at_a_time(desk: Desk, make_dag: Make, make_task: Make) -> None:
+    desk.dags["d"] = make_dag(make_task("a"), timetable={"type": "continuous"}, start_date="2026-03-01T00:00:00+00:00")
+    desk.plan()
+    assert len(desk.runs()) == 1
+    desk.plan(NOON + timedelta(minutes=1))
+    assert len(desk.runs()) == 1
+    desk.end(desk.runs()[0])
+    desk.plan(NOON + timedelta(minutes=2))
+    assert len(desk.runs()) == 2
