@@ -35,6 +35,7 @@ FIGURES: Final = {
     "build": "image_build",
     "registry": "pull_push",
     "idle": "idle",
+    "folder": "dag_folder",
     "restart": "restart",
     "scheduler": "scheduler",
     "store": "store",

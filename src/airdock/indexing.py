@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class StoreDagIndex:
         self._digests: dict[Path, str] = {}
         self._errors: dict[Path, Mapping[str, str]] = {}
         self._dags: dict[str, SerializedDag] = {}
+        self._by_path: dict[Path, list[str]] = {}
         self._paused: frozenset[str] = frozenset()
         self._restore()
 
@@ -41,7 +42,7 @@ class StoreDagIndex:
                 stale.add(row.fileloc)
                 continue
             dag = SerializedDag.from_dict(body)
-            self._dags[dag.dag_id] = dag
+            self._add([dag])
             self._digests[Path(row.fileloc)] = dag.source_digest
         for fileloc in stale:
             self._digests.pop(Path(fileloc), None)
@@ -55,20 +56,22 @@ class StoreDagIndex:
     def save(self, loaded: LoadedFile) -> None:
         """Keep this in place of what there was of the file. A file that has an error keeps the DAGs it had."""
         path = str(loaded.path)
+        paused = self._paused
         if loaded.error is not None:
             problem = ImportProblem(fileloc=path, error=loaded.error, at=loaded.at)
             self._store.save_loaded({path: problem})
         else:
             self._store.save_loaded({path: self._rows(loaded)}, paused=self._begin_paused(loaded))
+            paused = self._store.paused_dags()
         with self._lock:
             self._digests[loaded.path] = loaded.digest
             self._errors.pop(loaded.path, None)
             if loaded.error is not None:
                 self._errors[loaded.path] = dict(loaded.error)
             else:
-                self._drop({loaded.path})
-                self._dags.update({dag.dag_id: dag for dag in loaded.dags})
-        self.refresh()
+                self._drop([loaded.path])
+                self._add(loaded.dags)
+                self._paused = paused
 
     def forget(self, paths: Collection[Path]) -> None:
         """These files are gone: their DAGs are known no more, and nor are their errors."""
@@ -93,12 +96,19 @@ class StoreDagIndex:
         return {dag_id: self._pause_new if paused is None else paused for dag_id, paused in said.items()}
 
     def _drop(self, paths: Collection[Path]) -> None:
-        for dag_id in [dag_id for dag_id, dag in self._dags.items() if Path(dag.fileloc) in paths]:
-            del self._dags[dag_id]
+        for dag_id in [dag_id for path in paths for dag_id in self._by_path.pop(path, ())]:
+            dag = self._dags.get(dag_id)
+            if dag is not None and Path(dag.fileloc) in paths:  # else it is another file's by now
+                del self._dags[dag_id]
+
+    def _add(self, dags: Iterable[SerializedDag]) -> None:
+        for dag in dags:
+            self._dags[dag.dag_id] = dag
+            self._by_path.setdefault(Path(dag.fileloc), []).append(dag.dag_id)
 
     def refresh(self) -> bool:
         """Read anew who is paused; whether that changed."""
-        paused = frozenset(row.dag_id for row in self._store.list_dags() if row.is_paused)
+        paused = self._store.paused_dags()
         with self._lock:
             before, self._paused = self._paused, paused
         return before != paused

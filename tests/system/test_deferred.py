@@ -137,7 +137,7 @@ def test_a_deferred_task_outlives_server_and_triggerer(
     (dags / "beside.py").write_text(BESIDE)
     with App(load_config(flags={"home": str(home)})) as app:
         app.open()
-        key = app.orchestrator.create_run(app.load_dag(dags / "patient.py", None), run_id="r")
+        key = app.orchestrator.create_run(app.loads.load_one(dags / "patient.py", None), run_id="r")
     with serving(home) as first:
         first.until("task waits deferred")
         first.end(signal.SIGKILL)

@@ -63,7 +63,7 @@ def home(root_account: object, tmp_path: Path) -> Path:
 def make_run(home: Path, dag_id: str) -> RunKey:
     with App(load_config(flags={"home": str(home)})) as app:
         app.open()
-        dag = app.load_dag(home / "dags" / "others.py", dag_id)
+        dag = app.loads.load_one(home / "dags" / "others.py", dag_id)
         return app.orchestrator.create_run(dag, run_id="r")
 
 

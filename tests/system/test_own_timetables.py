@@ -84,7 +84,7 @@ def test_runs_by_hand_and_of_a_backfill(home: Path, unchanged_machine: Callable[
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with App(load_config(flags={"home": str(home)})) as app:
         app.open()
-        dags = {dag.dag_id: dag for dag in app.load_dags(home / "dags/own.py")}
+        dags = {dag.dag_id: dag for dag in app.loads.load(home / "dags/own.py")}
         key = app.orchestrator.create_run(dags["daily"], logical_date=start)
         run = app.store.load_run(key)
         assert (run.interval_start, run.interval_end) == (start - timedelta(days=1), start)

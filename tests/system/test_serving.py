@@ -91,7 +91,7 @@ def home(root_account: object, tmp_path: Path) -> Path:
 def make_run(home: Path) -> RunKey:
     with App(load_config(flags={"home": str(home)})) as app:
         app.open()
-        (dag,) = app.load_dags(home / "dags" / "served.py")
+        (dag,) = app.loads.load(home / "dags" / "served.py")
         return app.orchestrator.create_run(dag, run_id="r")
 
 

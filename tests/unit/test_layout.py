@@ -45,6 +45,23 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "triggers": frozenset({"dag", "compat", "runner"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
+    "loads": frozenset({"dag", "loading"}),
+    "parts": frozenset(
+        {
+            "config",
+            "oci",
+            "remote",
+            "images",
+            "runtime",
+            "networks",
+            "engine",
+            "transfer",
+            "environments",
+            "reclaim",
+            "runner",
+            "surroundings",
+        }
+    ),
     "preparing": frozenset({"environments", "scheduler"}),
     "hands": frozenset({"dag", "store", "scheduler"}),
     "indexing": frozenset({"dag", "store", "loading"}),

@@ -19,7 +19,7 @@ def find_dag(app: "App", text: str) -> "SerializedDag":
     path, dag_id = parse_target(text)
     if path.exists() or path.suffix == ".py" or os.sep in text:
         app.open()
-        return app.load_dag(Path(path), dag_id)
+        return app.loads.load_one(Path(path), dag_id)
     return app.orchestrator.find_dag(text)
 
 

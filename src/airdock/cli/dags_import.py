@@ -65,7 +65,9 @@ def import_dags(session: Session, /, folder: Path, *, as_json: bool) -> None:
     counts = {True: 0, False: 0}
     with session.app() as app:
         app.open()
-        for path, loaded in app.load_folder(folder, tell=lambda path, line: told.setdefault(path, []).append(line)):
+        for path, loaded in app.loads.load_folder(
+            folder, tell=lambda path, line: told.setdefault(path, []).append(line)
+        ):
             report = make_report(path, loaded, told.pop(path, []))
             counts[report.error is None] += 1
             click.echo(json.dumps(report.to_dict()) if as_json else render_report(report))

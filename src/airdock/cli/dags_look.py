@@ -49,7 +49,7 @@ def list_dags(session: Session, /, folder: Path | None, *, tag: str | None, as_j
         else:
             app.open()
             found = []
-            for path, loaded in app.load_folder(folder):
+            for path, loaded in app.loads.load_folder(folder):
                 if isinstance(loaded, list):
                     found += loaded
                 else:

@@ -40,7 +40,7 @@ def report(session: Session, /, folder: Path, *, as_json: bool) -> None:
     with session.app() as app:
         app.open()
         began = time.monotonic()
-        for path, loaded in app.load_folder(folder):
+        for path, loaded in app.loads.load_folder(folder):
             dags = loaded if isinstance(loaded, list) else []
             seconds, began = time.monotonic() - began, time.monotonic()
             rows.append(

@@ -1,7 +1,7 @@
 """Asks the timetables of a DAG file that their authors wrote for their runs.
 
-`python -m airdock.dag.ask_timetable FILE --questions IN.json --output OUT.json` runs in a container of its own, as
-loading does. IN.json is a list of questions, each about one DAG of the file:
+`python -m airdock.dag.ask_timetable FILE --questions IN.json --output OUT.json [--root FOLDER]` runs in a
+container of its own, as loading does. IN.json is a list of questions, each about one DAG of the file:
 
     {"dag_id", "ask": "next_run", "last": [ISO, ISO] | null, "start": ISO | "", "end": ISO | "", "catchup", "count"?}
     {"dag_id", "ask": "list_runs", "start": ISO, "end": ISO, "most"?}
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.dag.dag import DAG
-from airdock.dag.importing import find_dag, import_dag_file
+from airdock.dag.importing import add_import_folder, find_dag, import_dag_file
 from airdock.dag.load import what_was_given
 from airdock.dag.states import DagRunType
 from airdock.dag.timetables import AssetOrTimeSchedule, DagRunInfo, DataInterval, TimeRestriction, Timetable
@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--root", type=Path)
     options = parser.parse_args(arguments)
+    if options.root is not None:
+        add_import_folder(str(options.root))
     result: dict[str, Any] = {"answers": [], "error": None}
     try:
         questions = json.loads(options.questions.read_bytes())

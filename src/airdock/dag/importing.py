@@ -16,7 +16,7 @@ from airdock.dag.dag import DAG
 from airdock.dag.scope import take_registered
 from airdock.errors import DagError
 
-__all__ = ["dags_of", "find_dag", "import_dag_file", "module_name"]
+__all__ = ["add_import_folder", "dags_of", "find_dag", "import_dag_file", "module_name"]
 
 
 def module_name(path: str) -> str:
@@ -40,17 +40,21 @@ def import_dag_file(path: str) -> tuple[ModuleType, list[DAG]]:
     take_registered()
     sys.modules[name] = module
     with _no_bytecode():
-        folder = path.rpartition("/")[0]
-        plugins = f"{folder}/plugins"
-        if plugins not in sys.path and os.path.isdir(plugins):  # noqa: PTH112  see the module
-            sys.path.insert(0, plugins)
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+        add_import_folder(path.rpartition("/")[0])
         loader.exec_module(module)
     dags = dags_of(module)
     for each in dags:
         each.fileloc = path  # also where a function of another file made it
     return module, dags
+
+
+def add_import_folder(folder: str) -> None:
+    """Let DAG files import what lies in a folder, and in `plugins` there."""
+    plugins = f"{folder}/plugins"
+    if plugins not in sys.path and os.path.isdir(plugins):  # noqa: PTH112  see the module
+        sys.path.insert(0, plugins)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 def dags_of(module: ModuleType) -> list[DAG]:

@@ -1,9 +1,9 @@
-"""Loads a DAG file and writes what it defines: `python -m airdock.dag.load FILE --output OUT.json`.
+"""Loads a DAG file and writes what it defines: `python -m airdock.dag.load FILE --output OUT.json [--root FOLDER]`.
 
-Runs in a container of its own, because it runs what a user wrote; whoever starts it bounds its time. OUT.json is
-`{"dags": [SerializedDag, …], "error": null}`, or has no DAGs and the error as AirdockError.to_dict() gives it. What the
-file prints goes to standard error. Standard input may have what it asks for: `{"variables": {name: text},
-"environment": {NAME: text}, "connections": {id: fields}}`.
+Runs in a container of its own, because it runs what a user wrote; whoever starts it bounds its time. The file may
+import from FOLDER too. OUT.json is `{"dags": [SerializedDag, …], "error": null}`, or has no DAGs and the error as
+AirdockError.to_dict() gives it. What the file prints goes to standard error. Standard input may have what it asks for:
+`{"variables": {name: text}, "environment": {NAME: text}, "connections": {id: fields}}`.
 """
 
 import importlib
@@ -20,14 +20,14 @@ from typing import Any, Final
 
 from airdock.dag.context import set_load_time_answers
 from airdock.dag.dag import DAG, DagFunction
-from airdock.dag.importing import import_dag_file
+from airdock.dag.importing import add_import_folder, import_dag_file
 from airdock.dag.pythons import find_pythons
 from airdock.dag.serialize import arguments_without_effect, serialize_dag
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagError, DagFileError
 from airdock.files import save_json
 
-__all__ = ["find_dag_file", "load_dag_file", "main", "what_was_given"]
+__all__ = ["answer", "find_dag_file", "load_dag_file", "main", "what_was_given"]
 
 _BROUGHT: Final = ("httpx", "requests")
 """Libraries of the extra `airflow`."""
@@ -37,13 +37,16 @@ _SCHEDULER: Final = "airdock.scheduler.timetables"
 """What a timetable means, likewise: a schedule that nothing can be made of is the file's mistake."""
 
 
-def load_dag_file(path: Path) -> list[SerializedDag]:
+def load_dag_file(path: Path, *, root: Path | None = None) -> list[SerializedDag]:
     """The DAGs of a file, or of the one DAG file of a folder, in the order in which they were written.
 
+    What lies in `root`, or in the file's folder, can be imported, and what lies in `plugins` there.
     Raises DagFileError when the file can't be read or run, and the other DagErrors for what it defines.
     """
     file = find_dag_file(path.absolute())
     importlib.import_module(_COMPAT).install()
+    if root is not None:
+        add_import_folder(str(root))
     module, dags = _import(file)
     if not dags:
         raise _no_dag(file, vars(module))
@@ -76,15 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m airdock.dag.load")
     parser.add_argument("file", type=Path)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--root", type=Path)
     options = parser.parse_args(arguments)
-    result: dict[str, Any] = {"dags": [], "error": None}
-    try:
-        with what_was_given():
-            result["dags"] = [each.to_dict() for each in load_dag_file(options.file)]
-    except AirdockError as error:
-        result["error"] = error.to_dict()
+    result = answer(options.file, root=options.root)
     save_json(options.output, result, durable=False)
     return 1 if result["error"] else 0
+
+
+def answer(path: Path, *, root: Path | None) -> dict[str, Any]:
+    """What OUT.json is to have."""
+    try:
+        with what_was_given():
+            return {"dags": [each.to_dict() for each in load_dag_file(path, root=root)], "error": None}
+    except AirdockError as error:
+        return {"dags": [], "error": error.to_dict()}
 
 
 def _serialize(dag: DAG, file: Path) -> SerializedDag:

@@ -2,33 +2,44 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from airdock.model.mount import Mount
+from airdock.record import record
 
-__all__ = ["Load"]
+__all__ = ["Ended", "Job", "Load"]
+
+
+@record
+class Job:
+    """A DAG file, or a folder with one, that `python -m module` runs.
+
+    `place` is what its process sees of where the file lies, and `root` the folder that all DAG files there may import
+    from, where there is one. `environ` comes over ours, `given` is its standard input, never on a disk, and `questions`
+    is what it is asked, as JSON.
+    """
+
+    module: str
+    path: Path
+    place: tuple[Mount, ...] = ()
+    root: Path | None = None
+    environ: Mapping[str, str]
+    given: bytes = b""
+    questions: Sequence[Mapping[str, Any]] | None = None
+
+
+@record
+class Ended:
+    """How a job ended: `result` is what it wrote, which is whatever the file's own code made of it."""
+
+    exit_code: int
+    result: bytes | None
 
 
 class Load(Protocol):
-    """Runs `argv` with `env` over ours where a DAG file may run, and gives its exit code.
+    """Runs a job where a DAG file may run. Every line that it prints is told to `tell`.
 
-    `place` is what it sees of where the DAG file lies, `output` the folder it may write to; `inside(output)` is the
-    latter's path as it sees it. Every line that it prints is told to `tell`. Raises TimeoutError after `limit_s`, with
-    everything of it killed.
+    Raises TimeoutError after `limit_s`, with everything of it killed, and OSError where the disk is full.
     """
 
-    def inside(self, output: Path) -> str: ...
-
-    def clear(self, output: Path) -> None:
-        """Remove the folder, whatever the file's code made in it."""
-
-    def __call__(
-        self,
-        argv: list[str],
-        *,
-        env: Mapping[str, str],
-        place: Sequence[Mount],
-        output: Path,
-        tell: Callable[[str], None],
-        limit_s: float,
-    ) -> int: ...
+    def __call__(self, job: Job, *, tell: Callable[[str], None], limit_s: float) -> Ended: ...

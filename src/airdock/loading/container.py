@@ -2,32 +2,34 @@
 
 import contextlib
 import os
+import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from airdock.engine import Engine, RunRequest
 from airdock.errors import AirdockError, LauncherDiedError
+from airdock.loading.base import Job
 from airdock.loading.given import open_given
 from airdock.loading.lines import tell_lines
 from airdock.model.mount import Mount
 
-__all__ = ["ContainerLoad"]
+__all__ = ["ContainerRun"]
 
 INSIDE: Final = "/run/airdock"
 _TIMES: Final = 3
 """How often a file is loaded whose launcher dies: that says nothing of the file."""
 
 
-class ContainerLoad:
-    """In a container of the host image: it sees the DAG folder, read-only, and nothing else of any home.
+class ContainerRun:
+    """A `loading.cold.Run`, and by `start` a `loading.warm.Start`.
 
-    `given` is what it reads on standard input; it is never on a disk.
+    What it runs sees the DAG folder, read-only, and nothing else of any home.
     """
 
-    def __init__(self, *, engine: Engine, given: bytes = b"") -> None:
-        self._engine, self._given = engine, given
+    def __init__(self, *, engine: Engine) -> None:
+        self._engine = engine
 
     def inside(self, output: Path) -> str:
         return INSIDE
@@ -41,37 +43,51 @@ class ContainerLoad:
     def __call__(
         self,
         argv: list[str],
+        job: Job,
         *,
-        env: Mapping[str, str],
-        place: Sequence[Mount],
         output: Path,
         tell: Callable[[str], None],
         limit_s: float,
     ) -> int:
         mounts = [
-            *place,
+            *job.place,
             Mount(source=str(output), target=INSIDE, read_only=False),
         ]
         request = RunRequest(
-            argv=argv, env=env, mounts=mounts, name=f"load-{output.name}", image_name="host", transient=True
+            argv=argv, env=job.environ, mounts=mounts, name=f"load-{output.name}", image_name="host", transient=True
         )
         for _ in range(_TIMES - 1):
             with contextlib.suppress(LauncherDiedError):
-                return self._run(request, tell, limit_s)
-        return self._run(request, tell, limit_s)
+                return self._run(request, job.given, tell, limit_s)
+        return self._run(request, job.given, tell, limit_s)
 
-    def _run(self, request: RunRequest, tell: Callable[[str], None], limit_s: float) -> int:
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        given = open_given(self._given)
+    def start(self, argv: Sequence[str], *, place: Sequence[Mount], stdin: int) -> Callable[[], None]:
+        request = RunRequest(
+            argv=[*argv, "--alone"],
+            mounts=list(place),
+            name=f"load-{secrets.token_hex(6)}",
+            image_name="host",
+            transient=True,
+        )
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             image = self._engine.find("host")
-            container = self._engine.run(image, request, stdin=given, stdout=writing, stderr=writing)
+            return self._engine.run(image, request, stdin=stdin, stdout=nothing, stderr=nothing).remove
+        finally:
+            os.close(nothing)
+
+    def _run(self, request: RunRequest, given: bytes, tell: Callable[[str], None], limit_s: float) -> int:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        stdin = open_given(given)
+        try:
+            image = self._engine.find("host")
+            container = self._engine.run(image, request, stdin=stdin, stdout=writing, stderr=writing)
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
-            os.close(given)
+            os.close(stdin)
         try:
             tell_lines(reading, container.fileno(), tell, limit_s)
             ended = container.wait()

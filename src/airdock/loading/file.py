@@ -1,60 +1,33 @@
-"""Loads one DAG file: what users wrote runs elsewhere, with a time limit, and what comes back is data.
+"""Loads one DAG file: what users wrote runs elsewhere, with a time limit, and what comes back is data."""
 
-AIRDOCK_HOME/run/loads/<random>/
-    dags.json       what came out; the only thing the container may write to
-"""
-
-import contextlib
-import errno
 import json
-import os
-import secrets
-import stat
-import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from airdock import errors
-from airdock.dag.pythons import PYTHONS_VARIABLE
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagFileError
-from airdock.loading.base import Load
-from airdock.model.mount import Mount
+from airdock.loading.base import Ended, Job, Load
 
-__all__ = ["TIME_LIMIT_S", "load_dag_file", "make_error", "read_plain"]
+__all__ = ["LOADER", "TIME_LIMIT_S", "last_words", "load_dag_file", "make_error"]
 
 TIME_LIMIT_S: Final = 60.0
-_ABANDONED_S: Final = 600.0
-"""A folder of this age belongs to nobody any more: no load takes that long."""
+LOADER: Final = "airdock.dag.load"
 _TAIL_LINES: Final = 12
-_RESULT_BYTES: Final = 1 << 30
 
 
 def load_dag_file(
-    path: Path,
-    *,
-    load: Load,
-    work: Path,
-    pythons: tuple[str, ...],
-    tell: Callable[[str], None],
-    place: Callable[[Path], Sequence[Mount]],
-    limit_s: float = TIME_LIMIT_S,
+    job: Job, *, load: Load, tell: Callable[[str], None], limit_s: float = TIME_LIMIT_S
 ) -> list[SerializedDag]:
-    """The DAGs of a file, or of the one DAG file in a folder.
+    """The DAGs of a file, or of the one DAG file in a folder, that a job for `LOADER` is about.
 
-    `work` is the folder for temporary ones. `pythons` are the versions that the file may ask for. `place` says what is
-    to be seen of where the file lies. Raises DagFileError and the other DagErrors, as the file deserves.
+    Raises DagFileError and the other DagErrors, as the file deserves.
     """
-    path = path.absolute()
-    if not path.exists():
-        raise DagFileError(f"expected a DAG file or a folder with one, found nothing at {path}", where=str(path))
-    output = work / secrets.token_hex(6)
-    output.mkdir(parents=True)
-    for abandoned in _abandoned(work):
-        load.clear(abandoned)
+    if not job.path.exists():
+        raise DagFileError(
+            f"expected a DAG file or a folder with one, found nothing at {job.path}", where=str(job.path)
+        )
     lines: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def hear(line: str) -> None:
@@ -62,68 +35,32 @@ def load_dag_file(
         tell(line)
 
     try:
-        argv = [
-            sys.executable,
-            "-P",
-            "-m",
-            "airdock.dag.load",
-            str(path),
-            "--output",
-            f"{load.inside(output)}/dags.json",
-        ]
-        code = load(
-            argv,
-            env={PYTHONS_VARIABLE: ",".join(pythons)},
-            place=place(path),
-            output=output,
-            tell=hear,
-            limit_s=limit_s,
-        )
-        return _read(output / "dags.json", path, code, lines)
+        return _read(load(job, tell=hear, limit_s=limit_s), job, lines)
     except TimeoutError:
         raise DagFileError(
             f"the file was not loaded within {limit_s:g} s",
-            where=str(path),
+            where=str(job.path),
             hint="what takes long belongs into tasks, not into the top of the file",
         ) from None
-    finally:
-        load.clear(output)
 
 
-def _abandoned(work: Path) -> Iterator[Path]:
-    """Folders of processes that were killed while they loaded a file."""
-    before = time.time() - _ABANDONED_S
-    for folder in work.iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            if folder.stat().st_mtime < before:
-                yield folder
-
-
-def _read(result: Path, path: Path, code: int, lines: Iterable[str]) -> list[SerializedDag]:
-    """What the container wrote, which is whatever the file's own code made of it."""
+def _read(ended: Ended, job: Job, lines: Iterable[str]) -> list[SerializedDag]:
     try:
-        answer: dict[str, Any] = json.loads(read_plain(result))
+        answer: dict[str, Any] = json.loads(ended.result or b"")
         if answer["error"]:
             raise make_error(answer["error"])
         return [SerializedDag.from_dict(each) for each in answer["dags"]]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        _check_room(result.parent)
-        said = "\n".join(f"    {line}" for line in lines)
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise DagFileError(
-            f"the file could not be loaded: its process ended with exit code {code}" + (f"\n{said}" if said else ""),
-            where=str(path),
-            hint="a DAG file is imported, so it mustn't exit" if code == 0 else "",
+            f"the file could not be loaded: its process ended with exit code {ended.exit_code}{last_words(lines)}",
+            where=str(job.path),
+            hint="a DAG file is imported, so it mustn't exit" if ended.exit_code == 0 else "",
         ) from None
 
 
-def read_plain(path: Path) -> bytes:
-    """A file that others could have put there: no link is followed, no pipe waited for, no endless file read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _RESULT_BYTES:
-            raise ValueError("expected a plain file")
-        return file.read(_RESULT_BYTES)
+def last_words(lines: Iterable[str]) -> str:
+    """Lines as they're told below a message."""
+    return "".join(f"\n    {line}" for line in lines)
 
 
 def make_error(value: Mapping[str, str]) -> AirdockError:
@@ -133,9 +70,3 @@ def make_error(value: Mapping[str, str]) -> AirdockError:
         kind = AirdockError
     error: AirdockError = kind(str(value["message"]), where=str(value["where"]), hint=str(value["hint"]))
     return error
-
-
-def _check_room(folder: Path) -> None:
-    """OSError where the disk is full, which is no fault of the file."""
-    if os.statvfs(folder).f_bavail == 0:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

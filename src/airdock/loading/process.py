@@ -1,24 +1,26 @@
 """Runs a DAG file in a plain process, where the user said that nothing is to be isolated."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
+from airdock.loading.base import Job
 from airdock.loading.given import open_given
 from airdock.loading.lines import tell_lines
 from airdock.model.mount import Mount
 
-__all__ = ["ProcessLoad"]
+__all__ = ["ProcessRun"]
+
+_END_S: Final = 2.0
 
 
-class ProcessLoad:
-    """In a plain process, where the user said that nothing is to be isolated. `given` is its standard input."""
-
-    def __init__(self, *, given: bytes = b"") -> None:
-        self._given = given
+class ProcessRun:
+    """A `loading.cold.Run`, and by `start` a `loading.warm.Start`, without any walls."""
 
     def inside(self, output: Path) -> str:
         return str(output)
@@ -29,23 +31,22 @@ class ProcessLoad:
     def __call__(
         self,
         argv: list[str],
+        job: Job,
         *,
-        env: Mapping[str, str],
-        place: Sequence[Mount],
         output: Path,
         tell: Callable[[str], None],
         limit_s: float,
     ) -> int:
-        given = open_given(self._given)
+        stdin = open_given(job.given)
         with subprocess.Popen(
             argv,
-            env={**os.environ, **env},
-            stdin=given,
+            env={**os.environ, **job.environ},
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as process:
-            os.close(given)
+            os.close(stdin)
             assert process.stdout is not None
             ended = os.pidfd_open(process.pid)
             try:
@@ -54,3 +55,16 @@ class ProcessLoad:
                 os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: what it forked is in its session
                 os.close(ended)
         return process.returncode
+
+    def start(self, argv: Sequence[str], *, place: Sequence[Mount], stdin: int) -> Callable[[], None]:
+        process = subprocess.Popen(
+            argv, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+        def end() -> None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)  # it ends with its standard input, and ends its forks, whose sessions are theirs
+            process.kill()
+            process.wait()
+
+        return end

@@ -85,7 +85,6 @@ class Registry(ABC):
         file has no longer aren't active any more. A file that can't be loaded keeps the DAGs it had.
         """
         with self._rows(write=True) as rows:
-            known = {row["dag_id"]: row for row in rows.select("dag_index")}
             changed: dict[str, dict[str, Any]] = {}
             for path in [*files, *gone]:
                 rows.delete("import_problems", fileloc=path)
@@ -93,14 +92,17 @@ class Registry(ABC):
                 if isinstance(found, ImportProblem):
                     rows.upsert("import_problems", [_problem_row(found)])
                     continue
-                left = {row["dag_id"]: {**row, "is_active": 0} for row in known.values() if row["fileloc"] == path}
+                had = {row["dag_id"]: row for row in rows.select("dag_index", fileloc=path)}
+                left = {dag_id: {**row, "is_active": 0} for dag_id, row in had.items()}
                 for dag in found:
-                    before = known.get(dag.dag_id)
+                    before = had.get(dag.dag_id) or next(iter(rows.select("dag_index", dag_id=dag.dag_id)), None)
                     is_paused = bool(before["is_paused"]) if before else (paused or {}).get(dag.dag_id, dag.is_paused)
                     left[dag.dag_id] = _dag_row(replace(dag, is_paused=is_paused))
                     if before is None:
                         self._mark(rows, dag.dag_id)
-                changed.update(left)
+                changed.update(
+                    {dag_id: row for dag_id, row in left.items() if dag_id not in changed or row["is_active"]}
+                )
             rows.upsert("dag_index", list(changed.values()))
 
     def list_dags(self, *, only_active: bool = True) -> list[DagRow]:
@@ -108,6 +110,11 @@ class Registry(ABC):
         with self._rows(write=False) as rows:
             found = [_dag_of(row) for row in rows.select("dag_index")]
         return [dag for dag in found if dag.is_active or not only_active]
+
+    def paused_dags(self) -> frozenset[str]:
+        """The ids of active DAGs that begin no runs."""
+        with self._rows(write=False) as rows:
+            return frozenset(row["dag_id"] for row in rows.select("dag_index", is_paused=1, is_active=1))
 
     def find_dag_row(self, dag_id: str) -> DagRow | None:
         with self._rows(write=False) as rows:

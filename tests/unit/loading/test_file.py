@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from airdock.dag.pythons import PYTHONS_VARIABLE
 from airdock.errors import CycleError, DagFileError
-from airdock.loading.file import load_dag_file
+from airdock.loading.base import Job
+from airdock.loading.cold import ColdLoad
+from airdock.loading.file import LOADER, load_dag_file
 from airdock.loading.place import make_place
-from airdock.loading.process import ProcessLoad
+from airdock.loading.process import ProcessRun
 from airdock.model.mount import Mount
 
 
@@ -18,15 +21,8 @@ def load(
 ) -> tuple[list[str], list[str]]:
     """The ids of the DAGs, and what the file printed."""
     said: list[str] = []
-    dags = load_dag_file(
-        path,
-        load=ProcessLoad(),
-        work=work,
-        pythons=pythons,
-        tell=said.append,
-        place=lambda _path: (),
-        limit_s=limit_s,
-    )
+    job = Job(module=LOADER, path=path, environ={PYTHONS_VARIABLE: ",".join(pythons)})
+    dags = load_dag_file(job, load=ColdLoad(ProcessRun(), work=work), tell=said.append, limit_s=limit_s)
     return [dag.dag_id for dag in dags], said
 
 
