@@ -85,7 +85,7 @@ class Loads:
 
     def place(self, path: "Path | str") -> "tuple[Mount, ...]":
         """What code of a DAG file sees of where it lies. Raises DagFileError."""
-        path = Path(path)
+        path = Path(path).absolute()
         return self._place(self._root_of(path) or path)
 
     def _place(self, path: Path) -> "tuple[Mount, ...]":

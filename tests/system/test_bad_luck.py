@@ -3,6 +3,7 @@
 Each time there is one clear message or the run goes on, and nothing is left behind.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -148,24 +149,47 @@ def small_disk(root_account: Any, tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_a_run_at_once_and_with_room_it_goes_on(
+def test_a_run_waits_for_room_on_a_full_disk_and_goes_on(
     root_account: Any, place: Path, small_disk: Path, unchanged_machine: Callable[[], None]
 ) -> None:
     home = small_disk / "home"
-    file = write(place, FILL)
-    ended = root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}, timeout_s=60)
-    assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stdout + ended.stderr
-    assert "error: the metadata database refused: database or disk is full" in ended.stderr
-    assert "do: make room there" in ended.stderr
+    running = begin(root_account, home, "run", str(write(place, FILL)))
+    assert running.stdout is not None
+    said = ""
+    for line in running.stdout:
+        said += line
+        if "says has to wait: [Errno 28] No space left on device" in line:
+            break
+    else:
+        pytest.fail(f"it ended with {running.wait()}: {said}")
+    (big,) = home.glob("workspaces/*/*/big")
+    big.unlink()
+    rest, _ = running.communicate(timeout=60)
+    assert "Traceback" not in said + rest
+    assert (running.returncode, "has to wait" in rest) == (0, False), rest
+    listed = root_account.airdock("tasks", "states", big.parent.name, "--json", env={"AIRDOCK_HOME": str(home)})
+    assert [each["state"] for each in json.loads(listed.stdout)] == ["failed", "success"]
     unchanged_machine()
-    (workspace,) = home.glob("workspaces/*/*")
-    (workspace / "big").unlink()
-    file.write_text(FILL.replace("while True:", "for _ in range(3):"))
-    resumed = root_account.airdock("run", str(file), "--resume", workspace.name, env={"AIRDOCK_HOME": str(home)})
-    assert "Traceback" not in resumed.stdout + resumed.stderr
-    listed = root_account.airdock("runs", "list", "--json", env={"AIRDOCK_HOME": str(home)})
-    assert json.loads(listed.stdout)[0]["state"] in {"success", "failed"}, resumed.stdout + resumed.stderr
+
+
+def test_where_the_disk_is_full_to_the_brim_a_run_says_so_at_once_and_with_room_it_goes_on(
+    root_account: Any, place: Path, small_disk: Path, unchanged_machine: Callable[[], None]
+) -> None:
+    home = small_disk / "home"
+    file = write(place, FILL.replace("while True:", "for _ in range(3):"))
+    assert root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}).returncode == 0
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 4096)
+    refused = root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}, timeout_s=60)
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert "error: " in refused.stderr
+    assert "full" in refused.stderr or "No space left" in refused.stderr
+    assert "do: make room there" in refused.stderr
+    (small_disk / "filler").unlink()
+    assert root_account.airdock("run", str(file), env={"AIRDOCK_HOME": str(home)}).returncode == 0
+    unchanged_machine()
 
 
 @pytest.mark.parametrize(

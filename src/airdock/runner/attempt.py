@@ -73,6 +73,8 @@ class Attempt:
     stdout: LogStream | None = None
     running: Running | None = None
     watch: "Watch | None" = None
+    was_put_off: bool = False
+    """It waits for room on this machine, and that was said."""
 
     @property
     def key(self) -> TryKey:

@@ -234,7 +234,9 @@ class Supervisor:
 
     def _put_off(self, attempt: Attempt, reason: str) -> None:
         """This machine has no room now, which is no fault of the try: begin it again in a while, from nothing."""
-        _log.warning("%s has to wait: %s", attempt.key.task.label, reason)
+        if not attempt.was_put_off:
+            attempt.was_put_off = True
+            _log.warning("%s has to wait: %s", attempt.key.task.label, reason)
         if attempt.log is not None:
             attempt.log.close()
         attempt.close()
