@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from airdock.bell import Bell
     from airdock.dag.serialized import SerializedDag
     from airdock.executors.base import Executor
     from airdock.loading.container import ContainerRun
@@ -70,6 +71,8 @@ class App(Parts):
     def close(self) -> None:
         """Close what was made: the store, then the parts below with whatever still runs."""
         if "database" in vars(self):
+            if self.database.has_written:
+                self.bell.ring()
             self.database.close()
         super().close()
 
@@ -86,6 +89,12 @@ class App(Parts):
             return SqlStore(url=self.config.database.url)
         self.config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqlStore(path=self.config.home / "airdock.db", clock=self.clock)
+
+    @cached_property
+    def bell(self) -> "Bell":
+        from airdock.bell import Bell
+
+        return Bell(self.config.home / "run")
 
     @cached_property
     def loads(self) -> "Loads":
@@ -177,7 +186,7 @@ class App(Parts):
         self._report = report
         server = self.server
         (self.config.home / "dags").mkdir(parents=True, exist_ok=True)
-        with self.loads.warm(), self._working():
+        with self.loads.warm(), self._working(), self.bell.listening(server.look):
             server.run()
 
     @contextmanager

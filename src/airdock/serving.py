@@ -101,6 +101,10 @@ class Server:
         self._scheduler.cancel()
         self._stopping()
 
+    def look(self) -> None:
+        """Other processes may have changed anything in the store. From any thread."""
+        self._scheduler.look(at_all=True)
+
     def _make_run(self, dag: SerializedDag, plan: RunPlan) -> None:
         self._create(dag, plan)
         self._scheduler.look()  # so that the run is claimed now, not when runs are next looked for

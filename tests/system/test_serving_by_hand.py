@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from airdock.app import App
 from airdock.config import load_config
 from airdock.model.keys import RunKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
+from airdock.orchestrator import Orchestrator
 
 from .test_serving import Serving, serving
 
@@ -80,8 +82,16 @@ def wait_for(what: Callable[[], bool], why: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def command(app: App) -> Iterator[Orchestrator]:
+    """As a command of the same home has it, at whose end servers look at what it changed."""
+    with App(load_config(flags={"home": str(app.config.home)})) as opened:
+        yield opened.orchestrator
+
+
 def start(app: App, dag_id: str, run_id: str = "r") -> RunKey:
-    return app.orchestrator.create_run(app.orchestrator.served_dag(dag_id), run_id=run_id)
+    with command(app) as orchestrator:
+        return orchestrator.create_run(orchestrator.served_dag(dag_id), run_id=run_id)
 
 
 def states(app: App, key: RunKey) -> dict[str, TaskState]:
@@ -95,7 +105,8 @@ def loaded(home: Path, served: Serving) -> None:
 def test_assets_make_a_run_and_a_paused_dag_makes_none(home: Path, app: App) -> None:
     with serving(home) as served:
         loaded(home, served)
-        app.orchestrator.hands.pause(["past", "slow"], is_paused=True)
+        with command(app) as orchestrator:
+            orchestrator.hands.pause(["past", "slow"], is_paused=True)
         start(app, "make")
 
         def consumed() -> bool:
@@ -108,7 +119,8 @@ def test_assets_make_a_run_and_a_paused_dag_makes_none(home: Path, app: App) -> 
         key = start(app, "slow")
         time.sleep(4)  # longer than a server takes to look
         assert app.store.load_run(key).state is RunState.QUEUED
-        app.orchestrator.hands.pause(["slow"], is_paused=False)
+        with command(app) as orchestrator:
+            orchestrator.hands.pause(["slow"], is_paused=False)
         wait_for(lambda: states(app, key)["quick"] is TaskState.SUCCESS, lambda: states(app, key))
 
 
@@ -120,7 +132,8 @@ def test_a_task_that_is_cleared_runs_again_and_the_others_go_on(home: Path, app:
             lambda: states(app, key) == {"quick": TaskState.SUCCESS, "long": TaskState.RUNNING},
             lambda: states(app, key),
         )
-        app.orchestrator.hands.clear(app.store.load_run(key), ["quick"])
+        with command(app) as orchestrator:
+            orchestrator.hands.clear(app.store.load_run(key), ["quick"])
         wait_for(lambda: states(app, key)["quick"] is TaskState.SUCCESS, lambda: states(app, key))
         workspace = home / "workspaces" / "slow" / "r"
         assert (workspace / "long").read_text() == "x"
@@ -138,7 +151,8 @@ def test_what_is_cleared_while_it_runs_is_stopped_and_begins_anew(home: Path, ap
         wait_for(lambda: states(app, key)["long"] is TaskState.RUNNING, lambda: states(app, key))
         workspace = home / "workspaces" / "slow" / "r"
         wait_for((workspace / "long").exists, lambda: states(app, key))
-        app.orchestrator.hands.clear(app.store.load_run(key), ["long"])
+        with command(app) as orchestrator:
+            orchestrator.hands.clear(app.store.load_run(key), ["long"])
         wait_for(lambda: (workspace / "long").read_text() == "xx", lambda: states(app, key))
         (workspace / "go").touch()
         wait_for(lambda: app.store.load_run(key).state is RunState.SUCCESS, lambda: states(app, key))
@@ -149,7 +163,8 @@ def test_a_run_that_is_cancelled_ends_at_once(home: Path, app: App) -> None:
         loaded(home, served)
         key = start(app, "slow")
         wait_for(lambda: states(app, key)["long"] is TaskState.RUNNING, lambda: states(app, key))
-        app.orchestrator.hands.mark_run(app.store.load_run(key), RunState.FAILED)
+        with command(app) as orchestrator:
+            orchestrator.hands.mark_run(app.store.load_run(key), RunState.FAILED)
         assert states(app, key)["long"] is TaskState.FAILED
         wait_for(lambda: not list((home / "run" / "tries").iterdir()), lambda: states(app, key))
 
@@ -158,9 +173,10 @@ def test_a_backfill_whose_tasks_depend_on_the_past_goes_from_date_to_date(home: 
     with serving(home) as served:
         loaded(home, served)
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        app.orchestrator.hands.backfill(
-            app.orchestrator.served_dag("past"), start=today - timedelta(days=12), end=today - timedelta(days=10)
-        )
+        with command(app) as orchestrator:
+            orchestrator.hands.backfill(
+                app.orchestrator.served_dag("past"), start=today - timedelta(days=12), end=today - timedelta(days=10)
+            )
 
         def done() -> bool:
             return all(run.state is RunState.SUCCESS for run in app.store.list_runs(backfill=1))

@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "triggers": frozenset({"dag", "compat", "runner"}),
     "reclaim": frozenset({"engine", "oci", "images", "builder", "environments"}),
     "loading": frozenset({"dag", "engine"}),
+    "bell": frozenset({"loading.inotify"}),
     "loads": frozenset({"dag", "loading"}),
     "parts": frozenset(
         {

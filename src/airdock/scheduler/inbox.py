@@ -19,7 +19,12 @@ class Cancel:
 
 @record
 class Look:
-    """Something outside changed that duties may want to look at: a run was made, a DAG loaded."""
+    """Something outside changed that duties may want to look at: a run was made, a DAG loaded.
+
+    `at_all`: other processes may have changed anything, also the runs that are worked on.
+    """
+
+    at_all: bool = False
 
 
 @record

@@ -107,9 +107,9 @@ class Scheduler:
         """Cancel what runs, start nothing more, and return from `run` or `serve` with runs left to be resumed."""
         self._inbox.leave(Cancel())
 
-    def look(self) -> None:
-        """Something outside changed: let every duty look."""
-        self._inbox.leave(Look())
+    def look(self, *, at_all: bool = False) -> None:
+        """Something outside changed: let every duty look; with `at_all` it may be anything in the store."""
+        self._inbox.leave(Look(at_all=at_all))
 
     def happen(self, run: RunKey, event: Happening) -> None:
         """Let this happen to the run. It is forgotten where the run isn't worked on here."""
@@ -407,7 +407,9 @@ class Scheduler:
                 case Cancel():
                     self._stopping.set()
                     self._cancel_all()
-                case Look():
+                case Look(at_all=at_all):
+                    if at_all:
+                        self._renew_at = 0.0
                     self._duties.look()
                     self._turns.update({key: self._turn(course) for key, course in self._waiting.items()})
                 case Happened(run=run, event=event) if course := self._courses.get(run):

@@ -37,6 +37,9 @@ class Store(Journal):
     Absence raises UnknownRunError for runs and StoreError for DAGs; lists are empty.
     """
 
+    has_written = False
+    """Whether it committed anything."""
+
     @abstractmethod
     def close(self) -> None:
         """Let go of everything. Idempotent; nothing may be called after it."""

@@ -102,6 +102,7 @@ class SqlStore(Store):
     def _write(self) -> Iterator[Connection]:
         with self._writer, self._translated(), self._writers.begin() as connection:
             yield connection
+        self.has_written = True
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
