@@ -13,6 +13,8 @@ from tests.corpus.running import Run, differences, run_dag
 
 LOADING = [each for each in ENDINGS if each.file not in CANNOT_LOAD]
 SIDE_BY_SIDE = 4
+LONG = frozenset({"example_time_delta_sensor_async"})
+"""Those that wait for half a minute, and are begun first."""
 SLEEPS_AT_WEEKENDS = "example_bash_decorator"
 
 
@@ -39,7 +41,7 @@ def runs(request: pytest.FixtureRequest, corpus: Path, home: Path) -> Iterator[d
                 limit_s=10 if each.dag_id in CANNOT_RUN else 120,
                 conf=each.conf,
             )
-            for each in LOADING
+            for each in sorted(LOADING, key=lambda each: each.dag_id not in LONG)
             if each.dag_id in asked and not sleeps(each)
         }
 
