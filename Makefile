@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Tests that touch nothing which the others look at run beside them.
+BESIDE := -p tests.beside --beside tests/unit --beside tests/contract
 
 # What the tests' peers come from; installed only as root, and only where something is missing.
 APT := uidmap runc podman buildah skopeo umoci mmdebstrap passt slirp4netns iproute2 nftables postgresql
@@ -70,7 +72,7 @@ test-system-packages:
 	else echo "not root: tests that need system packages which aren't there skip and say so"; fi
 
 test: setup test-system-packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),$(BESIDE))
 
 check: setup
 	$(BIN)/ruff format --check src tests benchmarks examples

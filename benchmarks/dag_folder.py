@@ -72,7 +72,10 @@ with DAG("NAME", schedule="@hourly", start_date=pendulum.datetime(2099, 1, 1, tz
     left >> works
 """,
 )
-"""The two ways in which DAG files are written, with a handful of tasks each; nothing is due, so that loading alone is measured."""
+"""The two ways in which DAG files are written, with a handful of tasks each.
+
+Nothing is due, so that loading alone is measured.
+"""
 
 
 def measure(ground: Ground) -> list[Figure]:

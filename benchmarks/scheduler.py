@@ -92,7 +92,7 @@ def make_scheduler(
         executors={"memory": executor},
         default_executor="memory",
         prepare=AtOnce(),
-        workspace=lambda _run: folder,
+        folders=lambda _run: (),
         place=lambda _fileloc: (),
         owner=make_owner(),
         reached=reached,

@@ -4,6 +4,7 @@ Every part is made when it is first asked for, so that a command pays only for w
 """
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
     from airdock.loading.container import ContainerRun
     from airdock.loading.process import ProcessRun
     from airdock.loads import Loads
-    from airdock.model.keys import RunKey
+    from airdock.model.keys import RunKey, TryKey
     from airdock.model.mount import Mount
     from airdock.model.progress import Report
     from airdock.model.states import RunState
     from airdock.orchestrator import Orchestrator
     from airdock.preparing import Preparing
     from airdock.runner.callbacks import Callbacks
+    from airdock.runner.run_folders import RunFolders
     from airdock.runner.task_api import TaskApi
     from airdock.scheduler.calling import Calling
+    from airdock.scheduler.lease import Lease
     from airdock.scheduler.loop import Scheduler
     from airdock.secrets.vault import Vault
     from airdock.serving import Server
@@ -67,6 +70,7 @@ class App(Parts):
         super().__init__(config)
         self._forgotten: Store | None = None
         self._times_reached = 0
+        self._lease: Lease | None = None
 
     def close(self) -> None:
         """Close what was made: the store, then the parts below with whatever still runs."""
@@ -134,15 +138,21 @@ class App(Parts):
     def scheduler(self) -> "Scheduler":
         return self._make_scheduler()
 
-    def _make_scheduler(self, **settings: Any) -> "Scheduler":
+    def _make_scheduler(
+        self, *, ended: "Callable[[RunKey, RunState], None]" = lambda _run, _state: None, **settings: Any
+    ) -> "Scheduler":
         from airdock.scheduler.loop import Scheduler
 
-        return Scheduler(
+        def hear_of_end(run: "RunKey", state: "RunState") -> None:
+            self.run_folders.end(run)
+            ended(run, state)
+
+        made = Scheduler(
             store=self.store,
             executors={self.config.core.executor: self.executor},
             default_executor=self.config.core.executor,
             prepare=self._preparing,
-            workspace=self.workspace,
+            folders=self.run_folders.mounts,
             place=self.loads.place,
             owner=self._owner,
             clock=self.clock,
@@ -150,8 +160,16 @@ class App(Parts):
             reached=self._reached,
             triggering=self._open_triggerer,
             calling=self.calling,
+            ended=hear_of_end,
             **settings,
         )
+        self._lease = made.lease
+        return made
+
+    def _renew_try(self, key: "TryKey") -> None:
+        """ConflictError where a scheduler of another machine may soon run the try once more."""
+        if self._lease is not None and "server" in vars(self) and self.server.has_company:
+            self._lease.check()
 
     @cached_property
     def _owner(self) -> str:
@@ -204,6 +222,7 @@ class App(Parts):
                 part.join()
             self.executor.join()
             self._preparing.join()
+            self.run_folders.join()
 
     @cached_property
     def executor(self) -> "Executor":
@@ -221,6 +240,7 @@ class App(Parts):
             runner=make_runner(run),
             clock=self.clock,
             reached=self._reached,
+            renew=self._renew_try if self.config.database.url else None,
         )
         if self.config.core.executor == "sequential":
             return SequentialExecutor(supervise=supervisor, clock=self.clock)
@@ -313,13 +333,17 @@ class App(Parts):
 
         return Preparing(self.environments)
 
-    def workspace(self, run: "RunKey") -> Path:
-        """The folder of a run that all its tasks see; made when it is first asked for."""
-        from airdock.runner.logs import run_folder
+    @cached_property
+    def run_folders(self) -> "RunFolders":
+        from airdock.runner.run_folders import RunFolders
 
-        folder = run_folder(self.config.home / "workspaces", run.dag_id, run.run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        def remove(folder: Path) -> None:
+            if self.is_isolated:
+                self.launcher.remove(folder)
+            else:
+                shutil.rmtree(folder)
+
+        return RunFolders(self.config.home, remove=remove)
 
     def run_file(
         self,
@@ -379,7 +403,7 @@ class App(Parts):
             key=key,
             state=state,
             isolation=self.config.isolation.mode,
-            workspace=self.workspace(key),
+            workspace=self.run_folders.workspace(key),
             last=self.orchestrator.leaves(key),
         )
 

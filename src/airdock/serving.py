@@ -18,6 +18,7 @@ from airdock.scheduler.asking import Ask, AskedTimetables
 from airdock.scheduler.asset_runs import AssetRuns
 from airdock.scheduler.duty import Duties
 from airdock.scheduler.intake import StoreIntake
+from airdock.scheduler.lease import has_company
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.planner import Planner
 from airdock.scheduler.runs import most_active_runs
@@ -61,6 +62,8 @@ class Server:
         stopping: Callable[[], None] = lambda: None,
     ) -> None:
         self._stopping = stopping
+        self.has_company = False
+        """Whether schedulers of other machines are known, which take over runs whose leases are over."""
         self.index = StoreDagIndex(store=store, pause_new=pause_new)
         self._folder, self._report = folder, report
         self._scheduler = scheduler(is_paused=self.index.is_paused, ended=self._hear_of_run)
@@ -77,6 +80,7 @@ class Server:
             lease_s=LEASE_S,
             knows=lambda dag_id: dag_id in self.index.open_dags(),
             max_active=lambda dag_id: most_active_runs(self.index.dags()[dag_id]),
+            strangers_s=_BEAT_S + LEASE_S,
         )
 
     def run(self) -> None:
@@ -86,7 +90,7 @@ class Server:
         duties.add(_PLAN_S, self._planner.plan)
         duties.add(_PLAN_S, self._asset_runs.plan)
         duties.add(_REFRESH_S, self._refresh)
-        duties.add(_BEAT_S, lambda _now: self._store.beat(self._owner))
+        duties.add(_BEAT_S, self._beat)
         self._watcher.start()
         try:
             self._scheduler.serve(self._intake, duties)
@@ -124,6 +128,10 @@ class Server:
             self._store.pause_dags([key.dag_id], is_paused=True)
             self._report(Note(line=f"{key.dag_id}: paused, because its last {most} runs failed"))
             self.index.refresh()
+
+    def _beat(self, now: datetime) -> None:
+        self._store.beat(self._owner)
+        self.has_company = has_company(self._store.list_schedulers(), self._owner, missing_s=3 * _BEAT_S)
 
     def _refresh(self, now: datetime) -> None:
         if self.index.refresh():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-__all__ = ["CANNOT_RUN", "ENDINGS", "Ending"]
+__all__ = ["CANNOT_RUN", "ENDINGS", "OUTSIDE", "SERVED", "Ending"]
 
 _MONDAY: Final = 0
 _SATURDAY: Final = 5
@@ -16,9 +16,10 @@ _SATURDAY: Final = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """One run: `tasks` is how many instances it has, `skipped` and `failed` their ids, `mapped` how many each has.
+    """One run: `tasks` is how many instances it has, `skipped`, `failed` and `upstream_failed` ids of them.
 
-    `conf` is what whoever makes the run has to give.
+    `mapped` is how many instances each mapped task has. Of the `choices` of a run that draws lots, one row each, one
+    alternative succeeds and the others are skipped. `conf` is what whoever makes the run has to give.
     """
 
     file: str
@@ -27,13 +28,21 @@ class Ending:
     run: str = "success"
     skipped: Callable[[datetime], Collection[str]] = lambda _now: ()
     failed: Collection[str] = ()
+    upstream_failed: Collection[str] = ()
     mapped: Mapping[str, int] = field(default_factory=dict)
+    choices: Collection[Collection[Collection[str]]] = ()
     conf: Mapping[str, str] = field(default_factory=dict)
 
-    def state(self, task_id: str, now: datetime) -> str:
-        """What an instance of this task has to end in."""
+    def state(self, task_id: str, now: datetime, succeeded: Collection[str]) -> str:
+        """What an instance of this task has to end in, in a run of which these succeeded."""
+        for alternatives in self.choices:
+            if any(task_id in each for each in alternatives):
+                chosen = next((each for each in alternatives if set(each) & set(succeeded)), ())
+                return "success" if task_id in chosen else "skipped"
         if task_id in self.failed:
             return "failed"
+        if task_id in self.upstream_failed:
+            return "upstream_failed"
         return "skipped" if task_id in self.skipped(now) else "success"
 
 
@@ -97,6 +106,13 @@ _GREETINGS: Final = {f"generate_{language}_greeting": 3 for language in ("englis
 _NESTED: Final = ("false_1", "branch_2", "true_2", "false_2", "join_2", "false_3")
 # chain() joins lists of one length in pairs: what is short-circuited is task_4, and task_6 behind it.
 _CUT: Final = ("false_1", "false_2", "task_4", "task_6")
+
+_LETTERS: Final = "abcd"
+_LOTS: Final = (
+    [(f"branch_{letter}", f"follow_{letter}") for letter in _LETTERS],
+    [(f"ext_py_{letter}",) for letter in _LETTERS],
+    [(f"venv_{letter}",) for letter in _LETTERS],
+)
 
 ENDINGS: Final = (
     _plain("example_simplest_dag", 1),
@@ -192,10 +208,47 @@ ENDINGS: Final = (
     _plain("example_trigger_target_dag", 2),
     _plain("example_custom_weight", 4),
     _plain("example_workday_timetable", 1),
+    *(_plain("example_asset_alias_with_no_taskflow", 1, dag_id=f"asset_{each}_with_no_taskflow") for each in _ALIASED),
+    _plain("tutorial_taskflow_api_virtualenv", 3),
+    _plain("example_python_operator", 14),
+    _plain("example_python_decorator", 14),
+    Ending(file="example_branch_operator", dag_id="example_branch_operator", tasks=23, choices=_LOTS),
+    Ending(
+        file="example_branch_operator_decorator",
+        dag_id="example_branch_python_operator_decorator",
+        tasks=23,
+        choices=_LOTS,
+    ),
 )
-"""In the order of the reference's table of what runs on one machine."""
+"""In the order of the reference's tables of what runs on one machine, and of what needs a package index only."""
 
-CANNOT_RUN: Final[Mapping[str, str]] = {
-    "example_sensors": "a task's /tmp is its own: a file that one makes there is none that another waits for",
-}
+SERVED: Final = (
+    _plain("example_trigger_controller_dag", 1),
+    _plain("example_trigger_target_dag", 2),
+    _plain("example_external_task_parent_deferrable", 4, dag_id="example_external_task"),
+    _plain("example_external_task_child_deferrable", 1, dag_id="child_dag"),
+    _plain("example_external_task_marker_dag", 1, dag_id="example_external_task_marker_parent"),
+    Ending(
+        file="example_external_task_marker_dag",  # its second task waits for a group that no DAG has
+        dag_id="example_external_task_marker_child",
+        tasks=3,
+        run="failed",
+        failed={"child_task2"},
+        upstream_failed={"child_task3"},
+    ),
+)
+"""Runs that wait for each other, or start each other: their files are served together."""
+
+CANNOT_RUN: Final[Mapping[str, str]] = {}
 """DAG → why its run doesn't end so yet. One that does has to leave this table."""
+
+OUTSIDE: Final[Mapping[str, str]] = {
+    "example_asset_partition": "loads only: partitions of assets aren't kept yet",
+    "example_dag_decorator": "asks a site on the internet",
+    "example_hitl_operator": "loads only: nobody can answer yet",
+    "example_kubernetes_executor": "has no DAG where Kubernetes' client isn't installed",
+    "example_local_kubernetes_executor": "has no DAG where Kubernetes' client isn't installed",
+    "example_retry_policy": "asks a host on the internet that isn't there, six times, minutes apart",
+    "tutorial_objectstorage": "needs S3",
+}
+"""File → what of the world outside its runs need, or what Airdock lacks for them."""

@@ -64,10 +64,11 @@ def differences(ending: Ending, run: Run) -> list[str]:
     """How the run ended otherwise than it had to; nothing where it ended so."""
     if run.error:
         return [run.error]
+    succeeded = {task_id for (task_id, _), (state, _) in run.states.items() if state == "success"}
     found = [
         f"{task_id}{'' if index < 0 else f'[{index}]'}: expected {wanted}, found {state} ({reason})"
         for (task_id, index), (state, reason) in run.states.items()
-        if (wanted := ending.state(task_id, run.logical_date)) != state
+        if (wanted := ending.state(task_id, run.logical_date, succeeded)) != state
     ]
     counts = Counter(task_id for task_id, index in run.states if index >= 0)
     if dict(counts) != dict(ending.mapped):

@@ -11,7 +11,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.corpus.endings import CANNOT_RUN, ENDINGS  # noqa: E402 -- a script beside its modules
+from tests.corpus.endings import CANNOT_RUN, ENDINGS, OUTSIDE, SERVED  # noqa: E402 -- a script beside its modules
 from tests.corpus.known import CANNOT_LOAD, EXPECTED  # noqa: E402
 
 __all__ = ["END", "PAGE", "START", "render"]
@@ -25,14 +25,14 @@ def render() -> str:
     """The sums, then a row for each file."""
     loading = [name for name in EXPECTED if name not in CANNOT_LOAD]
     dags, tasks = (sum(numbers) for numbers in zip(*(EXPECTED[name] for name in loading), strict=True))
-    rows = [each for each in ENDINGS if each.file in loading]
+    rows = [each for each in (*ENDINGS, *SERVED) if each.file in loading]
     ending = [each for each in rows if each.dag_id not in CANNOT_RUN]
     return "\n".join(
         [
             START,
             f"{len(loading)} of {len(EXPECTED)} files load, with {dags} of "
             f"{sum(each for each, _ in EXPECTED.values())} DAGs and {tasks} of "
-            f"{sum(each for _, each in EXPECTED.values())} tasks.\nOf the {len(ENDINGS)} DAGs that are held to an end, "
+            f"{sum(each for _, each in EXPECTED.values())} tasks.\nOf the {len(rows)} DAGs that are held to an end, "
             f"{len(ending)} run in containers and end as they have to.",
             "",
             "| file | DAGs | tasks | loads | runs |",
@@ -52,11 +52,11 @@ def _row(name: str) -> str:
 
 
 def _runs(name: str) -> str:
-    ids = [each.dag_id for each in ENDINGS if each.file == name]
+    ids = [each.dag_id for each in (*ENDINGS, *SERVED) if each.file == name]
     missing = sorted({CANNOT_RUN[each] for each in ids if each in CANNOT_RUN})
     if missing:
         return "not yet: " + "; ".join(missing)
-    return "yes" if ids else ""
+    return "yes" if ids else OUTSIDE[name]
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def _judge_tries(tries: list[Try], said: Mapping[int, Counter[str]], failing: in
 def age(home: Path) -> None:
     """Let an hour pass for what was left by the killed: some of it is cleared up only when nobody can be at it."""
     for folder in ("containers", "loads", "outcomes", "names"):
-        for path in (home / "run" / folder).iterdir():
+        for path in (home / "run" / folder).glob("*"):
             os.utime(path, (time.time() - 3600,) * 2, follow_symlinks=False)
 
 

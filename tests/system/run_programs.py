@@ -15,6 +15,7 @@ from airdock.executors.local import LocalExecutor
 from airdock.executors.programs import Programs
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey
+from airdock.model.mount import Mount
 from airdock.model.states import RunState
 from airdock.orchestrator import Orchestrator, make_owner
 from airdock.scheduler.loop import Scheduler
@@ -86,7 +87,7 @@ def main(folder: Path, verb: str, kill_at: str) -> int:
         executors={"local": executor},
         default_executor="local",
         prepare=AtOnce(),
-        workspace=lambda _run: folder,
+        folders=lambda _run: (Mount(source=str(folder), target="/workspace", read_only=False),),
         place=lambda _fileloc: (),
         owner=make_owner(),
         reached=reached,

@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
@@ -29,6 +28,7 @@ from airdock.scheduler.course import Course
 from airdock.scheduler.duty import Duties, Intake
 from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
+from airdock.scheduler.lease import Lease
 from airdock.scheduler.needs import Needs
 from airdock.scheduler.past import wake_past
 from airdock.scheduler.points import Reached, kinds_of, passing
@@ -56,10 +56,10 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Works on one run with `run`, or on all there are with `serve`; both block, and only one goes on at a time.
 
-    `executors` are by name, and started by whoever owns them; their events come here. `workspace` gives, and makes,
-    the folder of a run's files. `owner` names this process in leases. Of a DAG that `is_paused` what runs goes on, and
-    nothing more is queued; `look` lets it be asked again. `cancel`, `look` and `happen` may be called from
-    any thread or signal handler.
+    `executors` are by name, and started by whoever owns them; their events come here. `folders` gives, and makes, what
+    the tasks of a run see of its files. `owner` names this process in leases. Of a DAG that `is_paused` what runs goes
+    on, and nothing more is queued; `look` lets it be asked again. `cancel`, `look` and `happen` may be called from any
+    thread or signal handler.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Scheduler:
         executors: Mapping[str, Executor],
         default_executor: str,
         prepare: Prepare,
-        workspace: Callable[[RunKey], Path],
+        folders: Callable[[RunKey], Sequence[Mount]],
         place: Callable[[str], Sequence[Mount]],
         owner: str,
         clock: Clock | None = None,
@@ -82,9 +82,10 @@ class Scheduler:
         ended: Callable[[RunKey, RunState], None] = lambda _key, _state: None,
     ) -> None:
         self._store, self._executors, self._default = store, executors, default_executor
-        self._workspace, self._place, self._owner = workspace, place, owner
+        self._folders, self._place, self._owner = folders, place, owner
         self._clock = clock or SystemClock()
-        self._report, self._reached, self._lease_s = report, reached, lease_s
+        self._report, self._reached = report, reached
+        self.lease = Lease(lease_s, clock or SystemClock())
         self._is_paused, self._calling, self._hear_of_run = is_paused, calling, ended
         self._inbox = Inbox()
         self._stopping = threading.Event()
@@ -121,7 +122,7 @@ class Scheduler:
         ConflictError if somebody else owns it, or takes it over meanwhile; `displacing` is an owner known to be dead.
         """
         with passing(self._reached, "lease"):
-            run = self._store.take_run(key, owner=self._owner, lease_s=self._lease_s, displacing=displacing)
+            run = self._store.take_run(key, owner=self._owner, lease_s=self.lease.length_s, displacing=displacing)
         self._work(lambda: self._take_up([run]), until=lambda: key not in self._courses)
         if (lost := self._lost.pop(key, None)) is not None:
             raise lost
@@ -165,7 +166,9 @@ class Scheduler:
         if not runs:
             return
         if not self._courses:
-            self._renew_at = self._clock.monotonic() + self._lease_s / 3
+            at = self._clock.monotonic()
+            self.lease.renewed(at)
+            self._renew_at = at + self.lease.length_s / 3
         self._room.pools = self._pools()
         courses = [course for run in runs if (course := self._load(run)) is not None]
         for course in courses:
@@ -305,8 +308,15 @@ class Scheduler:
         course = turn.course
         if turn.claims:
             with passing(self._reached, "submit"):
-                workspace, place = self._workspace(course.run.key), self._place(course.dag.fileloc)
-                submit(self._executors, course, turn.claims, workspace=workspace, place=place)
+                folders, place = self._folders(course.run.key), self._place(course.dag.fileloc)
+                submit(
+                    self._executors,
+                    course,
+                    turn.claims,
+                    folders=folders,
+                    place=place,
+                    lease_s=self.lease.of_tries_s,
+                )
         self._acknowledge(turn.finished)
         self._waiters.follow(course, turn.actions)
         if any(isinstance(action, Transition) and action.target in FINISHED for action in turn.actions):
@@ -425,10 +435,12 @@ class Scheduler:
             self._turn(self._courses[key]).take_reply(reply, now)
 
     def _renew(self) -> None:
-        if self._clock.monotonic() < self._renew_at or not self._courses:
+        at = self._clock.monotonic()
+        if at < self._renew_at or not self._courses:
             return
-        self._renew_at = self._clock.monotonic() + self._lease_s / 3
-        kept = self._store.renew_runs(list(self._courses), owner=self._owner, lease_s=self._lease_s)
+        self._renew_at = at + self.lease.length_s / 3
+        kept = self._store.renew_runs(list(self._courses), owner=self._owner, lease_s=self.lease.length_s)
+        self.lease.renewed(at)
         for course in [each for key, each in self._courses.items() if key not in kept]:
             error = ConflictError("the run was taken over by somebody else", where=course.run.key.run_id)
             self._lose(course, error)

@@ -1,7 +1,6 @@
 """Hand what was queued to executors."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from airdock.executors.base import Executor
 from airdock.model.mount import Mount
@@ -18,8 +17,9 @@ def submit(
     course: Course,
     queued: Sequence[Transition],
     *,
-    workspace: Path,
+    folders: Sequence[Mount],
     place: Sequence[Mount],
+    lease_s: float,
 ) -> None:
     """Submit the tries of one run that became queued, each to its executor."""
     by_executor: dict[str, list[Transition]] = {}
@@ -31,8 +31,9 @@ def submit(
                 course.view.task(step.key.task_id),
                 step.key.attempt(step.to_try),
                 digest=step.digest,
-                workspace=workspace,
+                folders=folders,
                 place=place,
+                lease_s=lease_s,
                 instance=describe_instance(course.view.member(step.key)),
             )
             for step in steps

@@ -1,7 +1,6 @@
 """From a task instance to the workload that an executor runs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from airdock.dag.serialized import SerializedTask
@@ -9,10 +8,9 @@ from airdock.model.keys import TryKey
 from airdock.model.mount import Mount
 from airdock.model.workload import Workload
 
-__all__ = ["WORKSPACE", "make_workload"]
+__all__ = ["make_workload"]
 
-WORKSPACE: Final = "/workspace"
-"""Where every task of a run sees the run's folder for files."""
+_TMP: Final = "/tmp"  # noqa: S108  of a container
 
 
 def make_workload(
@@ -20,17 +18,20 @@ def make_workload(
     key: TryKey,
     *,
     digest: str,
-    workspace: Path,
+    folders: Sequence[Mount],
     place: Sequence[Mount],
+    lease_s: float,
     instance: Mapping[str, Any] | None = None,
 ) -> Workload:
-    """One try of the task on the image `digest`. `workspace` is the run's folder on this machine.
+    """One try of the task on the image `digest`, whose supervisor may go on for `lease_s` without a renewal.
 
-    `place` is what the task sees of where its DAG file lies, if the runner imports the file. `instance` is what the
-    runner has to know of the task instance: "max_tries", "started" and "first_started" (ISO times), "reschedules", and
-    after a deferral "next": {"method", "kwargs", "event"}, or {"error", "timed_out"} where the trigger failed.
+    `folders` are those of its run: its /tmp a task of an image that the author named doesn't see. `place` is what the
+    task sees of where its DAG file lies, if the runner imports the file. `instance` is what the runner has to know of
+    the task instance: "max_tries", "started" and "first_started" (ISO times), "reschedules", and after a deferral
+    "next": {"method", "kwargs", "event"}, or {"error", "timed_out"} where the trigger failed.
     """
-    mounts = [Mount(source=str(workspace), target=WORKSPACE, read_only=False)]
+    has_own_tmp = task.environment.image is not None or task.environment.dockerfile is not None
+    mounts = [mount for mount in folders if mount.target != _TMP or not has_own_tmp]
     if task.mode == "sdk":
         mounts += place
     return Workload(
@@ -42,4 +43,5 @@ def make_workload(
         resources=task.resources,
         payload={**task.payload, "instance": dict(instance)} if instance and not task.argv else dict(task.payload),
         deadline_s=task.execution_timeout_s,
+        lease_s=lease_s,
     )

@@ -129,16 +129,26 @@ def test_variables_are_kept_encrypted(run: Run, store: SqlStore, tmp_path: Path)
 
 
 def test_connections_hide_what_is_secret(run: Run, store: SqlStore) -> None:
-    run("connections", "add", "db", "--uri", "postgres://me:pw@host:5432/sales", "--description", "the warehouse")
-    run("connections", "add", "api", "--conn-type", "http", "--host", "https://x", "--password", "-", input="token\n")
-    assert "pw" not in run("connections", "get", "db").output
-    assert json.loads(run("connections", "get", "api", "--show-password", "--json").output)["password"] == "token"
+    run(
+        "connections",
+        "add",
+        "db",
+        "--uri",
+        "postgres://me:open-sesame@host:5432/sales",
+        "--description",
+        "the warehouse",
+    )
+    run(
+        "connections", "add", "api", "--conn-type", "http", "--host", "https://x", "--password", "-", input="my-token\n"
+    )
+    assert "open-sesame" not in run("connections", "get", "db").output
+    assert json.loads(run("connections", "get", "api", "--show-password", "--json").output)["password"] == "my-token"
     listed = json.loads(run("connections", "list", "--json").output)
     assert listed == [
         {"id": "api", "type": "http", "description": ""},
         {"id": "db", "type": "postgres", "description": "the warehouse"},
     ]
-    assert all("pw" not in each.value and "token" not in each.value for each in store.list_connections())
+    assert all("sesame" not in each.value and "my-token" not in each.value for each in store.list_connections())
     run("connections", "delete", "db", "--yes")
     run("connections", "get", "db", code=1)
     run("connections", "add", "x", code=2)

@@ -73,7 +73,7 @@ class House:
             executors={"memory": self.executor},
             default_executor="memory",
             prepare=self.shelf,
-            workspace=lambda _run: self.folder,
+            folders=lambda _run: (),
             place=lambda _fileloc: (),
             owner=make_owner(),
             report=self.told.append,

@@ -1,0 +1,73 @@
+"""Runs some folders of the tests in a second test runner: `pytest -p tests.beside --beside tests/unit`.
+
+The other tests wait for programs half of the time, and what they look at on the machine these don't touch. What passed
+there counts in the closing line; what was skipped is told, and of a failure everything is printed.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Final
+
+import pytest
+
+_NICENESS: Final = "10"
+_PASSED: Final = re.compile(r"(\d+) passed")
+
+_runner: "subprocess.Popen[bytes] | None" = None
+_said: Path | None = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--beside", action="append", default=[], metavar="PATH", help="Run these in a runner of their own."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _runner, _said
+    folders: list[str] = config.getoption("--beside")
+    if not folders or config.getoption("collectonly"):
+        return
+    with tempfile.NamedTemporaryFile(prefix="airdock-beside-", delete=False) as said:
+        _said = Path(said.name)
+        argv = ["nice", "-n", _NICENESS, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *folders]
+        _runner = subprocess.Popen(argv, cwd=config.rootpath, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    folders = [config.rootpath / each for each in config.getoption("--beside")]
+    return True if any(collection_path.is_relative_to(folder) for folder in folders) else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _runner is not None and _runner.wait() not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _runner is None or _said is None:
+        return
+    text = _said.read_text(errors="replace")
+    terminalreporter.section("beside: " + " ".join(config.getoption("--beside")))
+    if _runner.returncode:
+        terminalreporter.write(text)
+        return
+    before, _, summary = text.rstrip().partition("short test summary info")
+    *skips, closing = (summary or before).splitlines()
+    for line in [*skips[1:], closing.strip("= ")] if summary else [closing.strip("= ")]:
+        terminalreporter.write_line(line)
+    passed = _PASSED.search(closing)
+    counted = [SimpleNamespace(count_towards_summary=True)] * int(passed[1] if passed else 0)
+    terminalreporter.stats.setdefault("passed", []).extend(counted)
+
+
+def pytest_unconfigure() -> None:
+    if _runner is not None and _runner.poll() is None:  # interrupted
+        _runner.terminate()
+        _runner.wait()
+    if _said is not None:
+        _said.unlink(missing_ok=True)
