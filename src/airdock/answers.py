@@ -200,8 +200,11 @@ class StoreTaskApi:
         return [(row.key.task_id, row.key.map_index, str(row.state)) for row in rows]
 
     def _members(self, run: RunKey, group: str) -> set[str]:
-        """The tasks of the group and of those in it."""
+        """The tasks of the group and of those in it. RunnerError where there is no such group, as in Airflow."""
         dag = self._load_dag(run)
+        if group not in dag.groups:
+            known = ", ".join(sorted(dag.groups)) or "none"
+            raise RunnerError(f"DAG {run.dag_id!r} has no task group {group!r}", hint=f"it has: {known}")
 
         def is_in(found: str) -> bool:
             while found and found != group:

@@ -13,7 +13,7 @@ from tests.corpus.running import Run, differences, run_dag
 
 LOADING = [each for each in ENDINGS if each.file not in CANNOT_LOAD]
 SIDE_BY_SIDE = 4
-LONG = frozenset({"example_time_delta_sensor_async"})
+LONG = frozenset({"example_time_delta_sensor_async", "example_sensors"})
 """Those that wait for half a minute, and are begun first."""
 SLEEPS_AT_WEEKENDS = "example_bash_decorator"
 
@@ -25,7 +25,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest, corpus: Path, home: Path) -> Iterator[dict[str, Future[Run]]]:
+def runs(
+    request: pytest.FixtureRequest, corpus: Path, home: Path, served: Future[dict[str, Run]]
+) -> Iterator[dict[str, Future[Run]]]:
     """The runs of the DAGs that are asked for, several side by side: most of them wait most of the time."""
     files = {each.stem: each for each in find_dag_files(corpus)}
     given = [getattr(item, "callspec", None) for item in request.session.items]
@@ -38,7 +40,7 @@ def runs(request: pytest.FixtureRequest, corpus: Path, home: Path) -> Iterator[d
                 files[each.file],
                 each.dag_id,
                 home=home,
-                limit_s=10 if each.dag_id in CANNOT_RUN else 120,
+                limit_s=10 if each.dag_id in CANNOT_RUN else 180,
                 conf=each.conf,
             )
             for each in sorted(LOADING, key=lambda each: each.dag_id not in LONG)

@@ -82,6 +82,8 @@ class Inside:
             else:
                 self.syscalls.make_file(path)
         except OSError as error:
+            if error.errno == errno.EEXIST and self.syscalls.kind(path) == ("folder" if folder else "file"):
+                return  # somebody made it meanwhile: what is bound above may be bound into other containers too
             why = "it is a link that leads nowhere" if error.errno == errno.EEXIST else error.strerror
             raise ContainerError(
                 f"expected {path} in the image to mount on, found none, and can't make it: {why}"

@@ -178,6 +178,19 @@ def test_a_link_that_leads_nowhere_is_no_mount_point() -> None:
         BindTree(index=0, target="/x").apply(inside(recorder, (60,)))
 
 
+def test_what_another_container_makes_meanwhile_is_taken() -> None:
+    folders = {"/"}
+
+    def too_late(path: str) -> int:
+        folders.add(path)
+        return errno.EEXIST
+
+    recorder = Recorder(folders=folders, failures={"make_folder": too_late})
+    here = inside(recorder, (60,))
+    BindTree(index=0, target="/x").apply(here)
+    assert here.mount_points == []
+
+
 def test_the_kernels_filesystems_follow_no_links() -> None:
     recorder = Recorder(folders={"/", "/proc"}, links={"/proc"})
     with pytest.raises(ContainerError, match="expected /proc in the image to be a folder, found a link"):
