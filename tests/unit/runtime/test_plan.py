@@ -179,13 +179,11 @@ def test_a_link_that_leads_nowhere_is_no_mount_point() -> None:
 
 
 def test_what_another_container_makes_meanwhile_is_taken() -> None:
-    folders = {"/"}
-
     def too_late(path: str) -> int:
-        folders.add(path)
+        recorder._state.folders.add(path)
         return errno.EEXIST
 
-    recorder = Recorder(folders=folders, failures={"make_folder": too_late})
+    recorder = Recorder(failures={"make_folder": too_late})
     here = inside(recorder, (60,))
     BindTree(index=0, target="/x").apply(here)
     assert here.mount_points == []
