@@ -85,6 +85,7 @@ fix: setup
 
 soak: setup
 	$(BIN)/python tests/faults/soak.py --fault lock:30 --fault full:30
+	$(BIN)/python tests/faults/soak.py --kills 20 --tasks 200 --fault away:30 --fault away:5
 	$(BIN)/python tests/faults/soak.py --kills 8 --tasks 200 --fault clock:3600 --fault clock:86400 --fault clock:-5
 
 bench: setup

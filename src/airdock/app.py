@@ -47,6 +47,7 @@ __all__ = ["App", "RunSummary"]
 
 _PATIENCE_S = 600.0
 """How long a server waits for a database that can't be had."""
+_MOST_RUNS = 100_000
 
 
 @record
@@ -211,6 +212,7 @@ class App(Parts):
     def _working(self) -> "Iterator[None]":
         """What runs tasks is there; at the end what runs is stopped and waited for."""
         self.executor.start()
+        self.run_folders.sweep(self._open_runs)
         try:
             yield
         finally:
@@ -223,6 +225,12 @@ class App(Parts):
             self.executor.join()
             self._preparing.join()
             self.run_folders.join()
+
+    def _open_runs(self) -> "list[RunKey]":
+        from airdock.model.states import RunState
+
+        states = [RunState.QUEUED, RunState.RUNNING]
+        return [run.key for run in self.database.list_runs(states=states, limit=_MOST_RUNS)]
 
     @cached_property
     def executor(self) -> "Executor":
@@ -383,13 +391,14 @@ class App(Parts):
         What other tasks pushed isn't there. A mapped task has to say itself how many it is. Raises DagError.
         """
         from airdock.dag.single import only
+        from airdock.runner.run_folders import TEST_PREFIX
         from airdock.store.memory import MemoryStore
 
         self._forgotten = MemoryStore(clock=self.clock)
         self._report = report
         dag = only(self.loads.load_one(path, dag_id), task_id)
         key = self.orchestrator.create_run(
-            dag, conf=conf, run_id=f"test__{self.clock.now().isoformat()}", logical_date=logical_date
+            dag, conf=conf, run_id=f"{TEST_PREFIX}{self.clock.now().isoformat()}", logical_date=logical_date
         )
         return self._run_to_end(key, self.orchestrator.run)
 

@@ -15,6 +15,7 @@ from airdock.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from airdock.record import record
 from airdock.scheduler.asking import Ask, ask_runs, is_custom
 from airdock.scheduler.clear import pick_tasks
+from airdock.scheduler.runs import make_instances
 from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
 from airdock.store.base import ACTIVE, Store
 from airdock.store.filters import RunFilter
@@ -90,22 +91,30 @@ class Hands:
         future: bool = False,
         only_failed: bool = False,
         only_running: bool = False,
+        latest: bool = False,
         dry_run: bool = False,
     ) -> list[Cleared]:
         """Let instances of these tasks (all, without any) begin anew, with setups and teardowns that belong to them.
 
-        `past` and `future` take the same of the DAG's earlier and later runs. With `dry_run` nothing changes.
-        DagError for a task that isn't there.
+        `past` and `future` take the same of the DAG's earlier and later runs. With `latest` the runs go on with the
+        DAG's newest version: its new tasks are to be done, and those that it has no longer are forgotten. With
+        `dry_run` nothing changes. DagError for a task that isn't there, ConflictError where a task goes on that the
+        newest version has no longer.
         """
         found = []
         for each in self._runs_around(run, past=past, future=future):
             dag = self._dag_of(each)
+            newest = self._newest(each) if latest else None
+            if newest is not None:
+                if not dry_run:
+                    self._pin(each, dag, newest)
+                dag = newest
             picked = self._pick(dag, task_ids, upstream=upstream, downstream=downstream)
             rows = [row for row in self._store.list_instances(each.key) if row.key.task_id in picked]
             if map_indexes:
                 rows = [row for row in rows if row.key.map_index in map_indexes or row.key.task_id not in task_ids]
             chosen = [row for row in rows if _is_wanted(row, only_failed=only_failed, only_running=only_running)]
-            if not chosen:
+            if not chosen and newest is None:
                 continue
             if not dry_run:
                 retries = {row.key: dag.task(row.key.task_id).retries for row in chosen}
@@ -113,6 +122,23 @@ class Hands:
                 self._log("clear", each.key, tasks=sorted({row.key.task_id for row in chosen}))
             found.append(Cleared(run=each.key, instances=tuple(row.key for row in chosen)))
         return found
+
+    def _newest(self, run: Run) -> SerializedDag | None:
+        """The DAG as a scheduler loaded it last; None where the run has that version."""
+        row = self._store.find_dag_row(run.key.dag_id)
+        if row is None or row.digest == run.dag_digest:
+            return None
+        return SerializedDag.from_dict(self._store.load_dag(row.digest))
+
+    def _pin(self, run: Run, dag: SerializedDag, newest: SerializedDag) -> None:
+        before = {task.task_id: dag.expansion(task) for task in dag.tasks}
+        kept = {task.task_id for task in newest.tasks if before.get(task.task_id, ()) == newest.expansion(task)}
+        new = [task for task in newest.tasks if task.task_id not in kept]
+        added = [row for task in new for row in make_instances(run.key, newest, task)]
+        row = self._store.find_dag_row(run.key.dag_id)
+        assert row is not None
+        self._store.pin(run.key, row.digest, kept=kept, added=added)
+        self._log("pin", run.key, tasks=sorted(task.task_id for task in new))
 
     def _runs_around(self, run: Run, *, past: bool, future: bool) -> list[Run]:
         date = run.logical_date

@@ -10,16 +10,17 @@ from typing import Any
 from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
 from airdock.dag.param import check_params
-from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.dag.serialized import SerializedDag
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
 from airdock.hands import Hands
-from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
+from airdock.model.keys import RunKey, TaskKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.asking import Ask, ask_interval, is_custom
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
+from airdock.scheduler.runs import make_instances
 from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
@@ -99,7 +100,7 @@ class Orchestrator:
         )
         with passing(self._reached, "create"):
             self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
-            rows = [row for task in dag.tasks for row in _make_instances(key, dag, task)]
+            rows = [row for task in dag.tasks for row in make_instances(key, dag, task)]
             self._store.create_run(run, rows, mark=mark)
         return key
 
@@ -317,27 +318,6 @@ def _waited_for(condition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield condition["asset"]
     for each in (*condition.get("all", ()), *condition.get("any", ())):
         yield from _waited_for(each)
-
-
-def _make_instances(run: RunKey, dag: SerializedDag, task: SerializedTask) -> list[Instance]:
-    """One instance, or as many as a mapped task has whose lengths are all known; nothing to map over is one too."""
-    expand = dag.expansion(task)
-    key = TaskKey(dag_id=run.dag_id, run_id=run.run_id, task_id=task.task_id)
-    parts = (expand or {}).values()
-    length = 1
-    for part in parts:
-        length *= int(part["length"]) if "length" in part else 0
-    indexes = range(length) if expand is not None and length else [NOT_MAPPED]
-    return [
-        Instance(
-            key=TaskKey(dag_id=key.dag_id, run_id=key.run_id, task_id=key.task_id, map_index=index),
-            state=TaskState.NONE,
-            max_tries=task.retries,
-            pool=task.pool,
-            pool_slots=task.pool_slots,
-        )
-        for index in indexes
-    ]
 
 
 def _check_params(dag: SerializedDag, conf: Mapping[str, Any]) -> None:

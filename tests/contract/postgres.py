@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from airdock.store.schema import metadata
 
-__all__ = ["empty", "find_programs", "serve"]
+__all__ = ["Postgres", "empty", "find_programs", "serve"]
 
 _FOLDERS: Final = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/pgsql")
 _NAMES: Final = ("initdb", "pg_ctl")
@@ -33,37 +33,46 @@ def find_programs() -> dict[str, str]:
 
 @contextmanager
 def serve(programs: dict[str, str]) -> Iterator[str]:
-    """The URL of a fresh server's database. It isn't started as root, which PostgreSQL refuses.
-
-    Its folder isn't pytest's: that one is closed to other accounts again by whichever session comes next.
-    """
+    """The URL of a fresh server's database."""
     folder = Path(tempfile.mkdtemp(prefix="airdock-pg-"))
+    server = Postgres(folder, programs)
     try:
-        with _started(folder, programs):
-            yield f"postgresql://airdock@/postgres?host={folder}"
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _started(folder: Path, programs: dict[str, str]) -> Iterator[None]:
-    account: dict[str, str | int] = {}
-    if os.geteuid() == 0:
-        account = {"user": "postgres", "group": "postgres"}
-        shutil.chown(folder, "postgres", "postgres")
-    data, log = folder / "data", folder / "log"
+class Postgres:
+    """A server, and its files in `folder`. It isn't started as root, which PostgreSQL refuses.
 
-    def call(*words: str) -> None:
-        done = subprocess.run(words, check=False, cwd="/", timeout=60, capture_output=True, text=True, **account)  # type: ignore[call-overload]
+    The folder is to be none of pytest's: those are closed to other accounts by whichever session comes next.
+    """
+
+    def __init__(self, folder: Path, programs: dict[str, str]) -> None:
+        self.url = f"postgresql://airdock@/postgres?host={folder}"
+        self._folder, self._programs = folder, programs
+        self._account: dict[str, str | int] = {}
+        if os.geteuid() == 0:
+            self._account = {"user": "postgres", "group": "postgres"}
+            shutil.chown(folder, "postgres", "postgres")
+        self._call("initdb", "-U", "airdock", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
+
+    def start(self) -> None:
+        self._call("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", f"-k {self._folder} {_FLAGS}", "start")
+
+    def stop(self) -> None:
+        """At once, with every connection."""
+        self._call("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def _call(self, program: str, *words: str) -> None:
+        log = self._folder / "log"
+        argv = [self._programs[program], "-D", str(self._folder / "data"), *words]
+        done = subprocess.run(argv, check=False, cwd="/", timeout=60, capture_output=True, text=True, **self._account)  # type: ignore[call-overload]
         assert done.returncode == 0, f"{done.stdout}{done.stderr}{log.read_text() if log.exists() else ''}"
-
-    call(programs["initdb"], "-D", str(data), "-U", "airdock", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
-    control = (programs["pg_ctl"], "-D", str(data), "-w")
-    call(*control, "-l", str(log), "-o", f"-k {folder} {_FLAGS}", "start")
-    try:
-        yield
-    finally:
-        call(*control, "-m", "immediate", "stop")
 
 
 def empty(url: str) -> None:

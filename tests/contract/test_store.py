@@ -414,3 +414,27 @@ def test_runs_change_by_compare_and_set(store: Store) -> None:
     run = store.load_run(RUN)
     assert (run.state, run.started, run.ended) == (RunState.FAILED, AT, AT + timedelta(seconds=5))
     assert run.reason == "load failed"
+
+
+def test_a_run_goes_on_with_another_version(store: Store) -> None:
+    make_run(store, "stays", "goes")
+    commit(store, *move(key("stays"), S.NONE, S.SCHEDULED, S.QUEUED, S.RUNNING, S.SUCCESS))
+    commit(store, *move(key("goes"), S.NONE, S.SCHEDULED))
+    store.pin(RUN, "sha256:new", kept=["stays", "elsewhere"], added=[Instance(key=key("new"), max_tries=3)])
+    assert {row.key.task_id: (row.state, row.max_tries) for row in store.list_instances(RUN)} == {
+        "stays": (S.SUCCESS, 1),
+        "new": (S.NONE, 3),
+    }
+    run = store.load_run(RUN)
+    assert (run.dag_digest, run.owner) == ("sha256:new", "")
+    with pytest.raises(ConflictError):
+        commit(store, *move(key("new"), S.NONE, S.SCHEDULED))
+
+
+def test_a_version_without_what_goes_on_is_refused(store: Store) -> None:
+    make_run(store, "stays", "runs")
+    commit(store, *move(key("runs"), S.NONE, S.SCHEDULED, S.QUEUED, S.RUNNING))
+    with pytest.raises(ConflictError, match="task runs isn't in the new version"):
+        store.pin(RUN, "sha256:new", kept=["stays"], added=[Instance(key=key("new"))])
+    assert {row.key.task_id for row in store.list_instances(RUN)} == {"stays", "runs"}
+    assert store.load_run(RUN).owner == "me"

@@ -16,6 +16,7 @@ from dag_files import DagFile, make_dag_file
 from disks import filled, mount_small
 from judging import age, judge_run, left_behind
 from serving import Served, is_alive
+from tests.contract.postgres import Postgres, find_programs
 
 from airdock.model.states import RUN_FINISHED
 from airdock.store.records import Run
@@ -41,8 +42,8 @@ MOST_WRONG = 3
 class Fault:
     """`what` is a point's name with its count, or scheduler, launcher, runner or container.
 
-    What kills nobody: `lock:S` keeps the database locked for so many seconds, `full:S` the disk of the home full, and
-    `clock:S` sets the scheduler's clock by so many.
+    What kills nobody: `lock:S` keeps the database locked for so many seconds, `full:S` the disk of the home full,
+    `away:S` stops the database, which is PostgreSQL then, and `clock:S` sets the scheduler's clock by so many.
     """
 
     what: str
@@ -116,9 +117,11 @@ class Campaign:
             (folder / "workspaces").mkdir()
             (self.home / "workspaces").symlink_to(folder / "workspaces")  # the ledger must not be what has no room
         (self.home / "dags").mkdir()
+        self._postgres = self._make_postgres(folder) if any(kill.kind == "away" for kill in kills) else None
+        environment = {"AIRDOCK_DATABASE_URL": self._postgres.url} if self._postgres else {}
         sets_clock = any(kill.kind == "clock" for kill in kills)
         argv = [sys.executable, str(Path(__file__).with_name("set_clock.py")), str(self.home), str(self.clock)]
-        self._served = Served(self.home, argv=argv if sets_clock else None)
+        self._served = Served(self.home, argv=argv if sets_clock else None, environment=environment)
         self._kills, self._tasks, self._rng, self._tell = kills, tasks, rng, tell
         self._files: dict[str, DagFile] = {}
         self._struck: dict[tuple[str, str], set[int]] = {}
@@ -141,8 +144,19 @@ class Campaign:
                 self._served.kill()
             if self._store is not None:
                 self._store.close()
+            if self._postgres is not None:
+                self._postgres.stop()
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    @staticmethod
+    def _make_postgres(folder: Path) -> Postgres:
+        folder.chmod(0o755)  # whose server is another account
+        place = folder / "postgres"
+        place.mkdir()
+        made = Postgres(place, find_programs())
+        made.start()
+        return made
 
     # Work
 
@@ -167,9 +181,12 @@ class Campaign:
 
     def _runs(self) -> list[Run]:
         if self._store is None:
-            if not (self.home / "airdock.db").exists():
+            if self._postgres is not None:
+                self._store = SqlStore(url=self._postgres.url)
+            elif not (self.home / "airdock.db").exists():
                 return []
-            self._store = SqlStore(path=self.home / "airdock.db")
+            else:
+                self._store = SqlStore(path=self.home / "airdock.db")
         return self._store.list_runs(limit=10_000)
 
     # Kills
@@ -182,6 +199,13 @@ class Campaign:
                 self._begin()
                 self._work(1.0)
                 with self._locked() if kill.kind == "lock" else filled(self.home):
+                    self._outlast(kill.seconds)
+                self._work(1.0)
+                self.report.others[kill.what] += 1
+            case "away":
+                self._begin()
+                self._work(1.0)
+                with self._away():
                     self._outlast(kill.seconds)
                 self._work(1.0)
                 self.report.others[kill.what] += 1
@@ -210,6 +234,19 @@ class Campaign:
             holder.execute("ROLLBACK").close()
         finally:
             holder.close()
+
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        """The database's server is stopped."""
+        assert self._postgres is not None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self._postgres.stop()
+        try:
+            yield
+        finally:
+            self._postgres.start()
 
     def _outlast(self, seconds: float) -> None:
         """The scheduler is to live through this."""

@@ -16,7 +16,19 @@ from airdock.store.sql import SqlStore
 __all__ = ["age", "judge_run", "left_behind"]
 
 _NO_ROOM = ("No space left", "No usable temporary directory")
-_RUN = {"containers", "names", "mounts", "empty", "tries", "runner.pyz", "recover.lock", "outcomes", "loads"}
+_RUN = {
+    "bell",
+    "containers",
+    "empty",
+    "loads",
+    "mounts",
+    "names",
+    "outcomes",
+    "recover.lock",
+    "runner.pyz",
+    "tmp",
+    "tries",
+}
 """What is below AIRDOCK_HOME/run after a scheduler that nobody disturbed."""
 
 
@@ -112,7 +124,7 @@ def left_behind(home: Path, launchers: set[int]) -> Iterator[str]:
     run = home / "run"
     if more := {path.name for path in run.iterdir()} - _RUN:
         yield f"files stay below run: {sorted(more)}"
-    for name in ("containers", "names", "mounts", "empty", "tries", "outcomes", "loads"):
+    for name in ("containers", "names", "mounts", "empty", "tries", "outcomes", "loads", "tmp"):
         if more := {path.name for path in (run / name).iterdir()} if (run / name).exists() else set():
             yield f"files stay below run/{name}: {sorted(more)}"
     if temporary := [str(path) for path in home.rglob(".tmp-*")]:

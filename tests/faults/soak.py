@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from campaign import Campaign, Fault, plan_kills
 from disks import unmount
 
@@ -20,7 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=200, help="processes killed with SIGKILL")
     parser.add_argument("--tasks", type=int, default=1000, help="task instances at least")
-    parser.add_argument("--fault", action="append", default=[], help="one more: lock:S, full:S or clock:S")
+    parser.add_argument("--fault", action="append", default=[], help="one more: lock:S, full:S, away:S or clock:S")
     parser.add_argument("--keep", action="store_true", help="keep the home, and say where it is")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
@@ -29,8 +31,10 @@ def main() -> int:
     kills = plan_kills((*points.POINTS, *supervisor.POINTS), options.kills, rng)
     for number, what in enumerate(options.fault):
         kills.insert((number + 1) * len(kills) // (len(options.fault) + 1), Fault(what=what))
-    report = Campaign(folder, kills=kills, tasks=options.tasks, rng=rng).run()
-    unmount(folder / "home")
+    try:
+        report = Campaign(folder, kills=kills, tasks=options.tasks, rng=rng).run()
+    finally:
+        unmount(folder / "home")
     print("\n".join([f"seed {options.seed}", *report.lines()]))
     if options.keep or report.wrong:
         print(f"kept {folder}")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.contract.postgres import find_programs
 
 SOAK = Path(__file__).with_name("soak.py")
 
@@ -24,6 +25,12 @@ def soak(*arguments: str) -> None:
 
 def test_kills_lose_nothing_and_repeat_nothing() -> None:
     soak("--seed", "4", "--kills", "12", "--tasks", "60")
+
+
+def test_a_database_that_goes_away_is_waited_for() -> None:
+    if not find_programs():
+        pytest.skip("needs PostgreSQL 15 or newer (apt-get install postgresql)")
+    soak("--seed", "5", "--kills", "2", "--tasks", "24", "--fault", "away:4")
 
 
 def test_what_passes_is_outlasted() -> None:

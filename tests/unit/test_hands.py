@@ -9,6 +9,7 @@ from airdock.clock import ManualClock
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, DagError
 from airdock.hands import Hands
+from airdock.indexing import digest_of
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.states import RunState, TaskState
 from airdock.orchestrator import Orchestrator
@@ -93,6 +94,47 @@ def test_a_group_stands_for_its_tasks(bench: Bench) -> None:
     made = dag(task("g.a", group="g"), task("g.i.b", group="g.i"), task("c"), groups={"g": {"parent": ""},
                "g.i": {"parent": "g"}})  # fmt: skip
     assert cleared(bench.hands.clear(bench.run(made), ["g"], dry_run=True)) == ["r0/g.a", "r0/g.i.b"]
+
+
+def load_anew(bench: Bench, newest: SerializedDag) -> None:
+    """As a scheduler does that finds the file changed."""
+    body = newest.to_dict()
+    bench.store.save_dag(digest_of(body), dag_id="d", body=body)
+    bench.store.save_loaded({"/d.py": [DagRow(dag_id="d", fileloc="/d.py", digest=digest_of(body))]})
+
+
+def test_a_run_goes_on_with_the_newest_version(bench: Bench) -> None:
+    run = bench.run(dag(), a=S.SUCCESS, b=S.FAILED, c=S.UPSTREAM_FAILED)
+    load_anew(bench, dag(task("a"), task("b", "a"), task("new", "b")))
+    assert cleared(bench.hands.clear(run, ["b"], downstream=True, latest=True, dry_run=True)) == ["r0/b"]
+    assert bench.store.load_run(run.key).dag_digest == run.dag_digest
+    assert cleared(bench.hands.clear(run, ["b"], downstream=True, latest=True)) == ["r0/b"]
+    assert bench.states(run.key) == {"a": S.SUCCESS, "b": S.NONE, "new": S.NONE}
+    after = bench.store.load_run(run.key)
+    assert (after.state, after.dag_digest != run.dag_digest) == (RunState.QUEUED, True)
+
+
+def test_a_run_whose_dag_only_grew_is_done_to_the_end(bench: Bench) -> None:
+    run = bench.run(dag())
+    load_anew(bench, dag(task("a"), task("b", "a"), task("c", "b"), task("new", "c")))
+    bench.hands.clear(run, only_failed=True, latest=True)
+    assert bench.states(run.key) == {"a": S.SUCCESS, "b": S.SUCCESS, "c": S.SUCCESS, "new": S.NONE}
+    assert bench.store.load_run(run.key).state is RunState.QUEUED
+
+
+def test_a_run_that_has_the_newest_version_keeps_it(bench: Bench) -> None:
+    run = bench.run(dag())
+    load_anew(bench, dag())
+    assert cleared(bench.hands.clear(run, only_failed=True, latest=True)) == []
+    assert bench.store.load_run(run.key).state is RunState.SUCCESS
+
+
+def test_a_task_that_goes_on_is_not_forgotten(bench: Bench) -> None:
+    run = bench.run(dag(), c=S.RUNNING)
+    load_anew(bench, dag(task("a"), task("b", "a")))
+    with pytest.raises(ConflictError, match="task c isn't in the new version, and goes on"):
+        bench.hands.clear(run, ["b"], latest=True)
+    assert bench.states(run.key)["b"] is S.SUCCESS
 
 
 def test_a_task_that_is_not_there_is_told(bench: Bench) -> None:

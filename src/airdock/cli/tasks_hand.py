@@ -27,6 +27,7 @@ _COLUMNS: Final = (Column("RUN"), Column("TASK"))
 @click.option("--future", is_flag=True, help="And the same of the DAG's later runs.")
 @click.option("--only-failed", is_flag=True, help="Only those that failed.")
 @click.option("--only-running", is_flag=True, help="Only those that run, which are stopped.")
+@click.option("--latest", is_flag=True, help="And go on with the DAG's newest version.")
 @click.option("--dry-run", is_flag=True, help="Only say which would begin anew.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
@@ -44,6 +45,7 @@ def clear(
     future: bool,
     only_failed: bool,
     only_running: bool,
+    latest: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -51,7 +53,8 @@ def clear(
     """Let tasks of a run begin anew, all without any named, with the setups and teardowns that belong to them.
 
     Their tries are kept, and each may be tried as often again as the DAG says. A scheduler that serves the DAG works
-    on them; airdock run FILE --resume RUN does it in the foreground.
+    on them; airdock run FILE --resume RUN does it in the foreground. A run goes on with the version of its DAG that
+    it began with, but for --latest: then it has the tasks of the version that was loaded last.
 
     \b
     Examples:
@@ -68,11 +71,13 @@ def clear(
             "future": future,
             "only_failed": only_failed,
             "only_running": only_running,
+            "latest": latest,
         }
         found = hands.clear(run, task_ids, dry_run=True, **given)  # type: ignore[arg-type]
         names = [(each.run.run_id, key.label) for each in found for key in each.instances]
         if names and not dry_run:
             confirm([f"what {label} of {name} ended in" for name, label in names], force=yes)
+        if (names or latest) and not dry_run:
             hands.clear(run, task_ids, **given)  # type: ignore[arg-type]
     if as_json:
         click.echo(json.dumps([{"run_id": name, "task": label} for name, label in names], indent=2))

@@ -7,7 +7,8 @@ AIRDOCK_HOME/
 
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,14 @@ from airdock.model.mount import Mount
 from airdock.runner.base import WORKSPACE
 from airdock.runner.logs import run_folder
 
-__all__ = ["RunFolders"]
+__all__ = ["TEST_PREFIX", "RunFolders"]
+
+TEST_PREFIX: Final = "test__"
+"""How the id of a run begins that tests one task."""
 
 _TMP: Final = "/tmp"  # noqa: S108  of a container
 _TMP_MODE: Final = 0o1777
+_OLD_S: Final = 86_400.0
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +63,33 @@ class RunFolders:
         except FileNotFoundError:
             return
         except OSError:
-            self._tidying = self._tidying or ThreadPoolExecutor(1, thread_name_prefix="airdock-tidy")
-            self._tidying.submit(self._clear, tmp)
+            self._tidy(tmp)
             return
         _forget(tmp.parent)
+
+    def sweep(self, open_runs: Callable[[], Iterable[RunKey]]) -> None:
+        """Remove what is there of runs that ended when whoever worked on them was killed; comes back soon.
+
+        `open_runs` are those that are kept anywhere and go on. A test of a task is kept nowhere: its folder has to be
+        old.
+        """
+        found = list((self._home / "run" / "tmp").glob("*/*"))
+        if not found:
+            return
+        going_on = {self._tmp(run) for run in open_runs()}  # asked for later than the folders: none is missing
+        for folder in found:
+            if folder not in going_on and not (folder.name.startswith(TEST_PREFIX) and _is_young(folder)):
+                self._tidy(folder)
 
     def join(self) -> None:
         """Wait until all is removed."""
         if self._tidying is not None:
             self._tidying.shutdown()
             self._tidying = None
+
+    def _tidy(self, tmp: Path) -> None:
+        self._tidying = self._tidying or ThreadPoolExecutor(1, thread_name_prefix="airdock-tidy")
+        self._tidying.submit(self._clear, tmp)
 
     def _clear(self, tmp: Path) -> None:
         try:
@@ -78,6 +100,13 @@ class RunFolders:
 
     def _tmp(self, run: RunKey) -> Path:
         return run_folder(self._home / "run" / "tmp", run.dag_id, run.run_id)
+
+
+def _is_young(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime < _OLD_S
+    except OSError:
+        return True
 
 
 def _forget(folder: Path) -> None:

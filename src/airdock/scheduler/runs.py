@@ -1,13 +1,16 @@
-"""How many runs a DAG may have, and when assets ask for one (Airflow 3.3's rules). Pure."""
+"""How many runs a DAG may have, when assets ask for one, and what a new one has (Airflow 3.3's rules). Pure."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from airdock.dag.serialized import SerializedDag
+from airdock.dag.serialized import SerializedDag, SerializedTask
+from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
+from airdock.model.states import TaskState
 from airdock.scheduler.timetables import RunPlan, name_run
+from airdock.store.records import Instance
 
-__all__ = ["are_assets_met", "is_continuous", "most_active_runs", "plan_asset_run"]
+__all__ = ["are_assets_met", "is_continuous", "make_instances", "most_active_runs", "plan_asset_run"]
 
 
 def is_continuous(dag: SerializedDag) -> bool:
@@ -57,3 +60,24 @@ def _is_same(wanted: Mapping[str, Any], name: str, uri: str) -> bool:
     """By name and uri, or by the one of them that is given."""
     given = [(wanted.get("name"), name), (wanted.get("uri"), uri)]
     return all(not value or value == found for value, found in given)
+
+
+def make_instances(run: RunKey, dag: SerializedDag, task: SerializedTask) -> list[Instance]:
+    """One instance, or as many as a mapped task has whose lengths are all known; nothing to map over is one too."""
+    expand = dag.expansion(task)
+    key = TaskKey(dag_id=run.dag_id, run_id=run.run_id, task_id=task.task_id)
+    parts = (expand or {}).values()
+    length = 1
+    for part in parts:
+        length *= int(part["length"]) if "length" in part else 0
+    indexes = range(length) if expand is not None and length else [NOT_MAPPED]
+    return [
+        Instance(
+            key=TaskKey(dag_id=key.dag_id, run_id=key.run_id, task_id=key.task_id, map_index=index),
+            state=TaskState.NONE,
+            max_tries=task.retries,
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+        )
+        for index in indexes
+    ]

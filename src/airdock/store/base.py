@@ -134,6 +134,14 @@ class Store(Journal):
         """
 
     @abstractmethod
+    def pin(self, run: RunKey, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
+        """Let the run go on with this version of its DAG.
+
+        Instances of the `kept` tasks stay as they are, all others go, and those `added` come. Whoever owns the run
+        loses it. ConflictError, and no change, while one that is to go is queued, runs or waits for a trigger.
+        """
+
+    @abstractmethod
     def force(
         self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
     ) -> None:

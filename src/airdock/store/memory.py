@@ -182,6 +182,17 @@ class MemoryStore(Store):
                 xcoms.forget(key)
             self._tables.runs[run] = begin_run_anew(found)
 
+    def pin(self, run: RunKey, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
+        with self._lock:
+            found, rows = self._run(run), self._tables.instances[run]
+            gone = [key for key in rows if key.task_id not in kept]
+            if busy := sorted(key.task_id for key in gone if rows[key].state in ACTIVE):
+                raise ConflictError(f"task {busy[0]} isn't in the new version, and goes on", where=run.run_id)
+            for key in gone:
+                del rows[key]
+            rows.update({instance.key: instance for instance in added})
+            self._tables.runs[run] = replace(found, dag_digest=digest, owner="", lease_until=None)
+
     def force(
         self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
     ) -> None:

@@ -27,7 +27,7 @@ from airdock.store.schema import answers, dag_index, dags, runs, task_instances,
 from airdock.store.schema import pools as pool_rows
 from airdock.store.sql_commit import commit
 from airdock.store.sql_find import number_of
-from airdock.store.sql_hand import clear, force
+from airdock.store.sql_hand import clear, force, pin
 from airdock.store.sql_rows import SqlRows
 from airdock.store.sqlite import Sqlite
 
@@ -208,6 +208,10 @@ class SqlStore(Store):
     def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
         with self._write() as connection:
             clear(connection, number_of(connection, run), retries)
+
+    def pin(self, run: RunKey, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
+        with self._write() as connection:
+            pin(connection, number_of(connection, run), digest, kept=kept, added=added)
 
     def force(
         self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None

@@ -1,18 +1,20 @@
 """What people do to runs by hand, as SQL: let instances begin anew, put them into a state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, or_, select, update
 
+from airdock.errors import ConflictError
 from airdock.model.keys import TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
 from airdock.store.base import ACTIVE
+from airdock.store.records import Instance
 from airdock.store.schema import runs, task_instances, xcoms
 
-__all__ = ["clear", "force"]
+__all__ = ["clear", "force", "pin"]
 
 _c = task_instances.c
 
@@ -38,6 +40,7 @@ _FORCE = (
     .where(*_PLACE)
     .values(state=bindparam("to_state"), ended=bindparam("to_ended"), until=None, next=None, trigger=None)
 )
+_FORGET_TASKS = delete(task_instances).where(_c.run == bindparam("in_run"), _c.task_id == bindparam("in_task"))
 _FORGET_XCOMS = delete(xcoms).where(
     xcoms.c.run == bindparam("in_run"),
     xcoms.c.task_id == bindparam("in_task"),
@@ -58,6 +61,20 @@ def clear(connection: Connection, run: int, retries: Mapping[TaskKey, int]) -> N
     if state in RUN_FINISHED:
         values |= {"state": RunState.QUEUED.value, "started": None}
     _change_run(connection, run, values)
+
+
+def pin(connection: Connection, run: int, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
+    """`Store.pin`, in the connection's transaction."""
+    known = connection.execute(select(_c.task_id, _c.state).where(_c.run == run).distinct()).all()
+    gone = {row.task_id for row in known} - set(kept)
+    if busy := sorted({row.task_id for row in known if row.task_id in gone and TaskState(row.state) in ACTIVE}):
+        raise ConflictError(f"task {busy[0]} isn't in the new version, and goes on", where=str(run))
+    places = [{"in_run": run, "in_task": task_id} for task_id in sorted(gone)]
+    if places:
+        connection.execute(_FORGET_TASKS, places)
+    if added:
+        connection.execute(insert(task_instances), [rows.instance_row(each, run=run) for each in added])
+    _change_run(connection, run, {"dag_digest": digest})
 
 
 def force(

@@ -1,5 +1,6 @@
 """A run's tasks share a workspace, which stays, and a /tmp, which doesn't."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -58,3 +59,23 @@ def test_what_cannot_be_removed_is_told(tmp_path: Path, caplog: pytest.LogCaptur
     folders.end(RUN)
     folders.join()
     assert "could not be removed" in caplog.text
+
+
+def test_what_the_killed_left_is_swept(tmp_path: Path) -> None:
+    folders = RunFolders(tmp_path, remove=shutil.rmtree)
+    gone, open_run = (Path(folders.mounts(run)[1].source) for run in (RUN, OTHER))
+    tests = [RunKey(dag_id="t", run_id=f"test__{number}") for number in range(2)]
+    old, young = (Path(folders.mounts(run)[1].source) for run in tests)
+    for folder in (gone, open_run, old, young):
+        (folder / "file").touch()
+    os.utime(old, (1, 1))
+    folders.sweep(lambda: [OTHER])
+    folders.join()
+    assert [folder.exists() for folder in (gone, open_run, old, young)] == [False, True, False, True]
+
+
+def test_where_nothing_is_left_nobody_is_asked(tmp_path: Path) -> None:
+    def never() -> list[RunKey]:
+        raise AssertionError
+
+    RunFolders(tmp_path, remove=shutil.rmtree).sweep(never)
