@@ -17,7 +17,8 @@ __all__ = ["Postgres", "empty", "find_programs", "serve"]
 
 _FOLDERS: Final = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/pgsql")
 _NAMES: Final = ("initdb", "pg_ctl")
-_FLAGS: Final = "-c listen_addresses='' -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+_FLAGS: Final = "-c listen_addresses='' -c fsync=off -c full_page_writes=off"
+_FORGETFUL: Final = "-c synchronous_commit=off"
 
 
 def find_programs() -> dict[str, str]:
@@ -49,10 +50,12 @@ def serve(programs: dict[str, str]) -> Iterator[str]:
 class Postgres:
     """A server, and its files in `folder`. It isn't started as root, which PostgreSQL refuses.
 
-    The folder is to be none of pytest's: those are closed to other accounts by whichever session comes next.
+    The folder is to be none of pytest's: those are closed to other accounts by whichever session comes next. With
+    `is_crashing` it still has what was committed when it is started again.
     """
 
-    def __init__(self, folder: Path, programs: dict[str, str]) -> None:
+    def __init__(self, folder: Path, programs: dict[str, str], *, is_crashing: bool = False) -> None:
+        self._flags = _FLAGS if is_crashing else f"{_FLAGS} {_FORGETFUL}"
         self.url = f"postgresql://airdock@/postgres?host={folder}"
         self._folder, self._programs = folder, programs
         self._account: dict[str, str | int] = {}
@@ -62,7 +65,7 @@ class Postgres:
         self._call("initdb", "-U", "airdock", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")
 
     def start(self) -> None:
-        self._call("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", f"-k {self._folder} {_FLAGS}", "start")
+        self._call("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", f"-k {self._folder} {self._flags}", "start")
 
     def stop(self) -> None:
         """At once, with every connection."""

@@ -118,7 +118,7 @@ class Campaign:
             (self.home / "workspaces").symlink_to(folder / "workspaces")  # the ledger must not be what has no room
         (self.home / "dags").mkdir()
         self._postgres = self._make_postgres(folder) if any(kill.kind == "away" for kill in kills) else None
-        environment = {"AIRDOCK_DATABASE_URL": self._postgres.url} if self._postgres else {}
+        environment = {"AIRDOCK__DATABASE__URL": self._postgres.url} if self._postgres else {}
         sets_clock = any(kill.kind == "clock" for kill in kills)
         argv = [sys.executable, str(Path(__file__).with_name("set_clock.py")), str(self.home), str(self.clock)]
         self._served = Served(self.home, argv=argv if sets_clock else None, environment=environment)
@@ -154,7 +154,7 @@ class Campaign:
         folder.chmod(0o755)  # whose server is another account
         place = folder / "postgres"
         place.mkdir()
-        made = Postgres(place, find_programs())
+        made = Postgres(place, find_programs(), is_crashing=True)
         made.start()
         return made
 
