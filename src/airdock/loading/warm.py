@@ -135,8 +135,7 @@ class WarmLoad:
                 return None
             stamp = self._stamp()
             if self._loader is not None and self._loader.stamp != stamp:  # it sees what was there before
-                self._loader.close()
-                self._loader = None
+                self._end()
             if self._loader is None:
                 try:
                     self._loader = _Loader(self._start, self._place, stamp)
@@ -160,8 +159,8 @@ class WarmLoad:
                 if self._loader is not loader:
                     return
                 if not self._running and time.monotonic() - loader.used >= self._idle_s:
-                    break
-        self._drop(loader)
+                    self._end()
+                    return
 
     def _lose(self, loader: _Loader) -> None:
         if self._closing.is_set():
@@ -174,9 +173,14 @@ class WarmLoad:
     def _drop(self, loader: _Loader | None = None) -> None:
         """End this process, or whichever there is."""
         with self._lock:
-            if self._loader is not None and loader in (None, self._loader):
-                self._loader.close()
-                self._loader = None
+            if loader in (None, self._loader):
+                self._end()
+
+    def _end(self) -> None:
+        """With the lock held."""
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
 
 
 def _read(result: int) -> bytes | None:
