@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 _NICENESS: Final = "10"
+_FAILED: Final = re.compile(r"^(FAILED|ERROR) (\S+)", re.MULTILINE)
 _PASSED: Final = re.compile(r"(\d+) passed")
 
 _runner: "subprocess.Popen[bytes] | None" = None
@@ -55,6 +56,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("beside: " + " ".join(config.getoption("--beside")))
     if _runner.returncode:
         terminalreporter.write(text)
+        names = _FAILED.findall(text) or [("FAILED", "the test runner")]
+        failed = [pytest.TestReport(name, ("", 0, name), {}, "failed", "told above", "call") for _, name in names]
+        terminalreporter.stats.setdefault("failed", []).extend(failed)
         return
     before, _, summary = text.rstrip().partition("short test summary info")
     *skips, closing = (summary or before).splitlines()
