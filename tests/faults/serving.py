@@ -81,7 +81,7 @@ class Served:
             log.write(f"--- started, to be killed at {kill_at or 'no point'}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                self._argv, stdout=log, stderr=log, env={**environment, **self._environment}
+                self._argv, stdout=log, stderr=log, env={**environment, **self._environment, "PYTHONFAULTHANDLER": "1"}
             )
 
     def returned(self) -> int | None:
@@ -106,7 +106,12 @@ class Served:
     def _end(self, number: int, timeout_s: float) -> int:
         assert self._process is not None
         self._process.send_signal(number)
-        return self._process.wait(timeout_s)
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # its log has what each thread is at
+            self._process.wait(timeout_s)
+            raise
 
     def launcher_pids(self) -> list[int]:
         """Its children that call themselves launchers; the containers' own are children of those."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from airdock.errors import LauncherDiedError
+from airdock.errors import AirdockError, LauncherDiedError
 from airdock.loading.base import Ended, Job, Load
 from airdock.loading.cold import RESULT_BYTES
 from airdock.loading.file import LOADER
@@ -90,7 +90,10 @@ class _Loader:
 
     def close(self) -> None:
         self._requests.close()
-        self._end()
+        try:
+            self._end()
+        except (AirdockError, OSError) as error:  # its launcher was killed, say: whoever comes next clears up
+            _log.warning("what loaded DAG files could not be removed: %s", error)
 
 
 class WarmLoad:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airdock.errors import DagFileError
+from airdock.errors import DagFileError, LauncherDiedError
 from airdock.loading.base import Job
 from airdock.loading.cold import ColdLoad
 from airdock.loading.file import LOADER, load_dag_file
@@ -243,6 +243,26 @@ def test_where_it_cannot_start_files_are_loaded_cold(tmp_path: Path) -> None:
         assert (loading.starts, loading.colds) == (1, 3), "and it isn't tried again at once"
     finally:
         loading.warm.close()
+
+
+def test_that_its_end_fails_concerns_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "dags").mkdir()
+    loading = Loading(tmp_path / "dags")
+
+    def start(argv: Sequence[str], *, place: Sequence[Mount], stdin: int) -> Callable[[], None]:
+        end = loading._start(argv, place=place, stdin=stdin)
+
+        def fail() -> None:
+            end()
+            raise LauncherDiedError("the launcher has died")
+
+        return fail
+
+    loading.warm = WarmLoad(loading.folder, place=(), start=start, cold=loading._cold)
+    path = loading.write(DAG.format(dag_id="'one'"))
+    assert loading.load(path)[0] == ["one"]
+    loading.warm.close()
+    assert "could not be removed: the launcher has died" in caplog.text
 
 
 def await_gone(pid: int) -> None:
