@@ -1,7 +1,8 @@
 """A store that waits where another can't be had for a while: it is locked, its disk is full, its server is away."""
 
+import contextlib
 import logging
-import threading
+import queue
 import time
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -21,14 +22,20 @@ class Patience:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self._is_over = threading.Event()
+        self._is_over = False
+        # No Event: a signal handler that sets one would wait for ever for the thread that it interrupts in its wait.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def give_up(self) -> None:
-        self._is_over.set()
+        self._is_over = True
+        self._wake.put(None)
 
     def wait(self) -> bool:
         """Whether to go on after a moment."""
-        return not self._is_over.wait(_PAUSE_S)
+        if not self._is_over:
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=_PAUSE_S)
+        return not self._is_over
 
 
 def be_patient(store: Store, patience: Patience) -> Store:

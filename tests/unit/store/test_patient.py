@@ -1,6 +1,8 @@
 """A patient store asks again while its database is away, and no longer than it may."""
 
+import signal
 import threading
+from types import FrameType
 
 import pytest
 
@@ -28,7 +30,7 @@ class Away(MemoryStore):
 
 class NoPause(Patience):
     def wait(self) -> bool:
-        return not self._is_over.is_set()
+        return not self._is_over
 
 
 def test_it_asks_until_there_is_an_answer() -> None:
@@ -47,3 +49,23 @@ def test_it_gives_up_when_told_or_when_the_time_is_over() -> None:
         be_patient(Away(1_000_000), patience).list_pools()
     with pytest.raises(StoreAwayError):
         be_patient(Away(1_000_000), NoPause(0.0)).list_pools()
+
+
+def test_a_signal_handler_may_tell_it_in_any_moment() -> None:
+    patience = Patience(60.0)
+    left = 3000
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        nonlocal left
+        left -= 1
+        patience.give_up()
+
+    before = signal.signal(signal.SIGALRM, tell)
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    try:
+        while left > 0:
+            patience._is_over = False
+            patience.wait()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
