@@ -99,13 +99,12 @@ def test_a_task_sees_nothing_of_the_machine_and_of_other_tasks(
         with DAG("walls", schedule=None):
             @task
             def other():
-                Path("/tmp/mine").write_text("of the other task")
                 Path("/var/tmp/mine").write_text("of the other task")
 
             @task
             def look():
                 seen = []
-                for path in ["/tmp/mine", "/var/tmp/mine", {str(secret)!r}, "/root/.ssh", "/etc/shadow",
+                for path in ["/var/tmp/mine", {str(secret)!r}, "/root/.ssh", "/etc/shadow",
                              "/proc/kcore", "/proc/sys/kernel/core_pattern", "/dev/mem", "/dev/sda", "/dev/vda"]:
                     try:
                         if path.startswith("/proc/sys"):
