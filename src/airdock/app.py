@@ -197,6 +197,7 @@ class App(Parts):
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
             stopping=patience.give_up,
+            stop_loading=self.loads.stop,
             pause_new=self.config.scheduler.new_dags == "pause",
         )
 

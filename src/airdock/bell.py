@@ -38,14 +38,13 @@ class Bell:
         """Call `heard`, from a thread, whenever it rings."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            watching = Inotify()
+            watching = _watch(self._folder)
         except OSError as error:
             _log.warning("what other commands change is seen some seconds later, because listening fails: %s", error)
             yield
             return
         end, ended = os.pipe2(os.O_CLOEXEC)
         try:
-            watching.watch(self._folder)
             thread = threading.Thread(target=_listen, args=[watching, end, heard], name="airdock-bell", daemon=True)
             thread.start()
             try:
@@ -57,6 +56,16 @@ class Bell:
             watching.close()
             os.close(end)
             os.close(ended)
+
+
+def _watch(folder: Path) -> Inotify:
+    watching = Inotify()
+    try:
+        watching.watch(folder)
+    except OSError:
+        watching.close()
+        raise
+    return watching
 
 
 def _listen(watching: Inotify, end: int, heard: Callable[[], None]) -> None:

@@ -104,17 +104,18 @@ class Hands:
         found = []
         for each in self._runs_around(run, past=past, future=future):
             dag = self._dag_of(each)
-            newest = self._newest(each) if latest else None
-            if newest is not None:
+            digest = self._newest(each) if latest else each.dag_digest
+            if is_newer := digest != each.dag_digest:
+                newest = SerializedDag.from_dict(self._store.load_dag(digest))
                 if not dry_run:
-                    self._pin(each, dag, newest)
+                    self._pin(each, dag, newest, digest)
                 dag = newest
             picked = self._pick(dag, task_ids, upstream=upstream, downstream=downstream)
             rows = [row for row in self._store.list_instances(each.key) if row.key.task_id in picked]
             if map_indexes:
                 rows = [row for row in rows if row.key.map_index in map_indexes or row.key.task_id not in task_ids]
             chosen = [row for row in rows if _is_wanted(row, only_failed=only_failed, only_running=only_running)]
-            if not chosen and newest is None:
+            if not chosen and not is_newer:
                 continue
             if not dry_run:
                 retries = {row.key: dag.task(row.key.task_id).retries for row in chosen}
@@ -123,21 +124,17 @@ class Hands:
             found.append(Cleared(run=each.key, instances=tuple(row.key for row in chosen)))
         return found
 
-    def _newest(self, run: Run) -> SerializedDag | None:
-        """The DAG as a scheduler loaded it last; None where the run has that version."""
+    def _newest(self, run: Run) -> str:
+        """The digest of the DAG as a scheduler loaded it last; the run's own where none did."""
         row = self._store.find_dag_row(run.key.dag_id)
-        if row is None or row.digest == run.dag_digest:
-            return None
-        return SerializedDag.from_dict(self._store.load_dag(row.digest))
+        return run.dag_digest if row is None else row.digest
 
-    def _pin(self, run: Run, dag: SerializedDag, newest: SerializedDag) -> None:
+    def _pin(self, run: Run, dag: SerializedDag, newest: SerializedDag, digest: str) -> None:
         before = {task.task_id: dag.expansion(task) for task in dag.tasks}
         kept = {task.task_id for task in newest.tasks if before.get(task.task_id, ()) == newest.expansion(task)}
         new = [task for task in newest.tasks if task.task_id not in kept]
         added = [row for task in new for row in make_instances(run.key, newest, task)]
-        row = self._store.find_dag_row(run.key.dag_id)
-        assert row is not None
-        self._store.pin(run.key, row.digest, kept=kept, added=added)
+        self._store.pin(run.key, digest, kept=kept, added=added)
         self._log("pin", run.key, tasks=sorted(task.task_id for task in new))
 
     def _runs_around(self, run: Run, *, past: bool, future: bool) -> list[Run]:

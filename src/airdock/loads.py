@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airdock.dag.serialized import SerializedDag
     from airdock.loading.container import ContainerRun
     from airdock.loading.process import ProcessRun
+    from airdock.loading.warm import WarmLoad
     from airdock.model.mount import Mount
 
 __all__ = ["Loads", "choose"]
@@ -41,7 +42,7 @@ class Loads:
         self._home, self._make_run, self._given, self._find_pythons = home, run, given, pythons
         self._tell = tell
         self._found_pythons, self._pythons_until = "", 0.0
-        self._warm: Load | None = None
+        self._warm: WarmLoad | None = None
         self._root = home / "dags"
 
     def load(self, path: Path, *, tell: Callable[[str], None] | None = None) -> "list[SerializedDag]":
@@ -113,6 +114,11 @@ class Loads:
         finally:
             self._root, self._warm = before, None
             warm.close()
+
+    def stop(self) -> None:
+        """End the process of `warm`, where there is one: what it is at, and what is asked for later, isn't loaded."""
+        if self._warm is not None:
+            self._warm.close()
 
     @cached_property
     def _run(self) -> "ContainerRun | ProcessRun":

@@ -32,7 +32,7 @@ __all__ = ["LEASE_S", "Server"]
 LEASE_S: Final = 10.0
 """How long a run belongs to a scheduler that is gone: with a look at every third of it, taken over within 15 s."""
 _REFRESH_S: Final = 3.0
-"""How often it is read anew who is paused, which people say from other processes."""
+"""How often it is read anew who is paused, which people say from other processes, and who else serves."""
 _BEAT_S: Final = 30.0
 """How often a server says that it's there."""
 _PLAN_S: Final = 60.0
@@ -60,7 +60,9 @@ class Server:
         side_by_side: int,
         pause_new: bool = False,
         stopping: Callable[[], None] = lambda: None,
+        stop_loading: Callable[[], None] = lambda: None,
     ) -> None:
+        self._stop_loading = stop_loading
         self._stopping = stopping
         self.has_company = False
         """Whether schedulers of other machines are known, which take over runs whose leases are over."""
@@ -80,7 +82,7 @@ class Server:
             lease_s=LEASE_S,
             knows=lambda dag_id: dag_id in self.index.open_dags(),
             max_active=lambda dag_id: most_active_runs(self.index.dags()[dag_id]),
-            strangers_s=_BEAT_S + LEASE_S,
+            strangers_s=LEASE_S,
         )
 
     def run(self) -> None:
@@ -90,7 +92,7 @@ class Server:
         duties.add(_PLAN_S, self._planner.plan)
         duties.add(_PLAN_S, self._asset_runs.plan)
         duties.add(_REFRESH_S, self._refresh)
-        duties.add(_BEAT_S, self._beat)
+        duties.add(_BEAT_S, lambda _now: self._store.beat(self._owner))
         self._watcher.start()
         try:
             self._scheduler.serve(self._intake, duties)
@@ -98,6 +100,7 @@ class Server:
             self._watcher.stop()
             self._watcher.join()
             self._catalogue.stop()
+            self._stop_loading()
             self._catalogue.join()
         self._store.sign_off(self._owner)
 
@@ -129,11 +132,8 @@ class Server:
             self._report(Note(line=f"{key.dag_id}: paused, because its last {most} runs failed"))
             self.index.refresh()
 
-    def _beat(self, now: datetime) -> None:
-        self._store.beat(self._owner)
-        self.has_company = has_company(self._store.list_schedulers(), self._owner, missing_s=3 * _BEAT_S)
-
     def _refresh(self, now: datetime) -> None:
+        self.has_company = has_company(self._store.list_schedulers(), self._owner, missing_s=3 * _BEAT_S)
         if self.index.refresh():
             self._scheduler.look()
 

@@ -27,10 +27,10 @@ def test_nobody_needs_to_listen(tmp_path: Path) -> None:
 def test_where_watching_fails_it_is_said_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def used_up() -> None:
+    def used_up(folder: Path) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(bell, "Inotify", used_up)
+    monkeypatch.setattr(bell, "_watch", used_up)
     with Bell(tmp_path).listening(lambda: None):
         Bell(tmp_path).ring()
     assert "is seen some seconds later" in caplog.text

@@ -26,7 +26,8 @@ class Catalogue:
     """`take` gives it what the folder holds; a file of which the index has this very content isn't loaded again.
 
     `load` loads one file, and raises AirdockError; it is called from `side_by_side` threads. `changed` is told after
-    each file that was loaded or went away. `stop` lets what is being loaded end, and begins nothing more.
+    each file that was loaded or went away. `stop` begins nothing more, and keeps nothing of what is being loaded, which
+    `join` waits for.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Catalogue:
             return
         try:
             loaded = self._load_file(file)
-            if self._is_wanted(file):  # else it changed or went away meanwhile
+            if not self._stopping.is_set() and self._is_wanted(file):  # else it changed or went away meanwhile
                 self._index.save(loaded)
                 self._changed(loaded)
         except Exception:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from airdock.errors import AirdockError, LauncherDiedError
+from airdock.errors import AirdockError, DagError, LauncherDiedError
 from airdock.loading.base import Ended, Job, Load
 from airdock.loading.cold import RESULT_BYTES
 from airdock.loading.file import LOADER
@@ -100,7 +100,8 @@ class WarmLoad:
     """A `Load` for the DAG files of a folder, which see all of it; what else is to be run, `cold` runs.
 
     The process is there from the first job until there were none for a while. A job whose process is lost, whoever
-    killed it, is run anew by `cold`. Any thread may call; `close` at the end.
+    killed it, is run anew by `cold`. Any thread may call. `close` at the end: what runs then is killed, and it and what
+    is asked later raises DagError.
     """
 
     def __init__(
@@ -115,19 +116,20 @@ class WarmLoad:
         self._closing = threading.Event()
 
     def __call__(self, job: Job, *, tell: Callable[[str], None], limit_s: float) -> Ended:
-        if job.module != LOADER or job.place != self._place or (loader := self._take()) is None:
-            return self._cold(job, tell=tell, limit_s=limit_s)
-        try:
-            return loader.run(job, tell, limit_s)
-        except _LostError:
-            self._lose(loader)
-        finally:
-            with self._lock:
-                self._running -= 1
+        if job.module == LOADER and job.place == self._place and (loader := self._take()) is not None:
+            try:
+                return loader.run(job, tell, limit_s)
+            except _LostError:
+                self._lose(loader)
+            finally:
+                with self._lock:
+                    self._running -= 1
+        if self._closing.is_set():
+            raise DagError("the file was not loaded, because all is to stop", where=str(job.path))
         return self._cold(job, tell=tell, limit_s=limit_s)
 
     def close(self) -> None:
-        """End the process; nobody may call any more. Idempotent."""
+        """End the process, and what it is at. Idempotent."""
         self._closing.set()
         self._drop()
 

@@ -37,8 +37,10 @@ class Lease:
 
 
 def has_company(rows: Sequence[SchedulerRow], owner: str, *, missing_s: float) -> bool:
-    """Whether a scheduler of another machine was seen lately, by the store's clock; `owner` was seen just now."""
+    """Whether a scheduler of another machine was seen lately, by the store's clock, which sees `owner` often."""
     own = Owner.parse(owner)
     seen = {Owner.parse(row.owner): row.seen for row in rows}
+    if own not in seen:  # it hasn't said yet that it is there
+        return False
     late = seen[own] - timedelta(seconds=missing_s)
     return any(at > late for other, at in seen.items() if other.place != own.place)

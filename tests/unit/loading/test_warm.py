@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airdock.errors import DagFileError, LauncherDiedError
+from airdock.errors import DagError, DagFileError, LauncherDiedError
 from airdock.loading.base import Job
 from airdock.loading.cold import ColdLoad
 from airdock.loading.file import LOADER, load_dag_file
@@ -243,6 +243,29 @@ def test_where_it_cannot_start_files_are_loaded_cold(tmp_path: Path) -> None:
         assert (loading.starts, loading.colds) == (1, 3), "and it isn't tried again at once"
     finally:
         loading.warm.close()
+
+
+def test_what_is_being_loaded_when_all_is_to_stop_is_not_waited_for(loading: Loading) -> None:
+    begun = loading.folder.parent / "begun"
+    path = loading.write(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(1000)\n")
+    said: list[str] = []
+
+    def load() -> None:
+        try:
+            loading.load(path, limit_s=1000)
+        except DagError as error:
+            said.append(error.message)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    loading.warm.close()
+    thread.join()
+    assert said == ["the file was not loaded, because all is to stop"]
+    with pytest.raises(DagError, match="all is to stop"):
+        loading.load(path)
+    assert loading.colds == 0
 
 
 def test_that_its_end_fails_concerns_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

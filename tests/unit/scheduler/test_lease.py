@@ -100,3 +100,4 @@ def test_company_is_who_is_on_another_machine_and_was_seen_lately(other: str, se
         SchedulerRow(owner=other, started=NOW, seen=NOW + seconds(seen_s)),
     ]
     assert has_company(rows, own, missing_s=90) is company
+    assert not has_company(rows[1:], own, missing_s=90), "who hasn't said that it's there knows of nobody"
