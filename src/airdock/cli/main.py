@@ -23,6 +23,7 @@ from airdock.cli.errors import (
 )
 from airdock.cli.lazy import LazyGroup
 from airdock.cli.session import Session
+from airdock.cli.signals import unwind
 from airdock.errors import AirdockError
 
 __all__ = ["PROGRAM", "airdock", "main"]
@@ -104,8 +105,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _fill_streams()
     signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _unwind)
-    signal.signal(signal.SIGHUP, _unwind)
+    signal.signal(signal.SIGTERM, unwind)
+    signal.signal(signal.SIGHUP, unwind)
     _leave(_run(argv))
 
 
@@ -170,9 +171,3 @@ def _wait_for_me(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.default_int_handler)
     # Not through sys.stderr, which may be in the middle of a write.
     os.write(2, b"stopping; Ctrl-C once more stops at once and may leave things behind\n")
-
-
-def _unwind(number: int, frame: FrameType | None) -> NoReturn:
-    """End as the signal asks, through every `finally` on the way."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)

@@ -12,6 +12,7 @@ import click
 from airdock.cli.errors import tell
 from airdock.cli.json_lines import render_event
 from airdock.cli.session import Session, pass_session
+from airdock.cli.signals import was_told_to_end
 from airdock.cli.words import paint, printable, word
 from airdock.clock import Clock, SystemClock
 from airdock.model.outcome import Failed, Lost
@@ -93,6 +94,8 @@ def _stopping(stop: Callable[[], None]) -> Iterator[None]:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         kept[number] = signal.signal(number, hear)
     try:
+        if was_told_to_end():  # while all was made ready, at a moment in which that was dropped
+            stop()
         yield
     finally:
         restore()
