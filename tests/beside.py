@@ -59,11 +59,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         names = _FAILED.findall(text) or [("FAILED", "the test runner")]
         failed = [pytest.TestReport(name, ("", 0, name), {}, "failed", "told above", "call") for _, name in names]
         terminalreporter.stats.setdefault("failed", []).extend(failed)
-        return
     before, _, summary = text.rstrip().partition("short test summary info")
-    *skips, closing = (summary or before).splitlines()
-    for line in [*skips[1:], closing.strip("= ")] if summary else [closing.strip("= ")]:
-        terminalreporter.write_line(line)
+    *skips, closing = (summary or before).splitlines() or [""]
+    if not _runner.returncode:
+        for line in [*skips[1:], closing.strip("= ")] if summary else [closing.strip("= ")]:
+            terminalreporter.write_line(line)
     passed = _PASSED.search(closing)
     counted = [SimpleNamespace(count_towards_summary=True)] * int(passed[1] if passed else 0)
     terminalreporter.stats.setdefault("passed", []).extend(counted)

@@ -45,7 +45,7 @@ def context(tmp_path: Path, debian_base: Path) -> Path:
     folder = tmp_path / "context"
     (folder / "files").mkdir(parents=True)
     with tarfile.open(debian_base) as archive:
-        archive.extractall(folder / "root", [member for member in archive if wanted(member.name)], filter="tar")
+        archive.extractall(folder / "root", [member for member in archive if wanted(member.name)])
     (folder / "files/one").write_text("one\n")
     (folder / "Dockerfile").write_text(DOCKERFILE)
     for path in (tmp_path, *tmp_path.parents[:2], folder, folder / "files"):
