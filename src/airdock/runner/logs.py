@@ -14,7 +14,7 @@ from airdock.clock import Clock
 from airdock.model.keys import NOT_MAPPED, TryKey
 from airdock.runner.secrets import Mask
 
-__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "log_path", "run_folder", "tail"]
+__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "folder_name", "log_path", "run_folder", "tail"]
 
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes after which a line is broken."""
@@ -24,7 +24,7 @@ _NAME_BYTES: Final = 255
 
 def log_path(root: Path, key: TryKey) -> Path:
     """Where the log of this try lies below `root`."""
-    folder = run_folder(root, key.dag_id, key.run_id) / _name(key.task_id)
+    folder = run_folder(root, key.dag_id, key.run_id) / folder_name(key.task_id)
     if key.map_index != NOT_MAPPED:
         folder /= str(key.map_index)
     return folder / f"{key.try_number}.log"
@@ -32,10 +32,10 @@ def log_path(root: Path, key: TryKey) -> Path:
 
 def run_folder(root: Path, dag_id: str, run_id: str) -> Path:
     """The folder below `root` that belongs to one run."""
-    return root / _name(dag_id) / _name(run_id)
+    return root / folder_name(dag_id) / folder_name(run_id)
 
 
-def _name(text: str) -> str:
+def folder_name(text: str) -> str:
     """An id as the name of one folder: never a way up, never two folders, never longer than a name may be."""
     name = text.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
     if name.strip(".") == "":

@@ -2,10 +2,9 @@
 
 AIRDOCK_HOME/
     workspaces/<dag_id>/<run_id>/   /workspace of all its tasks; stays
-    run/tmp/<dag_id>/<run_id>/      /tmp of those whose author named no image; goes with the run's end
+    run/tmp/<dag_id>%2F<run_id>/    /tmp of those whose author named no image; goes with the run's end
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from airdock.errors import AirdockError
 from airdock.model.keys import RunKey
 from airdock.model.mount import Mount
 from airdock.runner.base import WORKSPACE
-from airdock.runner.logs import run_folder
+from airdock.runner.logs import folder_name, run_folder
 
 __all__ = ["TEST_PREFIX", "RunFolders"]
 
@@ -27,6 +26,7 @@ TEST_PREFIX: Final = "test__"
 _TMP: Final = "/tmp"  # noqa: S108  of a container
 _TMP_MODE: Final = 0o1777
 _OLD_S: Final = 86_400.0
+_SEPARATOR: Final = folder_name("/")
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +64,6 @@ class RunFolders:
             return
         except OSError:
             self._tidy(tmp)
-            return
-        _forget(tmp.parent)
 
     def sweep(self, open_runs: Callable[[], Iterable[RunKey]]) -> None:
         """Remove what is there of runs that ended when whoever worked on them was killed; comes back soon.
@@ -73,12 +71,12 @@ class RunFolders:
         `open_runs` are those that are kept anywhere and go on. A test of a task is kept nowhere: its folder has to be
         old.
         """
-        found = list((self._home / "run" / "tmp").glob("*/*"))
+        found = list((self._home / "run" / "tmp").glob("*"))
         if not found:
             return
         going_on = {self._tmp(run) for run in open_runs()}  # asked for later than the folders: none is missing
         for folder in found:
-            if folder not in going_on and not (folder.name.startswith(TEST_PREFIX) and _is_young(folder)):
+            if folder not in going_on and not (_SEPARATOR + TEST_PREFIX in folder.name and _is_young(folder)):
                 self._tidy(folder)
 
     def join(self) -> None:
@@ -96,10 +94,9 @@ class RunFolders:
             self._remove(tmp)
         except (AirdockError, OSError) as error:
             _log.warning("%s could not be removed: %s", tmp, error)
-        _forget(tmp.parent)
 
     def _tmp(self, run: RunKey) -> Path:
-        return run_folder(self._home / "run" / "tmp", run.dag_id, run.run_id)
+        return self._home / "run" / "tmp" / folder_name(f"{run.dag_id}/{run.run_id}")
 
 
 def _is_young(folder: Path) -> bool:
@@ -107,8 +104,3 @@ def _is_young(folder: Path) -> bool:
         return time.time() - folder.stat().st_mtime < _OLD_S
     except OSError:
         return True
-
-
-def _forget(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # of other runs
-        folder.rmdir()
