@@ -217,25 +217,26 @@ class Orchestrator:
         )
 
     def find_dag(self, dag_id: str) -> SerializedDag:
-        """The DAG as its newest run had it. DagError if none ever ran."""
+        """The DAG as a scheduler loaded it last, else as its newest run had it. DagError if there is neither."""
+        row = self._store.find_dag_row(dag_id)
+        if row is not None and row.is_active:
+            return SerializedDag.from_dict(self._store.load_dag(row.digest))
         found = self._store.list_runs(dag_id=dag_id, limit=1)
         if not found:
-            known = sorted({run.key.dag_id for run in self._store.list_runs()})
+            known = sorted(self._newest())
             raise DagError(f"there is no DAG {dag_id!r}", hint=_known("DAGs", known) if known else "name its file")
         return self.dag_of(found[0].key)
 
-    def served_dag(self, dag_id: str) -> SerializedDag:
-        """The DAG as its file has it, where a scheduler has loaded it. DagError."""
-        row = self._store.find_dag_row(dag_id)
-        if row is None or not row.is_active:
-            raise DagError(f"no scheduler has loaded a DAG {dag_id!r}")
-        return SerializedDag.from_dict(self._store.load_dag(row.digest))
-
-    def dags(self) -> list[SerializedDag]:
-        """Each DAG that ran lately, as its newest run had it, by id."""
-        newest: dict[str, str] = {}
+    def _newest(self) -> dict[str, str]:
+        """The digest of each DAG that a scheduler has loaded, or that ran lately."""
+        newest = {row.dag_id: row.digest for row in self._store.list_dags()}
         for run in self._store.list_runs(limit=1000):
             newest.setdefault(run.key.dag_id, run.dag_digest)
+        return newest
+
+    def dags(self) -> list[SerializedDag]:
+        """Each DAG that a scheduler has loaded, and each other one that ran lately as its newest run had it, by id."""
+        newest = self._newest()
         return [SerializedDag.from_dict(self._store.load_dag(digest)) for _, digest in sorted(newest.items())]
 
     def pools(self) -> list[Pool]:

@@ -91,7 +91,7 @@ def command(app: App) -> Iterator[Orchestrator]:
 
 def start(app: App, dag_id: str, run_id: str = "r") -> RunKey:
     with command(app) as orchestrator:
-        return orchestrator.create_run(orchestrator.served_dag(dag_id), run_id=run_id)
+        return orchestrator.create_run(orchestrator.find_dag(dag_id), run_id=run_id)
 
 
 def states(app: App, key: RunKey) -> dict[str, TaskState]:
@@ -175,7 +175,7 @@ def test_a_backfill_whose_tasks_depend_on_the_past_goes_from_date_to_date(home: 
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with command(app) as orchestrator:
             orchestrator.hands.backfill(
-                app.orchestrator.served_dag("past"), start=today - timedelta(days=12), end=today - timedelta(days=10)
+                app.orchestrator.find_dag("past"), start=today - timedelta(days=12), end=today - timedelta(days=10)
             )
 
         def done() -> bool:

@@ -4,14 +4,15 @@ import pytest
 
 from airdock.answers import StoreTaskApi
 from airdock.dag.serialized import SerializedDag, SerializedTask
-from airdock.errors import ConfigError, ConflictError, UnknownRunError
+from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
+from airdock.indexing import digest_of
 from airdock.model.environment import Environment
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
 from airdock.orchestrator import Orchestrator
 from airdock.scheduler.loop import Scheduler
 from airdock.store.memory import MemoryStore
-from airdock.store.records import Answer, Batch, Pool, Transition
+from airdock.store.records import Answer, Batch, DagRow, Pool, Transition
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PANDAS = Environment(requirements=("pandas",))
@@ -162,3 +163,40 @@ def test_images_are_those_of_the_run(orchestrator: Orchestrator, store: MemorySt
     ]
     store.commit(Batch(answers=answers), owner="me")
     assert StoreTaskApi(store=store).images(run) == {"host": "sha256:1", "pandas": "sha256:2"}
+
+
+def serve(store: MemoryStore, dag: SerializedDag, *, gone: bool = False) -> None:
+    """As a scheduler does that has loaded the DAG's file, or finds it gone."""
+    body = dag.to_dict()
+    store.save_dag(digest_of(body), dag_id=dag.dag_id, body=body)
+    store.save_loaded({dag.fileloc: [DagRow(dag_id=dag.dag_id, fileloc=dag.fileloc, digest=digest_of(body))]})
+    if gone:
+        store.save_loaded({}, gone=[dag.fileloc])
+
+
+def test_a_dag_that_never_ran_is_known_once_a_scheduler_loaded_it(
+    orchestrator: Orchestrator, store: MemoryStore
+) -> None:
+    with pytest.raises(DagError, match="no DAG 'd'"):
+        orchestrator.find_dag("d")
+    serve(store, make_dag())
+    assert orchestrator.find_dag("d") == make_dag()
+    assert orchestrator.dags() == [make_dag()]
+
+
+def test_of_a_dag_that_ran_the_version_that_was_loaded_since_is_found(
+    orchestrator: Orchestrator, store: MemoryStore
+) -> None:
+    orchestrator.create_run(make_dag())
+    orchestrator.create_run(make_dag("other"))
+    assert orchestrator.find_dag("d") == make_dag()
+    serve(store, make_dag(retries=7))
+    assert orchestrator.find_dag("d") == make_dag(retries=7)
+    assert orchestrator.dags() == [make_dag(retries=7), make_dag("other")]
+
+
+def test_a_dag_whose_file_is_gone_is_what_its_newest_run_had(orchestrator: Orchestrator, store: MemoryStore) -> None:
+    orchestrator.create_run(make_dag())
+    serve(store, make_dag(retries=7), gone=True)
+    assert orchestrator.find_dag("d") == make_dag()
+    assert orchestrator.dags() == [make_dag()]

@@ -1,4 +1,4 @@
-"""Which DAG a command is about: a file, a file and an id, or the id of one that ran."""
+"""Which DAG a command is about: a file, a file and an id, or the id of one that is served or ran."""
 
 import os
 import sys

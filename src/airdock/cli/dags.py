@@ -7,7 +7,7 @@ from airdock.cli.lazy import LazyGroup
 __all__ = ["dags"]
 
 _COMMANDS: Final = {
-    "list": ("airdock.cli.dags_look:list_dags", "List DAGs: those that ran, or those of a folder."),
+    "list": ("airdock.cli.dags_look:list_dags", "List DAGs: those that are served or ran, or those of a folder."),
     "show": ("airdock.cli.dags_look:show", "Draw the graph of a DAG."),
     "details": ("airdock.cli.dags_hand:details", "Say what a DAG says of itself."),
     "pause": ("airdock.cli.dags_hand:pause", "Let DAGs begin no runs."),

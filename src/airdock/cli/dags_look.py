@@ -32,7 +32,7 @@ _PIPED_CELLS = 120
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @pass_session
 def list_dags(session: Session, /, folder: Path | None, *, tag: str | None, as_json: bool) -> None:
-    """List DAGs by name: those that ran, or those that the files of FOLDER define.
+    """List DAGs by name: those that a scheduler has loaded, or that ran; or those that the files of FOLDER define.
 
     Files that can't be loaded are told beside it, and make the exit code 1; airdock dags import says more.
 
