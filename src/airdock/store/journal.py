@@ -1,25 +1,21 @@
 """What happens, as the store keeps it: events of assets, backfills, callbacks to be called, who works here, a log."""
 
 import json
-from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from airdock.model.keys import TaskKey
 from airdock.store.records import AssetEvent, Backfill, CallbackRow, LogRow, SchedulerRow
-from airdock.store.registry import Registry, Row
+from airdock.store.registry import Row
 from airdock.store.times import known_time, micros, time_of
+from airdock.store.watched import Watched
 
 __all__ = ["AGES", "Journal", "callback_row", "event_row"]
 
 
-class Journal(Registry):
+class Journal(Watched):
     """More verbs over the tables of `registry.KEYS`; each is one transaction."""
-
-    @abstractmethod
-    def now(self) -> datetime:
-        """The time of leases, UTC."""
 
     # Assets
 

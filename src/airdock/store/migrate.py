@@ -9,7 +9,7 @@ from airdock.errors import StoreError
 
 __all__ = ["HEAD", "migrate", "read_version"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The latest migration. Known here so that a database that is up to date is seen to be without loading Alembic."""
 
 _SCRIPTS = Path(__file__).with_name("migrations")

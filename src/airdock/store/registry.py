@@ -30,10 +30,13 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "callbacks": ("number",),
     "schedulers": ("owner",),
     "log": ("number",),
+    "active_assets": ("name",),
+    "duty_leases": ("name",),
+    "deadlines": ("number",),
 }
-"""The tables of this module and of `store.journal`, with the columns that tell their rows apart."""
+"""The tables of this module, of `store.journal` and of `store.watched`, with the columns that tell their rows apart."""
 
-NUMBERED: Final = frozenset({"asset_events", "backfills", "callbacks", "log"})
+NUMBERED: Final = frozenset({"asset_events", "backfills", "callbacks", "deadlines", "log"})
 """Tables whose rows get rising numbers."""
 
 

@@ -6,6 +6,7 @@
     pools
     dag_index, import_problems, variables, connections, states: `store.registry`
     asset_events, asset_marks, backfills, callbacks, schedulers, log: `store.journal`
+    active_assets, duty_leases, deadlines: `store.watched`
 
 Times are whole microseconds since 1970 UTC: exact, sortable, and the same on every database.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "NUMBER",
     "OPEN_RUNS",
     "PAUSING_ROWS",
+    "active_assets",
     "answers",
     "asset_events",
     "asset_marks",
@@ -37,6 +39,8 @@ __all__ = [
     "connections",
     "dag_index",
     "dags",
+    "deadlines",
+    "duty_leases",
     "import_problems",
     "log",
     "metadata",
@@ -295,6 +299,31 @@ schedulers = Table(
     Column("owner", Text, primary_key=True),
     Column("started", BigInteger, nullable=False),
     Column("seen", BigInteger, nullable=False),
+)
+
+active_assets = Table(
+    "active_assets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("uri", Text, nullable=False),
+)
+
+duty_leases = Table(
+    "duty_leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+)
+
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("alert", Text, nullable=False),
 )
 
 log = Table(

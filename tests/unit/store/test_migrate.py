@@ -66,7 +66,7 @@ def test_a_database_of_a_later_airdock_is_refused(engine: Engine, tmp_path: Path
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(StoreError, match="later Airdock: expected version 0002 at most, found 9999") as found:
+    with pytest.raises(StoreError, match="later Airdock: expected version 0003 at most, found 9999") as found:
         SqlStore(path=tmp_path / "a.db")
     assert found.value.hint
 
@@ -128,4 +128,26 @@ def test_a_database_of_the_first_version_is_migrated_with_its_rows(tmp_path: Pat
     assert instance.first_started == instance.started is not None
     assert (len(store.list_tries(scheduled.key)), store.list_pools()[0].slots) == (1, 7)
     assert store.list_xcoms(scheduled.key, task_id="load", name="return_value")[0].value == "3"
+    store.close()
+
+
+def test_a_database_of_the_second_version_keeps_its_rows(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    old = open_sqlite(tmp_path / "old.db")
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO asset_events VALUES (3, 'orders', 's3://orders', '', '{}', 5, '', '', '', -1)"
+        )
+    old.dispose()
+    store = SqlStore(path=tmp_path / "old.db")
+    assert [event.number for event in store.list_events()] == [3]
+    assert store.list_active_assets() == []
+    assert store.take_duty("watch", owner="a", lease_s=1)
     store.close()
