@@ -198,6 +198,7 @@ class App(Parts):
             side_by_side=len(os.sched_getaffinity(0)),
             stopping=patience.give_up,
             stop_loading=self.loads.stop,
+            watching=self._open_triggerer,
             pause_new=self.config.scheduler.new_dags == "pause",
         )
 

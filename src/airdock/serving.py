@@ -16,6 +16,7 @@ from airdock.model.progress import Note, Report
 from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.asking import Ask, AskedTimetables
 from airdock.scheduler.asset_runs import AssetRuns
+from airdock.scheduler.assets import ActiveAssets
 from airdock.scheduler.duty import Duties
 from airdock.scheduler.intake import StoreIntake
 from airdock.scheduler.lease import has_company
@@ -23,6 +24,7 @@ from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.planner import Planner
 from airdock.scheduler.runs import most_active_runs
 from airdock.scheduler.timetables import RunPlan
+from airdock.scheduler.watching import AssetWatch, Watching
 from airdock.store.base import Store
 from airdock.store.filters import RunFilter
 from airdock.store.records import AssetEvent
@@ -44,6 +46,7 @@ class Server:
 
     `scheduler` makes the loop, and is given `is_paused` and `ended`. `load` loads one file; `create` makes the run that
     a schedule asks for, or that events of assets do (`events`, `mark`). `ask` asks timetables that authors wrote.
+    `watching` gives what runs the triggers that watch assets.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Server:
         ask: Ask,
         report: Report,
         side_by_side: int,
+        watching: Callable[[], Watching],
         pause_new: bool = False,
         stopping: Callable[[], None] = lambda: None,
         stop_loading: Callable[[], None] = lambda: None,
@@ -75,6 +79,18 @@ class Server:
         asked = AskedTimetables(ask=ask, answered=self._scheduler.look)
         self._planner = Planner(store=store, dags=self.index.open_dags, create=self._make_run, asked=asked)
         self._asset_runs = AssetRuns(store=store, dags=self.index.open_dags, create=self._make_asset_run)
+        self._active_assets = ActiveAssets(
+            store=store, dags=self.index.dags, tell=lambda line: self._report(Note(line=line))
+        )
+        self._asset_watch = AssetWatch(
+            store=store,
+            dags=self.index.open_dags,
+            inactive=lambda: self._active_assets.inactive,
+            open=watching,
+            owner=owner,
+            lease_s=LEASE_S,
+            look=self._scheduler.look,
+        )
         self._store, self._owner = store, owner
         self._intake = StoreIntake(
             store=store,
@@ -90,7 +106,8 @@ class Server:
         self._folder.mkdir(parents=True, exist_ok=True)
         duties = Duties()
         duties.add(_PLAN_S, self._planner.plan)
-        duties.add(_PLAN_S, self._asset_runs.plan)
+        for duty in (self._active_assets, self._asset_watch, self._asset_runs):  # events come before their runs
+            duties.add(_PLAN_S, duty.plan)
         duties.add(_REFRESH_S, self._refresh)
         duties.add(_BEAT_S, lambda _now: self._store.beat(self._owner))
         self._watcher.start()
@@ -102,6 +119,7 @@ class Server:
             self._catalogue.stop()
             self._stop_loading()
             self._catalogue.join()
+        self._asset_watch.leave()
         self._store.sign_off(self._owner)
 
     def stop(self) -> None:

@@ -91,7 +91,12 @@ class BaseTrigger:
 
 
 class BaseEventTrigger(BaseTrigger):
-    """A trigger that may also watch an asset: each of its events is one of the asset's."""
+    """A trigger that may also watch an asset: each of its events is one of the asset's.
+
+    Where it does, `asset_state_store` keeps what is to be known when it is started again.
+    """
+
+    asset_state_store: Any = None
 
 
 class StartTriggerArgs:

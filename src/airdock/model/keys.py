@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from airdock.record import record
 
-__all__ = ["NOT_MAPPED", "RunKey", "TaskKey", "TryKey"]
+__all__ = ["NOT_MAPPED", "RunKey", "TaskKey", "TryKey", "WatchKey"]
 
 NOT_MAPPED = -1
 """The map index of a task instance that isn't mapped, as in Airflow."""
@@ -80,3 +80,18 @@ class TryKey:
             map_index=value["map_index"],
             try_number=value["try_number"],
         )
+
+
+@record
+class WatchKey:
+    """One trigger that watches an asset: by the asset's name and address, and a digest of the trigger's arguments."""
+
+    name: str
+    uri: str
+    trigger: str
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """The asset and its trigger as people know them."""
+        return f"{self.trigger.rpartition('.')[2]} of asset {self.name!r}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError
+from airdock.scheduler.assets import conditions_of
 from airdock.scheduler.runs import are_assets_met, plan_asset_run
 from airdock.scheduler.timetables import RunPlan
 from airdock.store.base import Store
@@ -50,16 +51,8 @@ class AssetRuns:
 
 def _wanted(condition: Mapping[str, Any], events: Sequence[AssetEvent]) -> Iterator[AssetEvent]:
     """The events of the assets and aliases that the condition names, whether it holds or not."""
-    parts = list(_parts(condition))
+    parts = list(conditions_of(condition))
     return (event for event in events if any(are_assets_met(part, _names([event])) for part in parts))
-
-
-def _parts(condition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    inner = [*condition.get("all", ()), *condition.get("any", ())]
-    if not inner:
-        yield condition
-    for each in inner:
-        yield from _parts(each)
 
 
 def _names(events: Sequence[AssetEvent]) -> set[tuple[str, str]]:

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from airdock.clock import Clock, SystemClock
-from airdock.errors import ConflictError, StoreError
+from airdock.errors import ConflictError
 from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.course import Course
-from airdock.scheduler.owner import Owner
+from airdock.scheduler.owner import is_alive, is_dead
 from airdock.store.base import Store
 from airdock.store.records import Run
 
@@ -58,7 +58,7 @@ class StoreIntake:
         held = {course.run.key for course in courses}
         is_open = self._store.list_runs(states=_OPEN, limit=_LOOK)
         others = {run.owner for run in is_open} - {self._owner}
-        kept = {owner for owner in others if _is_alive(owner) or (spares and owner and not _is_dead(owner))}
+        kept = {owner for owner in others if is_alive(owner) or (spares and owner and not is_dead(owner))}
         due = [run for run in reversed(is_open) if run.key not in held and run.owner not in kept and _is_due(run, now)]
         wanted = sorted((run for run in due if self._knows(run.key.dag_id)), key=_rank)
         limits = {dag_id: self._max_active(dag_id) for dag_id in {run.key.dag_id for run in wanted}}
@@ -68,7 +68,7 @@ class StoreIntake:
             [run.key for run in wanted],
             owner=self._owner,
             lease_s=self._lease_s,
-            displacing=[owner for owner in {run.owner for run in wanted} if _is_dead(owner)],
+            displacing=[owner for owner in {run.owner for run in wanted} if is_dead(owner)],
             room={dag_id: limit for dag_id, limit in limits.items() if limit is not None},
         )
 
@@ -86,7 +86,7 @@ class StoreIntake:
             return
         self._has_looked_back = True
         for run in self._store.list_runs(states=RUN_FINISHED, limit=_LOOK):
-            if _is_dead(run.owner):
+            if is_dead(run.owner):
                 with contextlib.suppress(ConflictError):  # somebody else does it right now
                     self._store.take_run(run.key, owner=self._owner, lease_s=self._lease_s, displacing=run.owner)
                     self._store.release_run(run.key, owner=self._owner)
@@ -99,17 +99,3 @@ def _is_due(run: Run, now: datetime) -> bool:
 
 def _rank(run: Run) -> tuple[datetime, datetime]:
     return (run.created if run.backfill is not None else run.logical_date or run.created, run.created)
-
-
-def _is_dead(owner: str) -> bool:
-    try:
-        return bool(owner) and Owner.parse(owner).is_dead()
-    except StoreError:
-        return False
-
-
-def _is_alive(owner: str) -> bool:
-    try:
-        return bool(owner) and Owner.parse(owner).is_alive()
-    except StoreError:
-        return False

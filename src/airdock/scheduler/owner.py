@@ -8,7 +8,7 @@ from typing import Self
 from airdock.errors import StoreError
 from airdock.record import record
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "is_alive", "is_dead"]
 
 
 @record
@@ -61,6 +61,22 @@ class Owner:
     def is_alive(self, *, proc: Path = Path("/proc")) -> bool:
         """Whether the process is known to run; false for one that can't be seen from here."""
         return self.place == _read_place(proc) and _read_start(self.pid, proc) == self.started
+
+
+def is_dead(owner: str) -> bool:
+    """Whether what is written there is a process that is known to be gone."""
+    try:
+        return bool(owner) and Owner.parse(owner).is_dead()
+    except StoreError:
+        return False
+
+
+def is_alive(owner: str) -> bool:
+    """Whether what is written there is a process that is known to run."""
+    try:
+        return bool(owner) and Owner.parse(owner).is_alive()
+    except StoreError:
+        return False
 
 
 def _read_place(proc: Path) -> str:

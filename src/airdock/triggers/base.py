@@ -3,12 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from airdock.model.keys import TryKey
+from airdock.model.keys import TryKey, WatchKey
 
-__all__ = ["Fired", "Triggering"]
+__all__ = ["Ended", "Fired", "Heard", "Triggering", "Watching"]
 
 Fired = Callable[[TryKey, Any, str], None]
 """Takes the try, the event as JSON, and the error: one line and what explains it, empty where the trigger fired."""
+
+Heard = Callable[[WatchKey, Any], None]
+"""Takes each event of a trigger that watches, as JSON."""
+
+Ended = Callable[[WatchKey, str], None]
+"""Is told that a trigger watches no longer, and why: one line and what explains it, empty where it came to its end."""
 
 
 class Triggering(Protocol):
@@ -37,3 +43,22 @@ class Triggering(Protocol):
     def stop(self) -> None: ...
 
     def join(self) -> None: ...
+
+
+class Watching(Protocol):
+    """Runs triggers that watch assets, each until it ends by itself, and tells of every event.
+
+    They live in another process than those of deferred tasks: neither's death is the other's.
+    """
+
+    def attend(self, heard: Heard, ended: Ended) -> None:
+        """Tell these. To be called before anything is watched."""
+        ...
+
+    def watch(self, key: WatchKey, trigger: Mapping[str, Any], *, loader: Mapping[str, Any]) -> None:
+        """Run this trigger: {"classpath", "kwargs"}. Nothing happens where it runs already; `loader` is as in `add`."""
+        ...
+
+    def unwatch(self, key: WatchKey) -> None:
+        """End it, and tell of it no more. Nothing happens where it doesn't run."""
+        ...

@@ -58,10 +58,14 @@ class Surroundings:
 
 
 class Host:
-    """Belongs to the loop: all methods are called from its thread. `is_ready` once it takes triggers."""
+    """Belongs to the loop: all methods are called from its thread. `is_ready` once it takes triggers.
 
-    def __init__(self, surroundings: Surroundings, place: Sequence[Mount]) -> None:
+    `watches` says that these are of assets, not of deferred tasks.
+    """
+
+    def __init__(self, surroundings: Surroundings, place: Sequence[Mount], *, watches: bool = False) -> None:
         self.place = tuple(place)
+        self.watches = watches
         self.is_ready = False
         self._with = surroundings
         self._loop = surroundings.loop

@@ -1,13 +1,16 @@
-"""Runs the triggers of many deferred tasks in one asyncio loop: `python -m airdock.triggers.inside`.
+"""Runs triggers of deferred tasks, or of watched assets, in one asyncio loop: `python -m airdock.triggers.inside`.
 
 Connects to the socket that AIRDOCK_CHANNEL names; frames are those of the runner's channel. What triggers print goes
 to the triggerer's log.
 
     in     {"type": "add", "id": n, "path": "module.Class", "kwargs": {…}, "key": {…}, "loader": {…}}
+           {"type": "add", …, "asset": {"name", "uri"}} in place of the key, where it watches an asset
            {"type": "drop", "id": n, "killed": true}
     out    {"type": "ready"}    {"type": "fired", "id": n, "event": …}    {"type": "failed", "id": n, "error": "…"}
+           {"type": "ended", "id": n}
 
-A trigger tells once. The end of the connection ends the process. What triggers ask goes over a connection of its own.
+A trigger of a task tells once; one that watches an asset tells each event, and then that it ended or failed. The end of
+the connection ends the process. What triggers ask goes over a connection of its own.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ from airdock.dag.importing import import_dag_file, module_name
 from airdock.runner.inside.channel import Channel
 from airdock.runner.inside.context import Context
 from airdock.runner.inside.instance import TaskInstance
+from airdock.runner.inside.stores import AssetStates
 from airdock.runner.inside.wire import pack, unpack
 
 __all__ = ["Classes", "Questions", "Triggers", "main"]
@@ -115,6 +119,9 @@ class Triggers:
         trigger = None
         try:
             trigger = self._make(id, message)
+            if message.get("asset"):
+                await self._watch(id, trigger)
+                return
             event = await anext(aiter(trigger.run()), None)
             if event is None:
                 self._tell({"type": "failed", "id": id, "error": f"{message['path']} ended without an event"})
@@ -125,12 +132,23 @@ class Triggers:
         finally:
             await self._clean_up(id, trigger)
 
+    async def _watch(self, id: int, trigger: Any) -> None:
+        """Tell every event of a trigger, and its end."""
+        async for event in trigger.run():
+            self._tell({"type": "fired", "id": id, "event": _pack(event)})
+        self._tell({"type": "ended", "id": id})
+
     def _make(self, id: int, message: Mapping[str, Any]) -> Any:
         kind = self._classes.find(message["path"], message.get("loader") or {})
         trigger = kind(**unpack(message.get("kwargs") or {}))  # type: ignore[no-untyped-call]
         if message.get("key"):
             asking = self._questions.of(id)
             trigger.task_instance = TaskInstance(message["key"], asking)  # type: ignore[no-untyped-call]
+        if message.get("asset"):
+            asset = message["asset"]
+            watching = TaskInstance({**_NOBODY, "task_id": asset["name"]}, self._questions.of(id))  # type: ignore[no-untyped-call]
+            own = {"ti": watching, "inlets": [{"asset": asset}], "outlets": []}
+            trigger.asset_state_store = AssetStates(own)  # type: ignore[no-untyped-call]
         return trigger
 
     async def _clean_up(self, id: int, trigger: Any) -> None:

@@ -1,6 +1,7 @@
-"""Runs the triggers of deferred tasks in processes of their own, and starts those anew that die.
+"""Runs the triggers of deferred tasks and of watched assets in processes of their own, and starts those anew that die.
 
-There is one process for each place that DAG files are seen from: in a server, one for all. It is started with the first
+There is one process for each place that DAG files are seen from and each of the two kinds: in a server, one for all
+tasks, and one for all assets. It is started with the first
 trigger, and ends when there was none for a while. What a process was told is never relied on: the triggers that are
 waited for are kept here, and a new process is told all of them.
 """
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
-from airdock.model.keys import TryKey
+from airdock.model.keys import TryKey, WatchKey
 from airdock.model.mount import Mount
 from airdock.runner.base import Starter
 from airdock.runner.loop import Loop
 from airdock.runner.requests import answer
 from airdock.runner.task_api import TaskApi
-from airdock.triggers.base import Fired
+from airdock.triggers.base import Ended, Fired, Heard
 from airdock.triggers.host import Host, Surroundings, clear_abandoned
 
 __all__ = ["Triggerer"]
@@ -33,15 +34,18 @@ _NOBODY: Final = TryKey(dag_id="", run_id="", task_id="")
 
 _log = logging.getLogger(__name__)
 
+_PlaceKey = tuple[tuple[Mount, ...], bool]
+"""What its processes see of where a DAG file lies, and whether they watch assets."""
+
 
 @dataclass(slots=True)
 class _Wanted:
     """A trigger that somebody waits for; `deaths` counts the processes that ended while they ran it."""
 
     id: int
-    key: TryKey
+    key: TryKey | WatchKey
     message: Mapping[str, Any]
-    place: tuple[Mount, ...]
+    place: _PlaceKey
     deaths: int = 0
 
 
@@ -56,10 +60,11 @@ class _Place:
 
 
 class Triggerer:
-    """Satisfies `triggers.base.Triggering` with containers, or where there is no isolation with plain processes.
+    """Satisfies `triggers.base.Triggering` and `triggers.base.Watching`.
 
-    `image` gives the digest of the host image; `place` says what a process sees of where a DAG file lies. Triggers ask
-    `tasks`. `home` is AIRDOCK_HOME. A process without triggers goes on for `idle_s`.
+    The processes are containers, or plain ones where there is no isolation. `image` gives the digest of the host image;
+    `place` says what a process sees of where a DAG file lies. Triggers ask `tasks`. `home` is AIRDOCK_HOME. A process
+    without triggers goes on for `idle_s`.
     """
 
     def __init__(
@@ -90,8 +95,10 @@ class Triggerer:
             clock=clock or SystemClock(),
         )
         self._fired: Fired = lambda key, event, error: None
-        self._places: dict[tuple[Mount, ...], _Place] = {}
-        self._by_key: dict[TryKey, _Wanted] = {}
+        self._heard: Heard = lambda key, event: None
+        self._watch_ended: Ended = lambda key, error: None
+        self._places: dict[_PlaceKey, _Place] = {}
+        self._by_key: dict[TryKey | WatchKey, _Wanted] = {}
         self._by_id: dict[int, _Wanted] = {}
         self._ids = itertools.count(1)
         self._is_open = False
@@ -99,6 +106,9 @@ class Triggerer:
 
     def subscribe(self, fired: Fired) -> None:
         self._fired = fired
+
+    def attend(self, heard: Heard, ended: Ended) -> None:
+        self._heard, self._watch_ended = heard, ended
 
     def start(self) -> None:
         if not self._is_open:
@@ -122,9 +132,15 @@ class Triggerer:
     def remove(self, key: TryKey, *, killed: bool = False) -> None:
         self._loop.post(lambda: self._remove(key, killed=killed))
 
+    def watch(self, key: WatchKey, trigger: Mapping[str, Any], *, loader: Mapping[str, Any]) -> None:
+        self._loop.post(lambda: self._add(key, trigger, loader))
+
+    def unwatch(self, key: WatchKey) -> None:
+        self._loop.post(lambda: self._remove(key, killed=False))
+
     # In the loop
 
-    def _add(self, key: TryKey, trigger: Mapping[str, Any], loader: Mapping[str, Any]) -> None:
+    def _add(self, key: TryKey | WatchKey, trigger: Mapping[str, Any], loader: Mapping[str, Any]) -> None:
         if key in self._by_key or not self._is_open:
             return
         fileloc = str(loader.get("fileloc") or "")
@@ -133,30 +149,33 @@ class Triggerer:
             "id": next(self._ids),
             "path": trigger["classpath"],
             "kwargs": dict(trigger.get("kwargs") or {}),
-            "key": key.to_dict(),
             "loader": {"fileloc": fileloc, "paths": list(loader.get("paths") or ())},
         }
-        mounts = tuple(self._place_of(fileloc)) if fileloc else ()
-        wanted = _Wanted(message["id"], key, message, mounts)
+        if isinstance(key, WatchKey):
+            message["asset"] = {"name": key.name, "uri": key.uri}
+        else:
+            message["key"] = key.to_dict()
+        where = (tuple(self._place_of(fileloc)) if fileloc else (), isinstance(key, WatchKey))
+        wanted = _Wanted(message["id"], key, message, where)
         self._by_key[key] = self._by_id[wanted.id] = wanted
-        place = self._places.setdefault(mounts, _Place())
+        place = self._places.setdefault(where, _Place())
         place.wanted[wanted.id] = wanted
         if place.idle is not None:
             place.idle.cancel()
             place.idle = None
         if place.host is None:
-            self._begin(mounts, place)
+            self._begin(where, place)
         elif place.host.is_ready:
             place.host.send(message)
 
-    def _begin(self, mounts: tuple[Mount, ...], place: _Place) -> None:
+    def _begin(self, where: _PlaceKey, place: _Place) -> None:
         if not self._is_cleared:
             self._is_cleared = True
             self._work.submit(clear_abandoned, self._folder, self._starter)
-        place.host = Host(self._with, mounts)
+        place.host = Host(self._with, where[0], watches=where[1])
         place.host.begin()
 
-    def _remove(self, key: TryKey, *, killed: bool) -> None:
+    def _remove(self, key: TryKey | WatchKey, *, killed: bool) -> None:
         wanted = self._by_key.get(key)
         if wanted is None:
             return
@@ -178,7 +197,7 @@ class Triggerer:
             place.host.stop()
 
     def _hear(self, host: Host, message: Mapping[str, Any]) -> None:
-        place = self._places.get(host.place)
+        place = self._places.get((host.place, host.watches))
         if place is None or place.host is not host:
             return
         if message["type"] == "ready":
@@ -187,12 +206,25 @@ class Triggerer:
                 host.send(each.message)
             return
         wanted = place.wanted.get(message["id"])
-        if wanted is not None and message["type"] in ("fired", "failed"):
-            self._forget(wanted)
-            self._fired(wanted.key, message.get("event"), str(message.get("error") or ""))
+        if wanted is None:
+            return
+        if message["type"] == "fired" and isinstance(wanted.key, WatchKey):
+            wanted.deaths = 0
+            self._heard(wanted.key, message.get("event"))
+        elif message["type"] in ("fired", "failed", "ended"):
+            self._tell_end(wanted, message.get("event"), str(message.get("error") or ""))
+
+    def _tell_end(self, wanted: _Wanted, event: Any, error: str) -> None:
+        """It is over, with an event or an error."""
+        self._forget(wanted)
+        if isinstance(wanted.key, WatchKey):
+            self._watch_ended(wanted.key, error)
+        else:
+            self._fired(wanted.key, event, error)
 
     def _ended(self, host: Host) -> None:
-        place = self._places.get(host.place)
+        where = (host.place, host.watches)
+        place = self._places.get(where)
         if place is None or place.host is not host:
             return
         place.host = None
@@ -203,18 +235,17 @@ class Triggerer:
             pause_s = min(_FIRST_PAUSE_S * 2**place.deaths, _LONGEST_PAUSE_S)
             place.deaths += 1
             _log.warning("a process for triggers ended; %d triggers go on in a new one", len(place.wanted))
-            self._loop.at(self._loop.time() + pause_s, lambda: self._again(host.place, place))
+            self._loop.at(self._loop.time() + pause_s, lambda: self._again(where, place))
 
-    def _again(self, mounts: tuple[Mount, ...], place: _Place) -> None:
+    def _again(self, where: _PlaceKey, place: _Place) -> None:
         if place.host is None and place.wanted and self._is_open:
-            self._begin(mounts, place)
+            self._begin(where, place)
 
     def _count_death(self, place: _Place) -> None:
         for each in list(place.wanted.values()):
             each.deaths += 1
             if each.deaths >= _DEATHS:
-                self._forget(each)
-                self._fired(each.key, None, f"the process of its trigger ended {_DEATHS} times while it waited")
+                self._tell_end(each, None, f"the process of its trigger ended {_DEATHS} times while it waited")
 
     def _close(self) -> None:
         """End what runs; once nothing does, end the loop."""
@@ -231,4 +262,5 @@ class Triggerer:
 
     def _ask(self, host: Host, request: Mapping[str, Any]) -> dict[str, Any]:
         wanted = self._by_id.get(request.get("trigger") or 0)
-        return answer(self._tasks, wanted.key if wanted else _NOBODY, request)
+        asks = wanted.key if wanted is not None and isinstance(wanted.key, TryKey) else _NOBODY
+        return answer(self._tasks, asks, request)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airdock.model.keys import RunKey, TryKey
+from airdock.model.keys import RunKey, TryKey, WatchKey
 from airdock.runner.process import ProcessStarter
 from airdock.triggers.triggerer import Triggerer
 
 SOURCE = """
 import asyncio, os
-from airdock.dag.trigger import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airdock.dag.trigger import BaseEventTrigger, BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 class Tells(BaseTrigger):
     def __init__(self, what=None):
@@ -61,6 +61,26 @@ class Succeeds(Tells):
     async def run(self):
         yield TaskSuccessEvent(xcoms={"a": 1})
 
+class Counts(BaseEventTrigger):
+    def __init__(self, to, path=""):
+        self.to, self.path = to, path
+
+    async def run(self):
+        for number in range(self.to):
+            yield TriggerEvent({"number": number})
+        if self.path:
+            print("watches", os.getpid(), flush=True)
+            await asyncio.Event().wait()
+
+    async def cleanup(self):
+        print("cleaned", flush=True)
+
+class CountsAndBreaks(Counts):
+    async def run(self):
+        yield TriggerEvent(self.asset_state_store.get("seen"))
+        self.asset_state_store.set("seen", 3)
+        raise ValueError("no more")
+
 class Asks(Tells):
     async def run(self):
         state = self.task_instance.get_dagrun_state("other", "r1")
@@ -74,6 +94,14 @@ class Answers:
     def run_state(self, run: RunKey) -> str | None:
         return f"state of {run.dag_id} {run.run_id}"
 
+    def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None) -> Mapping[str, Any] | None:
+        return {"value": [name, asset]}
+
+    def state_set(
+        self, key: TryKey, name: str, value: Any, *, keep_s: float | None, asset: Mapping[str, str] | None
+    ) -> None:
+        pass
+
 
 class Bench:
     """A triggerer at work."""
@@ -81,6 +109,7 @@ class Bench:
     def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
         self.told: queue.Queue[tuple[TryKey, Any, str]] = queue.Queue()
+        self.heard: queue.Queue[tuple[str, Any]] = queue.Queue()
         environ = {**os.environ, "PYTHONPATH": str(home / "modules")}
         self.triggerer = Triggerer(
             starter=ProcessStarter(environments=home / "cache", environ=environ),
@@ -91,6 +120,9 @@ class Bench:
             **settings,
         )
         self.triggerer.subscribe(lambda key, event, error: self.told.put((key, event, error)))
+        self.triggerer.attend(
+            lambda key, event: self.heard.put((key.name, event)), lambda key, error: self.heard.put((key.name, error))
+        )
         self.triggerer.start()
 
     def add(self, task_id: str, name: str, what: Any = None, *, loader: Mapping[str, Any] | None = None) -> TryKey:
@@ -98,6 +130,14 @@ class Bench:
         path = name if "." in name else f"mine.{name}"
         self.triggerer.add(key, {"classpath": path, "kwargs": {"what": what}}, loader=loader or {})
         return key
+
+    def watch(self, asset: str, name: str, **kwargs: Any) -> WatchKey:
+        key = WatchKey(name=asset, uri=f"s3://{asset}", trigger=f"mine.{name}", digest=str(kwargs))
+        self.triggerer.watch(key, {"classpath": key.trigger, "kwargs": kwargs}, loader={})
+        return key
+
+    def hear(self) -> tuple[str, Any]:
+        return self.heard.get(timeout=60)
 
     def next(self) -> tuple[str, Any, str]:
         key, event, error = self.told.get(timeout=60)
