@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from airdock.dag.named_assets import find_clash, first_assets
 from airdock.dag.serialized import SerializedDag
-from airdock.errors import RunnerError, UnknownRunError
+from airdock.errors import InactiveAssetError, RunnerError, UnknownRunError
 from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey, TryKey
 from airdock.model.states import RunState
 from airdock.store.base import Store
@@ -42,11 +43,14 @@ def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
 class StoreTaskApi:
     """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`.
 
-    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none.
+    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none. With `serves`
+    active assets are those of all DAGs that are served, else of the try's own DAG.
     """
 
-    def __init__(self, *, store: Store, vault: Secrets | None = None, trigger: Trigger = _refuse) -> None:
-        self._store, self._vault, self._trigger = store, vault, trigger
+    def __init__(
+        self, *, store: Store, vault: Secrets | None = None, trigger: Trigger = _refuse, serves: bool = False
+    ) -> None:
+        self._store, self._vault, self._trigger, self._serves = store, vault, trigger, serves
 
     def xcom_get(
         self,
@@ -142,6 +146,15 @@ class StoreTaskApi:
 
     def trigger_run(self, key: TryKey, *, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._trigger(dag_id, wanted)
+
+    def check_assets(self, key: TryKey, assets: Sequence[tuple[str, str]]) -> None:
+        active = self._store.list_active_assets() if self._serves else first_assets(self._load_dag(key.task.run))
+        for name, uri in assets:
+            if clash := find_clash((name, uri), active):
+                raise InactiveAssetError(
+                    f"expected active inlets and outlets, found the asset {name!r} ({uri}), which isn't: {clash}",
+                    hint="give it a name and an address of its own, or write the same ones everywhere",
+                )
 
     def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None = None) -> Mapping[str, Any] | None:
         text = self._store.load_state(_scope(key, asset), name, now=self._store.now())

@@ -117,7 +117,7 @@ class App(Parts):
         if self.is_isolated:
             from airdock.loading.container import ContainerRun
 
-            return ContainerRun(engine=self.engine)
+            return ContainerRun(engine=self.engine, folders=self.folders)
         from airdock.loading.process import ProcessRun
 
         return ProcessRun()
@@ -270,7 +270,7 @@ class App(Parts):
             is_paused=self._is_paused,
             clock=self.clock,
         )
-        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger)
+        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger, serves="server" in vars(self))
 
     @cached_property
     def vault(self) -> "Vault":

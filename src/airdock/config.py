@@ -84,6 +84,7 @@ class Isolation:
     mode: str = _choice("container", "container", "process", about="'process' runs tasks unisolated: only by your word")
     userns: str = _choice("auto", "auto", "host", about="'host' gives up user namespaces: only by your word")
     runtime: str = _setting("", "another OCI runtime for `container run`, such as runc; empty is Airdock's own")
+    folders: tuple[str, ...] = _listed("folders of this machine that tasks and triggers see, as /data or /results:rw")
 
 
 @record

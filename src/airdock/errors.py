@@ -61,6 +61,7 @@ __all__ = [
     "DuplicateTaskError",
     "EnvironmentFailedError",
     "ImageError",
+    "InactiveAssetError",
     "InvalidReferenceError",
     "IsolationError",
     "LauncherDiedError",
@@ -257,6 +258,10 @@ class EnvironmentFailedError(AirdockError):
 
 class RunnerError(AirdockError):
     """The runner broke off or sent what it may not."""
+
+
+class InactiveAssetError(RunnerError):
+    """The task makes or uses an asset whose name or address belongs to another."""
 
 
 class SecretsError(AirdockError):

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
+from airdock.dag.named_assets import conditions_of, find_assets, find_clash
 from airdock.dag.param import check_params
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
@@ -130,17 +131,27 @@ class Orchestrator:
         return Hands(store=self._store, clock=self._clock, create=self.create_run, ask=self._ask)
 
     def assets(self) -> list[dict[str, Any]]:
-        """The assets of the DAGs that a scheduler has loaded: name, uri, who makes and waits for them, last made."""
+        """The assets of the DAGs that a scheduler has loaded, by name.
+
+        Each has "name", "uri", who makes it ("made_by", tasks), waits for it ("waited_for_by", DAGs) and watches it
+        ("watched_by", classes of triggers), when it was "last" made, and whether it is "active".
+        """
         last = {(event.name, event.uri): event.at.isoformat() for event in self._store.list_events()}
+        active = self._store.list_active_assets()
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in self._store.list_dags():
             dag = SerializedDag.from_dict(self._store.load_dag(row.digest))
             for task in dag.tasks:
                 for each in (outlet["asset"] for outlet in task.outlets if "asset" in outlet):
                     _asset(found, each, last)["made_by"].append(f"{dag.dag_id}/{task.task_id}")
-            for each in _waited_for(dag.asset_condition or {}):
-                _asset(found, each, last)["waited_for_by"].append(dag.dag_id)
-        return [found[key] for key in sorted(found)]
+            for each in conditions_of(dag.asset_condition or {}):
+                if "asset" in each:
+                    _asset(found, each["asset"], last)["waited_for_by"].append(dag.dag_id)
+            for each in find_assets(dag):
+                triggers = {watcher["classpath"] for watcher in each.get("watchers") or ()}
+                asset = _asset(found, each, last)
+                asset["watched_by"] = sorted({*asset["watched_by"], *triggers})
+        return [{**found[key], "active": not find_clash(key, active)} for key in sorted(found)]
 
     def tell_asset(self, name: str, uri: str, *, extra: Mapping[str, Any]) -> None:
         """The asset was made outside."""
@@ -310,15 +321,8 @@ def _asset(
     found: dict[tuple[str, str], dict[str, Any]], asset: Mapping[str, Any], last: Mapping[tuple[str, str], str]
 ) -> dict[str, Any]:
     key = (str(asset["name"] or asset["uri"]), str(asset["uri"] or asset["name"]))
-    fresh: dict[str, Any] = {"name": key[0], "uri": key[1], "made_by": [], "waited_for_by": [], "last": last.get(key)}
-    return found.setdefault(key, fresh)
-
-
-def _waited_for(condition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if "asset" in condition:
-        yield condition["asset"]
-    for each in (*condition.get("all", ()), *condition.get("any", ())):
-        yield from _waited_for(each)
+    lists: dict[str, Any] = {"made_by": [], "waited_for_by": [], "watched_by": []}
+    return found.setdefault(key, {"name": key[0], "uri": key[1], **lists, "last": last.get(key)})
 
 
 def _check_params(dag: SerializedDag, conf: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airdock.environments.python import Pythons
     from airdock.images.image import Image
     from airdock.images.store import ImageStore
+    from airdock.model.mount import Mount
     from airdock.model.progress import Progress, Report
     from airdock.networks.networks import Networks
     from airdock.reclaim import Reclaim
@@ -215,6 +216,15 @@ class Parts:
 
     # tasks
 
+    @cached_property
+    def folders(self) -> "tuple[Mount, ...]":
+        """What tasks see of this machine. ConfigError where that can't be."""
+        if not self.config.isolation.folders:
+            return ()
+        from airdock.surroundings import make_folders
+
+        return make_folders(self.config.isolation.folders, home=self.config.home)
+
     def starter(self) -> "Starter":
         """What starts the processes of tasks, and of what else runs authors' code."""
         if self.is_isolated:
@@ -225,6 +235,7 @@ class Parts:
             return ContainerStarter(
                 engine=self.engine,
                 network=network,
+                folders=self.folders,
                 environ=find_proxies(os.environ) if network == "host" else {},
                 host_environ=find_certificates(os.environ),
                 tell=self._note,

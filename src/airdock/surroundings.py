@@ -1,4 +1,4 @@
-"""What the machine's environment says of the network: registries, logins, proxies, certificates."""
+"""What is of this machine: its network's registries, logins, proxies and certificates, and folders that tasks see."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,11 +6,15 @@ from typing import Final
 
 from airdock.config import Registries
 from airdock.errors import ConfigError
+from airdock.model.mount import Mount
 from airdock.remote.base import RemoteSettings
 
-__all__ = ["find_certificates", "find_login_files", "find_proxies", "make_remote_settings"]
+__all__ = ["find_certificates", "find_login_files", "find_proxies", "make_folders", "make_remote_settings"]
 
 _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"})
+_WRITABLE: Final = ":rw"
+_KEPT: Final = tuple(Path(path) for path in ("/proc", "/sys", "/dev", "/run/airdock", "/workspace"))
+"""What a container has of its own, and what tasks are given."""
 _CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -55,3 +59,30 @@ def find_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 def find_certificates(environ: Mapping[str, str]) -> dict[str, str]:
     """Where this machine keeps the certificates that it trusts, if that is where a host image has it too."""
     return {name: environ[name] for name in _CERTIFICATES if environ.get(name, "").startswith(("/etc/", "/usr/"))}
+
+
+def make_folders(folders: Sequence[str], *, home: Path) -> tuple[Mount, ...]:
+    """Folders that tasks see where they are on this machine, read-only unless `:rw` follows; outer ones first.
+
+    ConfigError for what is no folder, and for what would show AIRDOCK_HOME (`home`) or hide what a container has.
+    """
+    return tuple(sorted((_folder(each, home) for each in folders), key=lambda mount: mount.target))
+
+
+def _folder(entry: str, home: Path) -> Mount:
+    where = "isolation.folders"
+    path = Path(entry.removesuffix(_WRITABLE))
+    if not path.is_absolute() or not path.is_dir():
+        raise ConfigError(
+            f"expected folders of this machine, found {entry!r}", where=where, hint="such as /data or /results:rw"
+        )
+    real, own = path.resolve(), home.resolve()
+    if own.is_relative_to(real) or real.is_relative_to(own):
+        raise ConfigError(
+            f"expected no folder that has to do with Airdock's own, {home}, found {entry!r}",
+            where=where,
+            hint="name a folder beside it",
+        )
+    if any(path.is_relative_to(kept) or kept.is_relative_to(path) for kept in _KEPT):
+        raise ConfigError(f"expected a folder that containers don't have themselves, found {entry!r}", where=where)
+    return Mount(source=str(real), target=str(path), read_only=not entry.endswith(_WRITABLE))

@@ -9,7 +9,7 @@ import pytest
 from airdock.answers import StoreTaskApi
 from airdock.clock import ManualClock
 from airdock.dag.serialized import SerializedDag, SerializedTask
-from airdock.errors import RunnerError
+from airdock.errors import InactiveAssetError, RunnerError
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState
 from airdock.runner.requests import answer
@@ -147,3 +147,23 @@ def test_runs_are_triggered_as_the_task_wants(store: MemoryStore) -> None:
     assert "expected conf to be an object" in refused(api, "trigger_run", dag_id="e", conf=[1])
     with pytest.raises(RunnerError, match="can't be started from here"):
         StoreTaskApi(store=store).trigger_run(KEY, dag_id="e", wanted={})
+
+
+def _assets(dag_id: str, *assets: tuple[str, str]) -> SerializedDag:
+    outlets = tuple({"asset": {"name": name, "uri": uri}} for name, uri in assets)
+    task = SerializedTask(task_id="t", operator="python", outlets=outlets)
+    return SerializedDag(dag_id=dag_id, fileloc="/d.py", tasks=(task,))
+
+
+def test_a_task_needs_its_assets_to_be_active(store: MemoryStore) -> None:
+    dag = _assets("d", ("one", "s3://one"), ("one", "s3://other"))
+    store.save_dag("y", dag_id="d", body=dag.to_dict())
+    store.create_run(Run(key=KEY.task.run, state=RunState.RUNNING, dag_digest="y", created=AT), [])
+    store.keep_assets([("two", "s3://one")])
+    alone, served = StoreTaskApi(store=store), StoreTaskApi(store=store, serves=True)
+    alone.check_assets(KEY, [("one", "s3://one")])
+    with pytest.raises(InactiveAssetError, match=r"'one' \(s3://other\), which isn't: the name 'one' belongs to"):
+        alone.check_assets(KEY, [("one", "s3://one"), ("one", "s3://other")])
+    served.check_assets(KEY, [("two", "s3://one"), ("unheard", "of")])
+    with pytest.raises(InactiveAssetError, match="the address 's3://one' belongs to the asset with the name 'two'"):
+        served.check_assets(KEY, [("one", "s3://one")])

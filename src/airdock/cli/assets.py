@@ -11,7 +11,9 @@ from airdock.errors import DagError
 
 __all__ = ["assets"]
 
-_ASSETS: Final = (Column("ASSET"), Column("URI"), Column("MADE BY"), Column("WAITED FOR BY"), Column("LAST MADE"))
+_ASSETS: Final = tuple(
+    Column(name) for name in ("ASSET", "URI", "MADE BY", "WATCHED BY", "WAITED FOR BY", "LAST MADE", "ACTIVE")
+)
 _EVENTS: Final = (Column("NUMBER", right=True), Column("ASSET"), Column("AT"), Column("BY"), Column("EXTRA"))
 
 
@@ -24,7 +26,10 @@ def assets() -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @pass_session
 def list_assets(session: Session, /, *, as_json: bool) -> None:
-    """List the assets of the DAGs that a scheduler has loaded, with who makes and who waits for them.
+    """List the assets of the DAGs that a scheduler has loaded, with who makes, watches and waits for them.
+
+    An asset is inactive where another one, that was there before, has its name or its address; tasks that make or use
+    it fail.
 
     \b
     Examples:
@@ -35,11 +40,7 @@ def list_assets(session: Session, /, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    rows = [
-        [each["name"], each["uri"], ", ".join(each["made_by"]), ", ".join(each["waited_for_by"]), each["last"] or ""]
-        for each in found
-    ]
-    click.echo(render_table(_ASSETS, rows))
+    click.echo(render_table(_ASSETS, [_row(each) for each in found]))
 
 
 @assets.command()
@@ -62,7 +63,8 @@ def events(session: Session, /, asset: str | None, *, limit: int, as_json: bool)
         return
     rows = []
     for each in found:
-        source = f"{each.source.dag_id}/{each.source.run_id}/{each.source.label}" if each.source else "by hand"
+        other = "a watcher" if each.extra.get("from_trigger") else "by hand"
+        source = f"{each.source.dag_id}/{each.source.run_id}/{each.source.label}" if each.source else other
         extra = json.dumps(dict(each.extra)) if each.extra else ""
         rows.append([str(each.number), each.name, each.at.isoformat(timespec="seconds"), source, extra])
     click.echo(render_table(_EVENTS, rows))
@@ -92,3 +94,9 @@ def tell(session: Session, /, asset: str, *, extra: str | None) -> None:
             raise DagError(f"there is no asset {asset!r}", hint=f"there are: {known}" if known else "")
         app.orchestrator.tell_asset(found[0]["name"], found[0]["uri"], extra=given)
     click.echo(found[0]["name"])
+
+
+def _row(asset: dict[str, Any]) -> list[str]:
+    triggers = [path.rpartition(".")[2] for path in asset["watched_by"]]
+    people = [", ".join(each) for each in (asset["made_by"], triggers, asset["waited_for_by"])]
+    return [asset["name"], asset["uri"], *people, asset["last"] or "", "yes" if asset["active"] else "no"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
 from airdock.dag.sensor import BaseSensorOperator
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.dag.task_group import TaskGroup
-from airdock.dag.weights import RULES, custom_weight, find_strategy
+from airdock.dag.weights import RULES, find_strategy, weights_by_try
 from airdock.errors import DagError
 
 __all__ = ["arguments_without_effect", "serialize_dag"]
@@ -40,16 +40,20 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
     upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
     order = topological_order(upstream)
     settings = {task.task_id: task.settings for task in dag.tasks}
+    own = {task_id: _own_weights(each) for task_id, each in settings.items()}
     weights = total_weights(
         upstream,
-        {task_id: _own_weight(each) for task_id, each in settings.items()},
+        {task_id: each[0] for task_id, each in own.items()},
         {task_id: _weight_rule(each, "absolute") for task_id, each in settings.items()},
     )
     _check_fail_fast(dag)
     return SerializedDag(
         dag_id=dag.dag_id,
         fileloc=dag.fileloc,
-        tasks=tuple(_serialize_task(dag, dag.task_dict[task_id], weights[task_id], loader) for task_id in order),
+        tasks=tuple(
+            _serialize_task(dag, dag.task_dict[task_id], (weights[task_id], *own[task_id][1:]), loader)
+            for task_id in order
+        ),
         max_active_tasks=_at_least_one(dag, "max_active_tasks"),
         fail_fast=bool(dag.fail_fast),
         params=_json_params(dag.params, dag.where, f"DAG {dag.dag_id!r}"),
@@ -99,7 +103,7 @@ def _start_of(dag: DAG) -> Any:
     return dag.start_date if dag.start_date is not None else dag.default_args.get("start_date")
 
 
-def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]) -> SerializedTask:
+def _serialize_task(dag: DAG, task: Node, weights: Sequence[int], loader: Mapping[str, Any]) -> SerializedTask:
     settings = task.settings
     where = f"{task.where} (task {task.task_id!r})"
     work = task.work()  # type: ignore[attr-defined]  # both kinds of node have it, the base of `>>` doesn't
@@ -115,7 +119,8 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
         execution_timeout_s=_timeout(settings, where),
         pool=settings.pool,
         pool_slots=settings.pool_slots,
-        priority_weight=weight,
+        priority_weight=weights[0],
+        later_weights=tuple(weights[1:]),
         environment=read_environment(settings.needs, dag_file=Path(dag.fileloc), where=where),
         resources=read_resources(settings.needs, where=where),
         mode=work["mode"],
@@ -151,9 +156,10 @@ def _serialize_task(dag: DAG, task: Node, weight: int, loader: Mapping[str, Any]
     )
 
 
-def _own_weight(settings: BaseOperator) -> int:
+def _own_weights(settings: BaseOperator) -> tuple[int, ...]:
+    """Of the first try, and of later ones where an author's rule says something else for them."""
     strategy = find_strategy(settings.weight_rule, settings.where)
-    return settings.priority_weight if strategy is None else custom_weight(strategy, settings)
+    return (settings.priority_weight,) if strategy is None else weights_by_try(strategy, settings)
 
 
 def _weight_rule(settings: BaseOperator, otherwise: str) -> str:

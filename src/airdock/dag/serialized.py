@@ -20,7 +20,8 @@ class SerializedTask:
     """One task, with every default resolved.
 
     `upstream` are the direct upstream tasks. `retry_exponential_backoff` is the multiplier (0 is none).
-    `priority_weight` is already summed up by the task's weight rule. `mode` says who runs it: "sdk" and "bare" start
+    `priority_weight` is already summed up by the task's weight rule; `later_weights` are those of the second try and
+    each later one where they differ, the last of which goes on. `mode` says who runs it: "sdk" and "bare" start
     the runner with `payload`, "command" runs `argv` (an empty one runs the image's own command) with `env`, "none"
     has nothing to run. `expand` maps each keyword of a mapped task to `{"length": n}` or, where the length is known
     only when an upstream task has ended, to an expression over what tasks push: `{"xcom": task_id, "key": key}`,
@@ -77,6 +78,12 @@ class SerializedTask:
     outlets: tuple[Mapping[str, Any], ...] = ()
     callbacks: tuple[str, ...] = ()
     start_trigger: Mapping[str, Any] | None = None
+    later_weights: tuple[int, ...] = ()
+
+    def weight(self, try_number: int) -> int:
+        """The priority weight of a try; tries count from 1."""
+        weights = (self.priority_weight, *self.later_weights)
+        return weights[min(max(try_number, 1), len(weights)) - 1]
 
     @property
     def is_mapped(self) -> bool:
@@ -91,6 +98,7 @@ class SerializedTask:
             "inlets": [dict(each) for each in self.inlets],
             "outlets": [dict(each) for each in self.outlets],
             "callbacks": list(self.callbacks),
+            "later_weights": list(self.later_weights),
             "environment": self.environment.to_dict(),
             "resources": self.resources.to_dict(),
             "argv": list(self.argv),
@@ -112,7 +120,7 @@ class SerializedTask:
         )
 
 
-_TUPLES = ("upstream", "setups", "inlets", "outlets", "callbacks")
+_TUPLES = ("upstream", "setups", "inlets", "outlets", "callbacks", "later_weights")
 
 
 @record

@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from airdock.errors import DagError
 
-__all__ = ["RULES", "PriorityWeightStrategy", "custom_weight", "find_strategy"]
+__all__ = ["RULES", "PriorityWeightStrategy", "find_strategy", "weights_by_try"]
 
 RULES: Final = ("downstream", "upstream", "absolute")
 _MOST: Final = 2**31 - 1
 """Weights are whole numbers of 32 bits."""
+_TRIES: Final = 10
+"""For how many tries a rule is asked, at least: a cleared task may have more of them than its retries."""
 
 
 class PriorityWeightStrategy:
@@ -28,13 +30,13 @@ class PriorityWeightStrategy:
 
 
 class _Beginning:
-    """A task instance before its first try, as a strategy sees it."""
+    """A task instance that is to be tried, as a strategy sees it; `try_number` counts the tries before."""
 
-    try_number = 0
     map_index = -1
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self, task: Any, try_number: int) -> None:
         self.task = task
+        self.try_number = try_number
         self.task_id = task.task_id
         self.dag_id = task.dag_id
         self.priority_weight = task.priority_weight
@@ -60,10 +62,20 @@ def find_strategy(rule: Any, where: str) -> PriorityWeightStrategy | None:
     )
 
 
-def custom_weight(strategy: PriorityWeightStrategy, task: Any) -> int:
-    """The weight of a task by an author's strategy: that of its first try. DagError for what it raises."""
+def weights_by_try(strategy: PriorityWeightStrategy, task: Any) -> tuple[int, ...]:
+    """The weight of a task by an author's strategy, for the first try and each later one; the last goes on.
+
+    DagError for what the strategy raises.
+    """
+    weights = [_weigh(strategy, task, try_number) for try_number in range(max(task.retries + 1, _TRIES))]
+    while len(weights) > 1 and weights[-1] == weights[-2]:
+        weights.pop()
+    return tuple(weights)
+
+
+def _weigh(strategy: PriorityWeightStrategy, task: Any, try_number: int) -> int:
     try:
-        return max(-_MOST - 1, min(_MOST, int(strategy.get_weight(_Beginning(task)))))
+        return max(-_MOST - 1, min(_MOST, int(strategy.get_weight(_Beginning(task, try_number)))))
     except Exception as error:  # the strategy is the author's
         kind = type(strategy).__name__
         raise DagError(f"weight_rule {kind} failed: {type(error).__name__}: {error}",

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +26,12 @@ _TIMES: Final = 3
 class ContainerRun:
     """A `loading.cold.Run`, and by `start` a `loading.warm.Start`.
 
-    What it runs sees the DAG folder, read-only, and nothing else of any home.
+    What it runs sees the DAG folder, read-only, and nothing else of any home; of this machine it sees `folders`.
     """
 
-    def __init__(self, *, engine: Engine) -> None:
+    def __init__(self, *, engine: Engine, folders: Sequence[Mount] = ()) -> None:
         self._engine = engine
+        self._folders = [replace(folder, read_only=True) for folder in folders]
 
     def inside(self, output: Path) -> str:
         return INSIDE
@@ -50,6 +52,7 @@ class ContainerRun:
         limit_s: float,
     ) -> int:
         mounts = [
+            *self._folders,
             *job.place,
             Mount(source=str(output), target=INSIDE, read_only=False),
         ]
@@ -64,7 +67,7 @@ class ContainerRun:
     def start(self, argv: Sequence[str], *, place: Sequence[Mount], stdin: int) -> Callable[[], None]:
         request = RunRequest(
             argv=[*argv, "--alone"],
-            mounts=list(place),
+            mounts=[*self._folders, *place],
             name=f"load-{secrets.token_hex(6)}",
             image_name="host",
             transient=True,

@@ -28,8 +28,9 @@ _IMAGES_KEPT: Final = 256
 
 
 class ContainerStarter:
-    """Starts tries with an engine. `network` is what they see of it, `environ` what all of them are given.
+    """Starts tries with an engine.
 
+    `network` is what they see of it, `folders` what of this machine, `environ` what all of them are given.
     `host_environ` is given to those only whose image has the machine's own `/etc` and `/usr`: it names files there.
     `python` is the server's own, which the host image has at the same path. `tell` is told once, and from any thread,
     that limits which tasks ask for don't hold.
@@ -42,6 +43,7 @@ class ContainerStarter:
         *,
         engine: Engine,
         network: str = "host",
+        folders: Sequence[Mount] = (),
         environ: Mapping[str, str] | None = None,
         host_environ: Mapping[str, str] | None = None,
         python: str = sys.executable,
@@ -49,6 +51,7 @@ class ContainerStarter:
     ) -> None:
         self._engine = engine
         self._network = network
+        self._folders = tuple(folders)
         self._environ = dict(environ or {})
         self._host_environ = dict(host_environ or {})
         self._python = python
@@ -97,7 +100,7 @@ class ContainerStarter:
                 "AIRDOCK_CHANNEL": f"{INSIDE}/{SOCKET_NAME}",
                 **workload.env,
             },
-            mounts=(*workload.mounts, Mount(source=str(launch.folder), target=INSIDE)),
+            mounts=(*workload.mounts, *self._folders, Mount(source=str(launch.folder), target=INSIDE)),
             network=self._network,
             resources=workload.resources,
             name=_name(launch),

@@ -22,6 +22,7 @@ from airdock.errors import (
     CommandNotFoundError,
     ContainerError,
     ImageError,
+    InactiveAssetError,
     IsolationError,
     LauncherDiedError,
     NotExecutableError,
@@ -58,7 +59,7 @@ _PUT_OFF_S: Final = 1.0
 _ROOM: Final = 1 << 20
 """Bytes on the disk without which no try is begun: it would fail for want of a temporary file."""
 
-_HOPELESS: Final = (CommandNotFoundError, NotExecutableError, IsolationError, ImageError)
+_HOPELESS: Final = (CommandNotFoundError, NotExecutableError, IsolationError, ImageError, InactiveAssetError)
 """What goes wrong in the same way each time it is tried."""
 
 
@@ -203,6 +204,8 @@ class Supervisor:
     def _start(self, attempt: Attempt) -> None:
         if attempt.seen.stop is not None:
             raise RunnerError("ended before it was started")
+        if assets := attempt.workload.payload.get("assets"):
+            self._tasks.check_assets(attempt.key, [(name, uri) for name, uri in assets])
         _check_room(self._home)
         attempt.folder = self._spool.begin(
             Record(

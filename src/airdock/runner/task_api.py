@@ -1,6 +1,6 @@
 """What a running task may ask for, whoever answers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -114,6 +114,10 @@ class TaskApi(Protocol):
 
         "after" and "before" (ISO times) bound them, "limit" is how many at most.
         """
+        ...
+
+    def check_assets(self, key: TryKey, assets: Sequence[tuple[str, str]]) -> None:
+        """InactiveAssetError where one of these, each a name and an address, isn't active."""
         ...
 
     def state_get(self, key: TryKey, name: str, *, asset: Mapping[str, str] | None = None) -> Mapping[str, Any] | None:

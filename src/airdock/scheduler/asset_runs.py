@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from airdock.dag.named_assets import conditions_of
 from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError
-from airdock.scheduler.assets import conditions_of
 from airdock.scheduler.runs import are_assets_met, plan_asset_run
 from airdock.scheduler.timetables import RunPlan
 from airdock.store.base import Store

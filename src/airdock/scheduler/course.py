@@ -37,9 +37,9 @@ class Course:
         self._order = itertools.count()
         self._released: list[TaskKey] = []
         self._deadline: datetime | None = None
-        for key, _ in view.members(TaskState.SCHEDULED):
+        for key, member in view.members(TaskState.SCHEDULED):
             if view.answer(view.task(key.task_id).environment) is not None:
-                ready.push(key)
+                ready.push(key, member.try_number)
         for key, _ in view.members(*_HOLDING):
             ready.hold(key)
         for key, member in view.members(*_SLEEPING):
@@ -103,7 +103,7 @@ class Course:
                 self._follow(action)
             if isinstance(event, Answered):
                 for key in self.view.put_answer(event.answer):
-                    self.ready.push(key)
+                    self._push(key)
                     self._released.append(key)
             actions += found
         return actions
@@ -118,7 +118,11 @@ class Course:
                 if target is TaskState.SCHEDULED:
                     answer = self.view.answer(self.view.task(key.task_id).environment)
                     if answer is not None and answer.error is None:
-                        self.ready.push(key)
+                        self._push(key)
+
+    def _push(self, key: TaskKey) -> None:
+        member = self.view.member(key)
+        self.ready.push(key, member.try_number if member else 1)
 
     def pop_released(self) -> list[TaskKey]:
         """The instances whose image became ready since this was last asked."""
@@ -160,7 +164,7 @@ class Course:
         """The store had no room for these."""
         for step in steps:
             self.view.move(replace(step, source=TaskState.QUEUED, target=TaskState.SCHEDULED))
-        self.ready.put_back([step.key for step in steps])
+        self.ready.put_back([step.key.attempt(step.to_try) for step in steps])
 
     def conclude(self, now: datetime) -> RunTransition | None:
         return conclude(self.view, now)

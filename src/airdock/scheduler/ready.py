@@ -2,9 +2,10 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from airdock.dag.serialized import SerializedDag, SerializedTask
-from airdock.model.keys import TaskKey
+from airdock.model.keys import TaskKey, TryKey
 from airdock.scheduler.admit import Free, Lane, admit, explain
 from airdock.scheduler.room import Room
 from airdock.store.records import Limits
@@ -19,6 +20,11 @@ class Ready:
         self._dag, self._default_executor, self._room = dag, default_executor, room
         self._lane_of = {task.task_id: self._make_lane(task) for task in dag.tasks}
         self._limits_of = {task.task_id: self._make_limits(task) for task in dag.tasks}
+        self._later = {
+            task.task_id: [replace(self._lane_of[task.task_id], priority=weight) for weight in task.later_weights]
+            for task in dag.tasks
+            if task.later_weights
+        }
         self._lanes: dict[Lane, deque[TaskKey]] = {}
         self._taken: set[TaskKey] = set()
         self._was_refused = False
@@ -49,16 +55,23 @@ class Ready:
     def limits(self, task_id: str) -> Limits:
         return self._limits_of[task_id]
 
-    def push(self, key: TaskKey) -> None:
-        """The instance waits, behind those that compete alike."""
-        self._lanes.setdefault(self._lane_of[key.task_id], deque()).append(key)
+    def push(self, key: TaskKey, try_number: int) -> None:
+        """The instance waits for this try, behind those that compete alike."""
+        self._lanes.setdefault(self._lane_at(key, try_number), deque()).append(key)
 
-    def put_back(self, keys: Iterable[TaskKey]) -> None:
+    def put_back(self, tries: Iterable[TryKey]) -> None:
         """These were taken but others hold their slots: they wait again, before all others."""
         self._was_refused = True
-        for key in reversed(list(keys)):
-            self.free(key)
-            self._lanes.setdefault(self._lane_of[key.task_id], deque()).appendleft(key)
+        for key in reversed(list(tries)):
+            self.free(key.task)
+            self._lanes.setdefault(self._lane_at(key.task, key.try_number), deque()).appendleft(key.task)
+
+    def _lane_at(self, key: TaskKey, try_number: int) -> Lane:
+        """By the weight that the try has."""
+        later = self._later.get(key.task_id)
+        if not later or try_number < 2:
+            return self._lane_of[key.task_id]
+        return later[min(try_number - 2, len(later) - 1)]
 
     def lanes(self) -> list[Lane]:
         """Those in which somebody waits, the oldest first."""

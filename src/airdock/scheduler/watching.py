@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from airdock.clock import Clock, SystemClock
+from airdock.dag.named_assets import conditions_of, find_assets
 from airdock.dag.serialized import SerializedDag
 from airdock.model.keys import WatchKey
 from airdock.record import record
-from airdock.scheduler.assets import conditions_of, find_assets
 from airdock.scheduler.owner import is_dead
 from airdock.scheduler.runs import are_assets_met
 from airdock.store.base import Store

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from airdock.dag.named_assets import assets_of
 from airdock.dag.serialized import SerializedTask
 from airdock.model.keys import TryKey
 from airdock.model.mount import Mount
@@ -32,6 +33,11 @@ def make_workload(
     """
     has_own_tmp = task.environment.image is not None or task.environment.dockerfile is not None
     mounts = [mount for mount in folders if mount.target != _TMP or not has_own_tmp]
+    payload = dict(task.payload)
+    if instance and not task.argv:
+        payload["instance"] = dict(instance)
+    if assets := list(dict.fromkeys((each["name"], each["uri"]) for each in assets_of(task))):
+        payload["assets"] = [list(each) for each in assets]
     if task.mode == "sdk":
         mounts += place
     return Workload(
@@ -41,7 +47,7 @@ def make_workload(
         env=dict(task.env),
         mounts=tuple(mounts),
         resources=task.resources,
-        payload={**task.payload, "instance": dict(instance)} if instance and not task.argv else dict(task.payload),
+        payload=payload,
         deadline_s=task.execution_timeout_s,
         lease_s=lease_s,
     )

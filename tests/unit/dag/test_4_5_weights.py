@@ -65,3 +65,22 @@ with DAG("d"):
     EmptyOperator(task_id="a", weight_rule={rule})
 """)
     assert "pipeline.py:" in caught.value.where
+
+
+def test_a_rule_is_asked_for_each_try(load: Load) -> None:
+    dag = load(f"""{HEAD}
+class Less(PriorityWeightStrategy):
+    def get_weight(self, ti):
+        return max(3 - ti.try_number, 1)
+
+with DAG("d"):
+    EmptyOperator(task_id="less", weight_rule=Less())
+    EmptyOperator(task_id="more", weight_rule=Fixed(), retries=20)
+    EmptyOperator(task_id="same", priority_weight=7)
+""")
+    less, more, same = dag.tasks
+    assert (less.priority_weight, less.later_weights) == (3, (2, 1))
+    assert [less.weight(number) for number in (0, 1, 2, 3, 4, 99)] == [3, 3, 2, 1, 1, 1]
+    assert len(more.later_weights) == 20
+    assert (same.weight(1), same.weight(5), same.later_weights) == (7, 7, ())
+    assert SerializedDag.from_dict(dag.to_dict()) == dag

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from airdock.clock import ManualClock
+from airdock.dag.named_assets import find_clash, first_assets
 from airdock.dag.serialized import SerializedDag
 from airdock.model.keys import WatchKey
-from airdock.scheduler.assets import ActiveAssets, find_clash, first_assets
+from airdock.scheduler.assets import ActiveAssets
 from airdock.scheduler.watching import AssetWatch
 from airdock.store.memory import MemoryStore
 

@@ -1,7 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airdock.model.keys import TaskKey
 from airdock.scheduler.admit import Free, Lane, admit, explain
+from airdock.scheduler.ready import Ready
+from airdock.scheduler.room import Room
+
+from .conftest import make_dag, make_task
 
 
 def lane(priority: int = 1, pool: str = "p", slots: int = 1, task_id: str = "", executor: str = "local") -> Lane:
@@ -98,3 +103,21 @@ def test_nothing_is_overdrawn_and_nothing_free_is_left_unused(ready: dict[Lane, 
         taken = chosen.get(each, 0)
         assert taken == 0 or min(rest(each), default=0) >= 0
         assert taken == count or min(rest(each)) <= 0
+
+
+def test_a_try_waits_with_the_weight_of_its_number() -> None:
+    tasks = (make_task("a", priority_weight=9, later_weights=(1,)), make_task("b", priority_weight=5))
+    ready = Ready(
+        dag=make_dag(*tasks), default_executor="local", room=Room(pools={"default_pool": 1}, executors={"local": 1})
+    )
+    a, b = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in "ab")
+    ready.push(a, 1)
+    ready.push(b, 1)
+    ready.push(a, 2)
+    ready.push(a, 7)
+    assert sorted(lane.priority for lane in ready.lanes()) == [1, 5, 9]
+    first, later = (next(lane for lane in ready.lanes() if lane.priority == weight) for weight in (9, 1))
+    assert ready.take(first) == [a]
+    ready.hold(a)
+    ready.put_back([a.attempt(2)])
+    assert ready.take(later) == [a]
