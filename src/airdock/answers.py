@@ -43,12 +43,17 @@ def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
 class StoreTaskApi:
     """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`.
 
-    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none. With `serves`
-    active assets are those of all DAGs that are served, else of the try's own DAG.
+    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none. Where
+    it `serves` a folder of DAGs, active assets are those of all of them, else of the try's own DAG.
     """
 
     def __init__(
-        self, *, store: Store, vault: Secrets | None = None, trigger: Trigger = _refuse, serves: bool = False
+        self,
+        *,
+        store: Store,
+        vault: Secrets | None = None,
+        trigger: Trigger = _refuse,
+        serves: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store, self._vault, self._trigger, self._serves = store, vault, trigger, serves
 
@@ -148,7 +153,7 @@ class StoreTaskApi:
         return self._trigger(dag_id, wanted)
 
     def check_assets(self, key: TryKey, assets: Sequence[tuple[str, str]]) -> None:
-        active = self._store.list_active_assets() if self._serves else first_assets(self._load_dag(key.task.run))
+        active = self._store.list_active_assets() if self._serves() else first_assets(self._load_dag(key.task.run))
         for name, uri in assets:
             if clash := find_clash((name, uri), active):
                 raise InactiveAssetError(

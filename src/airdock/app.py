@@ -270,7 +270,7 @@ class App(Parts):
             is_paused=self._is_paused,
             clock=self.clock,
         )
-        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger, serves="server" in vars(self))
+        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger, serves=lambda: "server" in vars(self))
 
     @cached_property
     def vault(self) -> "Vault":

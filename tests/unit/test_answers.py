@@ -160,7 +160,7 @@ def test_a_task_needs_its_assets_to_be_active(store: MemoryStore) -> None:
     store.save_dag("y", dag_id="d", body=dag.to_dict())
     store.create_run(Run(key=KEY.task.run, state=RunState.RUNNING, dag_digest="y", created=AT), [])
     store.keep_assets([("two", "s3://one")])
-    alone, served = StoreTaskApi(store=store), StoreTaskApi(store=store, serves=True)
+    alone, served = StoreTaskApi(store=store), StoreTaskApi(store=store, serves=lambda: True)
     alone.check_assets(KEY, [("one", "s3://one")])
     with pytest.raises(InactiveAssetError, match=r"'one' \(s3://other\), which isn't: the name 'one' belongs to"):
         alone.check_assets(KEY, [("one", "s3://one"), ("one", "s3://other")])
