@@ -297,8 +297,7 @@ class Repository:
                 return response
             if response.status != 401 or not is_ours:
                 break
-            challenges = parse_challenges(response.all_headers("WWW-Authenticate"))
-            said = self._authorizer.challenged(challenges, wanted, said)
+            said = self._take_challenge(response, wanted, said)
             if said is None:
                 break
             response.close()
@@ -310,6 +309,15 @@ class Repository:
             where = self.registry if not self._endpoint.is_mirror else self._endpoint.address
             has_login = self._authorizer.has_login
             raise failure_of(response, registry=where, asked=asked, has_login=has_login)
+
+    def _take_challenge(self, response: Response, wanted: Sequence[str], said: str | None) -> str | None:
+        """What to say after a 401, None where there is nothing else to say."""
+        try:
+            challenges = parse_challenges(response.all_headers("WWW-Authenticate"))
+            return self._authorizer.challenged(challenges, wanted, said)
+        except BaseException:
+            response.close()  # nobody else will
+            raise
 
     def _transient(self, response: Response) -> RegistryError:
         error = failure_of(response, registry=self.registry, asked="an answer", has_login=True)

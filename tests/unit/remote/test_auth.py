@@ -1,14 +1,16 @@
 """Passwords and tokens, as a registry asks for them."""
 
 import base64
+import gc
 
 import pytest
 
-from airdock.errors import DeniedError, RegistryError
+from airdock.errors import AirdockError, DeniedError, RegistryError
 from airdock.oci.descriptor import Descriptor
 from airdock.oci.digest import Digest
 from airdock.oci.media_types import LAYER_GZIP, MANIFEST
 from airdock.remote.base import Login
+from airdock.remote.http import Response
 
 from .conftest import OpenRepository
 from .server import Server, answer
@@ -163,6 +165,17 @@ def test_a_token_server_at_an_address_that_is_none(realm: str, server: Server, o
     server.fault("/v2/", refusal, times=9)
     with pytest.raises(RegistryError, match="address"):
         open_repository(login=RIGHT).manifest("1")
+
+
+def test_an_answer_whose_login_can_not_be_had_is_closed(server: Server, open_repository: OpenRepository) -> None:
+    refusal = answer(401, body=b"x" * 100_000, WWW_Authenticate='Bearer realm="http://127.0.0.1:1/",service="s"')
+    server.fault("/v2/.+", refusal, times=99)
+    with pytest.raises(AirdockError) as caught:
+        open_repository(retries=0).manifest("1")
+    assert caught.value.__traceback__  # which holds all that led to it, so nothing is closed by being forgotten
+    answers = [each for each in gc.get_objects() if isinstance(each, Response)]
+    assert [each.status for each in answers if each._connection is not None] == []
+    assert 401 in [each.status for each in answers]
 
 
 def test_logins_are_looked_up_only_where_one_is_asked_for(server: Server, open_repository: OpenRepository) -> None:
