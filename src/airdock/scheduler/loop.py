@@ -155,7 +155,8 @@ class Scheduler:
         self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._courses)
 
     def _watch_deadlines(self, run: RunKey | None = None) -> None:
-        if self._calling is not None:
+        """Of one run, which gets no others later, or of all."""
+        if self._calling is not None and (run is None or self._store.next_deadline(run=run) is not None):
             watch = DeadlineWatch(store=self._store, called=self._calling.take, run=run)
             self._duties.add(_DEADLINES_S, watch.watch)
 
