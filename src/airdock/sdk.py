@@ -32,7 +32,8 @@ from airdock.dag.xcom_arg import XComArg
 if TYPE_CHECKING:
     from airdock.dag.asset_function import asset
     from airdock.dag.assets import Asset, AssetAlias, AssetAll, AssetAny, AssetWatcher, Metadata
-    from airdock.dag.deadlines import AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, VariableInterval
+    from airdock.dag.callback import AsyncCallback, SyncCallback
+    from airdock.dag.deadlines import DeadlineAlert, DeadlineReference, VariableInterval
     from airdock.dag.notifier import BaseNotifier
     from airdock.dag.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
     from airdock.dag.stored import BaseHook, Connection, Variable
@@ -132,10 +133,10 @@ _LATE: Final = {
     "AssetAny": "airdock.dag.assets",
     "AssetWatcher": "airdock.dag.assets",
     "Metadata": "airdock.dag.assets",
-    "AsyncCallback": "airdock.dag.deadlines",
+    "AsyncCallback": "airdock.dag.callback",
     "DeadlineAlert": "airdock.dag.deadlines",
     "DeadlineReference": "airdock.dag.deadlines",
-    "SyncCallback": "airdock.dag.deadlines",
+    "SyncCallback": "airdock.dag.callback",
     "VariableInterval": "airdock.dag.deadlines",
     "BaseNotifier": "airdock.dag.notifier",
     "ExceptionRetryPolicy": "airdock.dag.retry_policy",

@@ -69,7 +69,7 @@ _XCOM: Final = _of("dag.stored", "XCom")
 _HOOK: Final = _of("dag.stored", "BaseHook")
 _STRATEGY: Final = _of("dag.weights", "PriorityWeightStrategy")
 _LITERAL: Final = _of("dag.templates", "literal")
-_CALLBACK: Final = _of("dag.deadlines", "AsyncCallback SyncCallback")
+_CALLBACK: Final = _of("dag.callback", "AsyncCallback SyncCallback")
 _DEADLINE: Final = _of("dag.deadlines", "BaseDeadlineReference DeadlineAlert DeadlineReference deadline_reference")
 _GROUP: Final = _of("dag.task_group", "TaskGroup")
 _LABEL: Final = _of("dag.edges", "EdgeModifier Label")
@@ -291,13 +291,13 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.partition_mappers.base": _of("dag.partitions", "PartitionMapper"),
     "airflow.partition_mappers.window": _of("dag.partitions", "Window"),
     "airflow.models.deadline": _of("dag.deadlines", "ReferenceModels"),
-    "airflow.sdk.definitions.callback": {**_CALLBACK, **_of("dag.deadlines", "Callback")},
+    "airflow.sdk.definitions.callback": {**_CALLBACK, **_of("dag.callback", "Callback")},
     "airflow.sdk.definitions.deadline": {
         **_CALLBACK,
         **_DEADLINE,
         **_of(
             "dag.deadlines",
-            "AverageRuntimeDeadline Callback DagRunLogicalDateDeadline DagRunQueuedAtDeadline FixedDatetimeDeadline "
+            "AverageRuntimeDeadline DagRunLogicalDateDeadline DagRunQueuedAtDeadline FixedDatetimeDeadline "
             "VariableInterval",
         ),
     },

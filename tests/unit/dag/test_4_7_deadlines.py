@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from airdock import compat
+from airdock.dag.callback import AsyncCallback, SyncCallback
 from airdock.dag.deadlines import (
-    AsyncCallback,
     BaseDeadlineReference,
     DeadlineAlert,
     DeadlineReference,
     ReferenceModels,
-    SyncCallback,
     VariableInterval,
     deadline_reference,
     deadlines_of,
