@@ -133,6 +133,7 @@ class App(Parts):
             clock=self.clock,
             reached=self._reached,
             ask=self.loads.ask,
+            variable=lambda name: self.vault.variable(name),
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from airdock.model.keys import RunKey, TaskKey
 from airdock.model.progress import TaskChanged
 from airdock.model.states import RunState, TaskState, is_finished
 from airdock.scheduler.asking import Ask, ask_interval, is_custom
+from airdock.scheduler.deadlines import reckon_deadlines
 from airdock.scheduler.loop import Scheduler
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.points import Reached, passing
@@ -26,7 +27,7 @@ from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
 from airdock.store.filters import StoreInfo
-from airdock.store.records import Answer, AssetEvent, Instance, Pool, Run, SchedulerRow, Try
+from airdock.store.records import Answer, AssetEvent, Deadline, Instance, Pool, Run, SchedulerRow, Try
 from airdock.store.upkeep import TABLES, clean
 
 __all__ = ["Orchestrator", "make_owner"]
@@ -42,6 +43,7 @@ class Orchestrator:
 
     `scheduler` gives what works on runs, and is asked only when something is to be run. `executors` are the names a
     task may ask for. `ask` asks timetables that authors wrote; without it their runs by hand are for one moment.
+    `variable` gives the text of a variable, None where there is none.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Orchestrator:
         clock: Clock | None = None,
         reached: Reached = lambda _name: None,
         ask: Ask | None = None,
+        variable: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
         self._store, self._scheduler, self._executors, self._ask = store, scheduler, executors, ask
+        self._variable = variable
         self._clock = clock or SystemClock()
         self._reached = reached
 
@@ -75,7 +79,8 @@ class Orchestrator:
 
         `events` of assets are what it is made for, `mark` is the number of the last of them.
 
-        ConfigError if a task asks for a pool or executor that isn't there; ConflictError if there is such a run.
+        ConfigError if a task asks for a pool or executor that isn't there, or a deadline's interval for a variable;
+        ConflictError if there is such a run.
         """
         now = self._clock.now()
         plan = plan or _plan_by_hand(dag, logical_date or now, run_id, self._ask)
@@ -99,10 +104,11 @@ class Orchestrator:
             backfill=backfill,
             events=tuple(event.to_dict() for event in events),
         )
+        deadlines = reckon_deadlines(dag, run, store=self._store, variable=self._variable)
         with passing(self._reached, "create"):
             self._store.save_dag(digest, dag_id=dag.dag_id, body=body)
             rows = [row for task in dag.tasks for row in make_instances(key, dag, task)]
-            self._store.create_run(run, rows, mark=mark)
+            self._store.create_run(run, rows, mark=mark, deadlines=deadlines)
         return key
 
     def _check(self, dag: SerializedDag) -> None:
@@ -311,6 +317,10 @@ class Orchestrator:
     def tries(self, key: RunKey) -> list[Try]:
         """Every try of the run, with its outcome."""
         return self._store.list_tries(key)
+
+    def deadlines(self, key: RunKey) -> list[Deadline]:
+        """Those that the run has met or missed are there no longer."""
+        return self._store.list_deadlines(run=key)
 
     def answers(self, key: RunKey) -> list[Answer]:
         """The images that the run's environments became, or why they couldn't."""

@@ -32,6 +32,8 @@ from airdock.dag.xcom_arg import XComArg
 if TYPE_CHECKING:
     from airdock.dag.asset_function import asset
     from airdock.dag.assets import Asset, AssetAlias, AssetAll, AssetAny, AssetWatcher, Metadata
+    from airdock.dag.callback import AsyncCallback, SyncCallback
+    from airdock.dag.deadlines import DeadlineAlert, DeadlineReference, VariableInterval
     from airdock.dag.notifier import BaseNotifier
     from airdock.dag.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryPolicy, RetryRule
     from airdock.dag.stored import BaseHook, Connection, Variable
@@ -66,6 +68,7 @@ __all__ = [
     "AssetAny",
     "AssetOrTimeSchedule",
     "AssetWatcher",
+    "AsyncCallback",
     "BaseHook",
     "BaseNotifier",
     "BaseOperator",
@@ -79,6 +82,8 @@ __all__ = [
     "DagRunInfo",
     "DagRunState",
     "DataInterval",
+    "DeadlineAlert",
+    "DeadlineReference",
     "DeltaDataIntervalTimetable",
     "DeltaTriggerTimetable",
     "EdgeModifier",
@@ -95,6 +100,7 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "RetryRule",
+    "SyncCallback",
     "TaskDeferred",
     "TaskGroup",
     "TaskInstanceState",
@@ -103,6 +109,7 @@ __all__ = [
     "TriggerEvent",
     "TriggerRule",
     "Variable",
+    "VariableInterval",
     "XComArg",
     "asset",
     "chain",
@@ -126,6 +133,11 @@ _LATE: Final = {
     "AssetAny": "airdock.dag.assets",
     "AssetWatcher": "airdock.dag.assets",
     "Metadata": "airdock.dag.assets",
+    "AsyncCallback": "airdock.dag.callback",
+    "DeadlineAlert": "airdock.dag.deadlines",
+    "DeadlineReference": "airdock.dag.deadlines",
+    "SyncCallback": "airdock.dag.callback",
+    "VariableInterval": "airdock.dag.deadlines",
     "BaseNotifier": "airdock.dag.notifier",
     "ExceptionRetryPolicy": "airdock.dag.retry_policy",
     "RetryAction": "airdock.dag.retry_policy",

@@ -1,8 +1,8 @@
 """`airdock dags pause|unpause|delete|details|import-errors|backfill`: DAGs of a folder that a scheduler serves."""
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -120,12 +120,29 @@ def _details(dag: "SerializedDag", row: "DagRow | None") -> dict[str, Any]:
         "max_active_tasks": dag.max_active_tasks,
         "max_consecutive_failed_dag_runs": dag.max_consecutive_failed_dag_runs,
         "dagrun_timeout_s": dag.dagrun_timeout_s,
+        "deadlines": [_deadline(each) for each in dag.deadlines],
         "params": dict(dag.params),
         "tasks": len(dag.tasks),
         "tags": list(dag.tags),
         "owners": list(dag.owners),
         "doc": dag.doc.strip(),
     }
+
+
+def _deadline(alert: Mapping[str, Any]) -> str:
+    """Since when, how long, and what is called: such as `queued_at + 0:15:00: package.module.name`."""
+    reference, interval = dict(alert["reference"]), alert["interval"]
+    since = reference.pop("type")
+    given = f"({', '.join(map(str, reference.values()))})" if reference else ""
+    name = f"{alert['name']}: " if alert["name"] else ""
+    return f"{name}{since}{given} {_length(interval)}: {alert['callback']['path']}"
+
+
+def _length(interval: Mapping[str, Any]) -> str:
+    if "variable" in interval:
+        return f"+ variable {interval['variable']}"
+    length = timedelta(seconds=interval["seconds"])
+    return f"{'-' if length < timedelta() else '+'} {abs(length)}"
 
 
 @click.command("import-errors")

@@ -84,8 +84,11 @@ def show(session: Session, /, run_id: str, *, as_json: bool) -> None:
     with session.app() as app:
         run = app.orchestrator.find_run(run_id)
         summary = _summary(app, run, make_board(app.orchestrator, run.key))
+        due = [
+            {"name": each.alert["name"], "due": each.due.isoformat()} for each in app.orchestrator.deadlines(run.key)
+        ]
     if as_json:
-        click.echo(json.dumps({**summary.to_dict(), **run_dict(run)}, indent=2))
+        click.echo(json.dumps({**summary.to_dict(), **run_dict(run), "deadlines": due}, indent=2))
     else:
         click.echo(summary.render())
 

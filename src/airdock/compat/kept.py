@@ -15,8 +15,6 @@ __all__ = [
     "NOTSET",
     "BaseOperatorLink",
     "DagModel",
-    "DeadlineAlert",
-    "DeadlineReference",
     "Executor",
     "File",
     "Kept",
@@ -56,10 +54,6 @@ class BaseOperatorLink(Kept):
     name: ClassVar[str] = ""
 
 
-class DeadlineAlert(Kept):
-    """What is to happen when a run is late. A DAG that has one is told that it has no effect yet."""
-
-
 class Executor(Kept):
     """An executor's class, which Airflow 2 let a DAG name. A task names its executor by `executor=`."""
 
@@ -75,10 +69,6 @@ class _Any(type):
         if name.startswith("_"):
             raise AttributeError(name)
         return Kept
-
-
-class DeadlineReference(Kept, metaclass=_Any):
-    """Since when a deadline counts."""
 
 
 class OnFinishAction(Kept, metaclass=_Any):

@@ -69,6 +69,8 @@ _XCOM: Final = _of("dag.stored", "XCom")
 _HOOK: Final = _of("dag.stored", "BaseHook")
 _STRATEGY: Final = _of("dag.weights", "PriorityWeightStrategy")
 _LITERAL: Final = _of("dag.templates", "literal")
+_CALLBACK: Final = _of("dag.callback", "AsyncCallback SyncCallback")
+_DEADLINE: Final = _of("dag.deadlines", "BaseDeadlineReference DeadlineAlert DeadlineReference deadline_reference")
 _GROUP: Final = _of("dag.task_group", "TaskGroup")
 _LABEL: Final = _of("dag.edges", "EdgeModifier Label")
 _DECORATORS: Final = {
@@ -113,8 +115,9 @@ _SDK: Final = {
     **_LITERAL,
     **_MAPPED,
     **_WEIGHT_RULE,
-    **_of("compat.kept", "BaseOperatorLink DeadlineAlert DeadlineReference get_parsing_context"),
-    **_of("compat.kept", "", AsyncCallback="Kept", SyncCallback="Kept"),
+    **_CALLBACK,
+    **_DEADLINE,
+    **_of("compat.kept", "BaseOperatorLink get_parsing_context"),
     **_of("compat.legacy", "conf"),
     **_of("dag.context", "", TaskInstance="Context"),
     **_of("dag.stored", "", BaseXCom="XCom"),
@@ -287,8 +290,17 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "airflow.models.pool": _of("compat.kept", "Pool"),
     "airflow.partition_mappers.base": _of("dag.partitions", "PartitionMapper"),
     "airflow.partition_mappers.window": _of("dag.partitions", "Window"),
-    "airflow.sdk.definitions.callback": _of("compat.kept", "", AsyncCallback="Kept", SyncCallback="Kept"),
-    "airflow.sdk.definitions.deadline": _of("compat.kept", "DeadlineAlert DeadlineReference"),
+    "airflow.models.deadline": _of("dag.deadlines", "ReferenceModels"),
+    "airflow.sdk.definitions.callback": {**_CALLBACK, **_of("dag.callback", "Callback")},
+    "airflow.sdk.definitions.deadline": {
+        **_CALLBACK,
+        **_DEADLINE,
+        **_of(
+            "dag.deadlines",
+            "AverageRuntimeDeadline DagRunLogicalDateDeadline DagRunQueuedAtDeadline FixedDatetimeDeadline "
+            "VariableInterval",
+        ),
+    },
     "airflow.sdk.definitions.decorators": _DECORATORS,
     "airflow.sdk.log": _of("compat.kept", "mask_secret"),
     "airflow.sdk.macros": _of("compat.macros", "datetime_diff_for_humans ds_add ds_format ds_format_locale"),

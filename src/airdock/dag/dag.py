@@ -81,6 +81,7 @@ class DAG:
     max_active_runs: int
     max_consecutive_failed_dag_runs: int
     dagrun_timeout: Any
+    deadline: Any
     is_paused_upon_creation: bool | None
     dag_display_name: str | None
     fail_fast: bool

@@ -9,6 +9,7 @@ from typing import Any, Final
 from airdock.dag.arguments import seconds
 from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
+from airdock.dag.deadlines import deadlines_of, deadlines_without_effect
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
@@ -65,6 +66,7 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         groups={group_id: _group(group) for group_id, group in dag.groups.items()},
         labels=tuple((up, down, text) for (up, down), text in dag.edge_labels.items()),
         callbacks=tuple(name for name in _DAG_CALLBACKS if getattr(dag, name, None)),
+        deadlines=deadlines_of(dag.deadline, f"{dag.where} (DAG {dag.dag_id!r})"),
         loader=dict(loader),
         **_running(dag),
     )
@@ -255,12 +257,11 @@ _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_cal
 _ONLY_BESIDE: Final = ("on_execute_callback", "retry_policy")
 """What acts in the task's own process, if that imports the DAG file."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
-_DAG_NO_EFFECT_YET: Final = ("deadline",)
 
 
 def arguments_without_effect(dag: DAG) -> list[str]:
     """A sentence for each argument that is kept but that nothing acts on yet: nobody should count on those."""
-    told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
+    told = [f"DAG {dag.dag_id!r}: {sentence}" for sentence in deadlines_without_effect(dag.deadline)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
     for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):

@@ -133,8 +133,10 @@ class SerializedDag:
     `asset_condition` is {"all": […]}, {"any": […]}, {"asset": {"name", "uri", "group", "extra"}} or {"alias": name}.
     `params` maps names to values, `param_schemas` to JSON schemas with "description" and "title". `groups` maps the ids
     of task groups to {"parent", "tooltip", "display_name", "expand"}, `labels` are [upstream, downstream, text].
-    `callbacks` names the DAG's own that are set; `loader` is what a runner needs to import the file again. Times are
-    ISO 8601 in UTC.
+    `callbacks` names the DAG's own that are set; `loader` is what a runner needs to import the file again. `deadlines`
+    are {"name", "reference", "interval", "callback"}, where a reference is {"type": "logical_date" | "queued_at" |
+    "fixed_datetime" ("at") | "average_runtime" ("max_runs", "min_runs")}, an interval {"seconds"} or {"variable"}, and
+    a callback {"kind": "async" | "sync", "path", "kwargs"}. Times are ISO 8601 in UTC.
     """
 
     dag_id: str
@@ -164,6 +166,7 @@ class SerializedDag:
     callbacks: tuple[str, ...] = ()
     render_template_as_native_obj: bool = False
     loader: Mapping[str, Any] = field(default_factory=dict)
+    deadlines: tuple[Mapping[str, Any], ...] = ()
 
     def task(self, task_id: str) -> SerializedTask:
         """The task with this id; KeyError if there is none."""
@@ -177,10 +180,11 @@ class SerializedDag:
         return self.groups[task.map_group]["expand"] if task.map_group else task.expand
 
     def to_dict(self) -> dict[str, Any]:
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "deadlines"}
         return {
             "format_version": FORMAT_VERSION,
             **values,
+            **self._deadlines(),
             "tasks": [task.to_dict() for task in self.tasks],
             "params": dict(self.params),
             "tags": list(self.tags),
@@ -189,6 +193,10 @@ class SerializedDag:
             "callbacks": list(self.callbacks),
         }
 
+    def _deadlines(self) -> dict[str, Any]:
+        """Nothing where there are none: a DAG that says nothing of them is the version that it was before."""
+        return {"deadlines": [dict(each) for each in self.deadlines]} if self.deadlines else {}
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         plain = {name: each for name, each in value.items() if name != "format_version"}
@@ -196,7 +204,7 @@ class SerializedDag:
             **{
                 **plain,
                 "tasks": tuple(SerializedTask.from_dict(task) for task in value["tasks"]),
-                **{name: tuple(value.get(name, ())) for name in ("tags", "owners", "callbacks")},
+                **{name: tuple(value.get(name, ())) for name in ("tags", "owners", "callbacks", "deadlines")},
                 "labels": tuple((up, down, text) for up, down, text in value.get("labels", ())),
             }
         )

@@ -9,7 +9,7 @@ __all__ = ["only"]
 
 
 def only(dag: SerializedDag, task_id: str) -> SerializedDag:
-    """The DAG with this task alone, which waits for nothing and isn't tried again.
+    """The DAG with this task alone, which waits for nothing, isn't tried again and has no deadlines.
 
     DagError if there is no such task, or if another would say how many it is.
     """
@@ -29,4 +29,4 @@ def only(dag: SerializedDag, task_id: str) -> SerializedDag:
     alone = replace(
         task, upstream=(), setups=(), retries=0, trigger_rule="all_done", depends_on_past=False, is_teardown=False
     )
-    return replace(dag, tasks=(alone,), fail_fast=False)
+    return replace(dag, tasks=(alone,), fail_fast=False, deadlines=())

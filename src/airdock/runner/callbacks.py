@@ -41,7 +41,8 @@ class Callbacks:
 
     A call is JSON, so that it can be kept until it is done: "dag_id", "run_id", "task_id" ("" is the DAG's own),
     "map_index", "try_number", "name" (`on_failure_callback`, …), "reason", "error", "loader" (of a task's payload:
-    "fileloc", "paths", "pythons"), "params", and "run" and "instance" as a task has them.
+    "fileloc", "paths", "pythons"), "params", and "run" and "instance" as a task has them. The call of a deadline has
+    "deadline": "kind", "path" and "kwargs" of its callback, and the "context" that it is given.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Callbacks:
                 "params": dict(call.get("params") or {}),
                 "do_xcom_push": False,
                 "multiple_outputs": False,
-                "callback": {name: call.get(name) or "" for name in ("name", "reason", "error")},
+                "callback": {name: call.get(name) or "" for name in ("name", "reason", "error", "deadline")},
                 "instance": dict(call.get("instance") or {}),
             },
             mounts=tuple(self._place(loader["fileloc"])),

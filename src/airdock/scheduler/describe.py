@@ -1,14 +1,16 @@
 """What runners are told of runs and task instances: JSON, as `runner.inside` reads it."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from airdock.dag.serialized import SerializedDag
 from airdock.model.keys import NOT_MAPPED, TryKey
 from airdock.scheduler.view import Member
-from airdock.store.records import Run
+from airdock.store.records import Deadline, Run
 
-__all__ = ["describe_call", "describe_instance", "describe_run"]
+__all__ = ["describe_call", "describe_instance", "describe_missed", "describe_run"]
 
 
 def describe_run(run: Run) -> dict[str, Any]:
@@ -74,4 +76,39 @@ def describe_call(
         "params": dict(params),
         "run": {**describe_run(run), "state": str(run.state)},
         "instance": dict(instance or {}),
+    }
+
+
+def describe_missed(dag: SerializedDag, run: Run, deadline: Deadline) -> dict[str, Any]:
+    """The call of what a deadline's alert names, with the context that Airflow gives it."""
+    due = deadline.due.isoformat()
+    told = {
+        "id": str(uuid5(NAMESPACE_OID, f"{run.key.dag_id}/{run.key.run_id}/{due}/{deadline.number}")),
+        "deadline_time": due,
+        "name": deadline.alert["name"] or None,
+    }
+    context = {"dag_run": _describe_response(dag, run), "deadline": told}
+    return {
+        **describe_call(dag, run, "deadline"),
+        "deadline": {**deadline.alert["callback"], "context": context},
+    }
+
+
+def _describe_response(dag: SerializedDag, run: Run) -> dict[str, Any]:
+    """The run as Airflow's REST API gives it; None for what isn't known here."""
+    told = describe_run(run)
+    times = ("logical_date", "queued_at", "start_date", "end_date", "data_interval_start", "data_interval_end")
+    known = (*times, "run_after", "run_id", "run_type", "conf", "note")
+    took = (run.ended - run.started) / timedelta(seconds=1) if run.started and run.ended else None
+    unknown = ("last_scheduling_decision", "triggered_by", "triggering_user_name", "bundle_version", "partition_key",
+               "partition_date")  # fmt: skip
+    return {
+        **dict.fromkeys(unknown),
+        **{name: told[name] for name in known},
+        "dag_run_id": run.key.run_id,
+        "dag_id": run.key.dag_id,
+        "dag_display_name": dag.display_name or dag.dag_id,
+        "dag_versions": [],
+        "state": str(run.state),
+        "duration": took,
     }

@@ -34,9 +34,6 @@ class Duties:
         self._duties: list[tuple[float, Duty]] = []
         self._due: list[float] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._duties)
-
     def add(self, pace_s: float, duty: Duty) -> None:
         """Call it at once, then at this pace, unless it names a time itself."""
         self._duties.append((pace_s, duty))

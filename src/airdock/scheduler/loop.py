@@ -25,6 +25,7 @@ from airdock.model.states import FINISHED, RUN_FINISHED, RunState
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
 from airdock.scheduler.course import Course
+from airdock.scheduler.deadlines import DeadlineWatch
 from airdock.scheduler.duty import Duties, Intake
 from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
@@ -49,6 +50,8 @@ _ROOM_RETRY_S: Final = 0.5
 
 _CALLS_S: Final = 5.0
 """How often to look for callbacks whose caller died."""
+_DEADLINES_S: Final = 5.0
+"""How often to look for deadlines of runs that others made, and because clocks are set."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +102,7 @@ class Scheduler:
         self._needs = Needs(prepare=prepare, inbox=self._inbox)
         self._ended: dict[RunKey, RunState] = {}
         self._lost: dict[RunKey, ConflictError] = {}
-        self._duties = Duties()
+        self._duties, self._is_serving = Duties(), False
         self._waiters = Waiters(triggering, self._fire)
         for executor in executors.values():
             executor.subscribe(self._inbox.put)
@@ -123,9 +126,14 @@ class Scheduler:
         """
         with passing(self._reached, "lease"):
             run = self._store.take_run(key, owner=self._owner, lease_s=self.lease.length_s, displacing=displacing)
+        self._duties = Duties()
+        self._watch_deadlines(key)
         self._work(lambda: self._take_up([run]), until=lambda: key not in self._courses)
         if (lost := self._lost.pop(key, None)) is not None:
             raise lost
+        if not self._stopping.is_set():  # it may have ended late before anybody looked
+            self._duties.look()
+            self._duties.do(self._clock.now(), self._clock.monotonic())
         return self._ended.pop(key)
 
     def serve(self, intake: Intake, duties: Duties) -> None:
@@ -142,8 +150,15 @@ class Scheduler:
         duties.add(intake.pause_s, claim)
         if self._calling is not None:
             duties.add(_CALLS_S, self._calling.take)
-        self._duties = duties
+        self._duties, self._is_serving = duties, True
+        self._watch_deadlines()
         self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._courses)
+
+    def _watch_deadlines(self, run: RunKey | None = None) -> None:
+        """Of one run, which gets no others later, or of all."""
+        if self._calling is not None and (run is None or self._store.next_deadline(run=run) is not None):
+            watch = DeadlineWatch(store=self._store, called=self._calling.take, run=run)
+            self._duties.add(_DEADLINES_S, watch.watch)
 
     def _work(self, begin: Callable[[], None], *, until: Callable[[], bool]) -> None:
         try:
@@ -187,7 +202,7 @@ class Scheduler:
                 self._store, run, default_executor=self._default, room=self._room, can_defer=self._waiters.is_there
             )
         except AirdockError as error:
-            if not self._duties:
+            if not self._is_serving:
                 raise
             _log.error("run %s can't be taken up: %s", run.key.run_id, error)
             return None
@@ -231,7 +246,7 @@ class Scheduler:
     def _lose(self, course: Course, error: ConflictError) -> None:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
         _log.warning("run %s is given up: %s", course.run.key.run_id, error)
-        go_on = find_kept(self._store, course.run.key) if self._duties else frozenset()
+        go_on = find_kept(self._store, course.run.key) if self._is_serving else frozenset()
         for executor in self._executors.values():
             executor.cancel([key for key in course.active_tries() if key not in go_on])
         self._forget(course)
@@ -390,7 +405,8 @@ class Scheduler:
             pauses.append((self._alarms[0][0] - self._clock.now()) / timedelta(seconds=1))
         if is_blocked:
             pauses.append(_ROOM_RETRY_S)
-        if (duty := self._duties.pause_s(self._clock.monotonic())) is not None:
+        duty = None if self._stopping.is_set() else self._duties.pause_s(self._clock.monotonic())
+        if duty is not None:
             pauses.append(duty)
         return max(min(pauses), 0.0) if pauses else None
 

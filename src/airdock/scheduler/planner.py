@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from airdock.dag.serialized import SerializedDag
-from airdock.errors import AirdockError, ConflictError
+from airdock.errors import AirdockError, ConfigError, ConflictError
 from airdock.record import record
 from airdock.scheduler.asking import AskedTimetables, Pending, is_custom
 from airdock.scheduler.runs import is_continuous, most_active_runs
@@ -20,6 +20,9 @@ __all__ = ["Planner"]
 _SCHEDULED: Final = "scheduled"
 _MOST_AT_ONCE: Final = 100
 """How many runs of one DAG are made in one go, so that a long catchup holds up nobody."""
+
+_RETRY_S: Final = 5.0
+"""How often to try again where a pool, an executor or a variable isn't there."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class Planner:
     ) -> None:
         self._store, self._dags, self._create, self._asked = store, dags, create, asked
         self._next: dict[str, _Next] = {}
+        self._refused: dict[str, str] = {}
 
     def plan(self, now: datetime) -> float | None:
         """Make what is due; returns the seconds until something is next, None if nothing is."""
@@ -61,13 +65,23 @@ class Planner:
                 due = self._plan(dag, now)
             except Pending:
                 continue
+            except ConfigError as error:  # somebody may set it right meanwhile
+                self._tell_once(dag_id, error)
+                pauses.append(_RETRY_S)
+                continue
             except AirdockError as error:
                 _log.error("DAG %s can't be scheduled: %s", dag_id, error)
                 self._next[dag_id] = _Next(dag=dag, plan=None)
                 continue
+            self._refused.pop(dag_id, None)
             if due is not None:
                 pauses.append(max((due - now) / timedelta(seconds=1), 0.0))
         return min(pauses) if pauses else None
+
+    def _tell_once(self, dag_id: str, error: ConfigError) -> None:
+        if self._refused.get(dag_id) != error.message:
+            self._refused[dag_id] = error.message
+            _log.error("DAG %s can't be scheduled: %s", dag_id, error)
 
     def _plan(self, dag: SerializedDag, now: datetime) -> datetime | None:
         """When the DAG's next run is due. None where there is none, or where one of its runs has to end first."""

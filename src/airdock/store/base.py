@@ -7,9 +7,9 @@ from typing import Any
 
 from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
+from airdock.store.deadlines import Deadlines
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
-from airdock.store.journal import Journal
-from airdock.store.records import Answer, Batch, Instance, Pool, Run, Try, XCom
+from airdock.store.records import Answer, Batch, Deadline, Instance, Pool, Run, Try, XCom
 
 __all__ = ["ACTIVE", "PAUSING", "RETURN_VALUE", "Store"]
 
@@ -23,9 +23,9 @@ RETURN_VALUE = "return_value"
 """The XCom that a task's return value becomes."""
 
 
-class Store(Journal):
-    """Runs, task instances, tries, XComs, environments and pools; what is beside them has its verbs in `Registry` and
-    `Journal`.
+class Store(Deadlines):
+    """Runs, task instances, tries, XComs, environments and pools; what is beside them has its verbs in `Registry`,
+    `Watched`, `Journal` and `Deadlines`.
 
     Every verb is one transaction: it happens whole or not at all, and when it returns it survives the death of this
     process (kill -9). Whether it survives the death of the machine is the implementation's `durable` setting. Any
@@ -80,8 +80,17 @@ class Store(Journal):
         """Whether there was one. `default_pool` stays."""
 
     @abstractmethod
-    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
-        """Make a run with its task instances. ConflictError if its key, or its DAG's logical date, is taken.
+    def create_run(
+        self,
+        run: Run,
+        instances: Sequence[Instance],
+        *,
+        mark: int | None = None,
+        deadlines: Sequence[Deadline] = (),
+    ) -> None:
+        """Make a run with its task instances and deadlines.
+
+        ConflictError if its key, or its DAG's logical date, is taken.
 
         `mark` is the number of the last event of an asset that the run is made for.
         """

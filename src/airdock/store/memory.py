@@ -27,6 +27,7 @@ from airdock.store.changes import (
     split_claims,
 )
 from airdock.store.claims import choose, is_free
+from airdock.store.deadlines import add_deadlines, forget_deadlines, forget_met
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.journal import callback_row, event_row
 from airdock.store.memory_find import count_begun, count_pools, find_instances, find_runs
@@ -37,6 +38,7 @@ from airdock.store.records import (
     DEFAULT_POOL_SLOTS,
     Answer,
     Batch,
+    Deadline,
     Instance,
     Pool,
     Run,
@@ -111,7 +113,14 @@ class MemoryStore(Store):
         with self._lock:
             yield self._tables.rows
 
-    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
+    def create_run(
+        self,
+        run: Run,
+        instances: Sequence[Instance],
+        *,
+        mark: int | None = None,
+        deadlines: Sequence[Deadline] = (),
+    ) -> None:
         with self._lock:
             if run.key in self._tables.runs:
                 raise ConflictError("there is such a run already", where=run.key.run_id)
@@ -126,6 +135,7 @@ class MemoryStore(Store):
             self._tables.xcoms[run.key] = MemoryXComs()
             if mark is not None:
                 self._tables.rows.upsert("asset_marks", [{"dag_id": run.key.dag_id, "event": mark}])
+            add_deadlines(self._tables.rows, deadlines)
 
     def load_run(self, key: RunKey) -> Run:
         with self._lock:
@@ -161,6 +171,7 @@ class MemoryStore(Store):
                 for instance in self._tables.instances.pop(key).values():
                     self._tables.holding.pop(instance.key, None)
                 del self._tables.tries[key], self._tables.answers[key], self._tables.xcoms[key]
+                forget_deadlines(self._tables.rows, key)
             return len(gone)
 
     def delete_unused_dags(self, *, pretend: bool = False) -> int:
@@ -354,6 +365,8 @@ class MemoryStore(Store):
         for change in changes.values():
             self._change(change)
         self._tables.runs.update({run.key: run for run in runs})
+        for step in batch.runs:
+            forget_met(self._tables.rows, step)
         self._tables.rows.add("asset_events", [event_row(each) for each in batch.events])
         self._tables.rows.add("callbacks", [callback_row(each) for each in batch.callbacks])
 

@@ -59,3 +59,6 @@ class MemoryRows:
 
     def highest(self, table: str) -> int:
         return self._numbers[table]
+
+    def lowest(self, table: str, column: str, **equals: Any) -> int | None:
+        return min((self._tables[table][key][column] for key in self._find(table, None, equals)), default=None)

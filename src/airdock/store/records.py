@@ -21,6 +21,7 @@ __all__ = [
     "CallbackRow",
     "ConnectionRow",
     "DagRow",
+    "Deadline",
     "Expansion",
     "ImportProblem",
     "Instance",
@@ -330,6 +331,16 @@ class CallbackRow:
     created: datetime
     owner: str = ""
     lease_until: datetime | None = None
+    number: int = 0
+
+
+@record
+class Deadline:
+    """A run has to have ended by `due`; else what `alert` says is called, as in `SerializedDag.deadlines`."""
+
+    run: RunKey
+    due: datetime
+    alert: Mapping[str, Any]
     number: int = 0
 
 

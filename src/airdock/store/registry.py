@@ -34,7 +34,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "duty_leases": ("name",),
     "deadlines": ("number",),
 }
-"""The tables of this module, of `store.journal` and of `store.watched`, with the columns that tell their rows apart."""
+"""The tables of this module and of those of the verbs above it, with the columns that tell their rows apart."""
 
 NUMBERED: Final = frozenset({"asset_events", "backfills", "callbacks", "deadlines", "log"})
 """Tables whose rows get rising numbers."""
@@ -65,6 +65,9 @@ class Rows(Protocol):
 
     def highest(self, table: str) -> int:
         """The highest number that a row of a numbered table has; 0 for none."""
+
+    def lowest(self, table: str, column: str, **equals: Any) -> int | None:
+        """The lowest value in a column of the rows with these values; None for none."""
 
 
 class Registry(ABC):

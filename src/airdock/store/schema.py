@@ -6,7 +6,8 @@
     pools
     dag_index, import_problems, variables, connections, states: `store.registry`
     asset_events, asset_marks, backfills, callbacks, schedulers, log: `store.journal`
-    active_assets, duty_leases, deadlines: `store.watched`
+    active_assets, duty_leases: `store.watched`
+    deadlines: `store.deadlines`
 
 Times are whole microseconds since 1970 UTC: exact, sortable, and the same on every database.
 """

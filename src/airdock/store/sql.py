@@ -19,10 +19,11 @@ from airdock.store import rows, sql_find, sql_lease
 from airdock.store.away import is_away
 from airdock.store.base import ACTIVE, RETURN_VALUE, Store
 from airdock.store.database import READ, WRITE, Database
+from airdock.store.deadlines import add_deadlines, forget_deadlines
 from airdock.store.dialect import upsert
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.migrate import HEAD, migrate, read_version
-from airdock.store.records import DEFAULT_POOL, Answer, Batch, Instance, Pool, Run, Try, XCom
+from airdock.store.records import DEFAULT_POOL, Answer, Batch, Deadline, Instance, Pool, Run, Try, XCom
 from airdock.store.schema import answers, dag_index, dags, runs, task_instances, tries, xcoms
 from airdock.store.schema import pools as pool_rows
 from airdock.store.sql_commit import commit
@@ -152,7 +153,14 @@ class SqlStore(Store):
             found = connection.execute(select(pool_rows).order_by(pool_rows.c.name))
             return [rows.pool_of(row._mapping) for row in found]
 
-    def create_run(self, run: Run, instances: Sequence[Instance], *, mark: int | None = None) -> None:
+    def create_run(
+        self,
+        run: Run,
+        instances: Sequence[Instance],
+        *,
+        mark: int | None = None,
+        deadlines: Sequence[Deadline] = (),
+    ) -> None:
         try:
             with self._write() as connection:
                 number = connection.execute(insert(runs).returning(runs.c.id), rows.run_row(run)).scalar_one()
@@ -161,6 +169,7 @@ class SqlStore(Store):
                     connection.execute(insert(task_instances), found)
                 if mark is not None:
                     SqlRows(connection).upsert("asset_marks", [{"dag_id": run.key.dag_id, "event": mark}])
+                add_deadlines(SqlRows(connection), deadlines)
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise ConflictError(
@@ -192,6 +201,8 @@ class SqlStore(Store):
         found = [{"in_dag": key.dag_id, "in_run": key.run_id} for key in keys]
         wanted = delete(runs).where(runs.c.dag_id == bindparam("in_dag"), runs.c.run_id == bindparam("in_run"))
         with self._write() as connection:
+            for key in keys:
+                forget_deadlines(SqlRows(connection), key)
             return sum(connection.execute(wanted, place).rowcount for place in found)
 
     def delete_unused_dags(self, *, pretend: bool = False) -> int:

@@ -10,6 +10,7 @@ from airdock.model.keys import NOT_MAPPED, RunKey, TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
 from airdock.store.changes import Change, Room, Use, fold, grow, split_claims
+from airdock.store.deadlines import forget_met
 from airdock.store.dialect import upsert
 from airdock.store.journal import callback_row, event_row
 from airdock.store.records import Batch, Expansion, RunTransition, Transition
@@ -26,6 +27,7 @@ from airdock.store.schema import (
     xcoms,
 )
 from airdock.store.sql_find import numbers_of
+from airdock.store.sql_rows import SqlRows
 
 __all__ = ["commit"]
 
@@ -93,6 +95,7 @@ def commit(connection: Connection, batch: Batch, *, owner: str) -> frozenset[Tas
         _change(connection, fold(allowed), numbers)
     for step in batch.runs:
         _change_run(connection, step, numbers[step.key])
+        forget_met(SqlRows(connection), step)
     if batch.events:
         connection.execute(insert(asset_events), [event_row(each) for each in batch.events])
     if batch.callbacks:

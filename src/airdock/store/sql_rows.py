@@ -57,3 +57,8 @@ class SqlRows:
     def highest(self, table: str) -> int:
         found = self._connection.execute(select(func.max(metadata.tables[table].c.number))).scalar()
         return int(found or 0)
+
+    def lowest(self, table: str, column: str, **equals: Any) -> int | None:
+        wanted = select(func.min(metadata.tables[table].c[column])).filter_by(**equals)
+        found: int | None = self._connection.execute(wanted).scalar()
+        return found

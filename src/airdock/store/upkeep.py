@@ -19,7 +19,7 @@ _RUNS: Final = "runs"
 _DAGS: Final = "dags"
 
 TABLES: Final = (_RUNS, *AGES, _DAGS)
-"""What can be cleaned; with runs go their instances, tries, XComs and answers, and then versions of DAGs."""
+"""What can be cleaned; with runs go their instances, tries, XComs, answers and deadlines, then versions of DAGs."""
 
 
 def clean(store: Store, *, before: datetime, tables: Collection[str] = TABLES, pretend: bool = False) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,6 +69,25 @@ def test_a_dag_is_paused_and_unpaused(run: Run, store: SqlStore) -> None:
     run("dags", "unpause", "weather")
     assert not store.list_dags()[0].is_paused
     assert "nightly" in run("dags", "details", "weather").output
+
+
+def test_deadlines_are_told_of_a_dag_and_of_a_run_as_long_as_they_are_open(run: Run, store: SqlStore) -> None:
+    callback = {"kind": "sync", "path": "files.tell", "kwargs": {}}
+    average = {"type": "average_runtime", "max_runs": 5, "min_runs": 2}
+    alerts = (
+        {"name": "soon", "reference": {"type": "queued_at"}, "interval": {"seconds": 900.0}, "callback": callback},
+        {"name": "", "reference": average, "interval": {"variable": "spare"}, "callback": callback},
+    )
+    watched = replace(DAG, dag_id="watched", deadlines=alerts)
+    front = Orchestrator(store=store, scheduler=lambda: pytest.fail("nothing is run"), variable=lambda _name: "1")
+    front.create_run(watched, run_id="two", logical_date=AT)
+    assert json.loads(run("dags", "details", "watched", "--json").output)["deadlines"] == [
+        "soon: queued_at + 0:15:00: files.tell",
+        "average_runtime(5, 2) + variable spare: files.tell",
+    ]
+    (due,) = json.loads(run("runs", "show", "two", "--json").output)["deadlines"]
+    assert due["name"] == "soon"
+    assert json.loads(run("runs", "show", "one", "--json").output)["deadlines"] == []
 
 
 def test_a_backfill_is_shown_before_it_is_made(run: Run, store: SqlStore) -> None:

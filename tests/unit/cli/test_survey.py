@@ -52,11 +52,11 @@ def test_a_file_that_loads_is_told_with_what_its_tasks_could_ask_for(tmp_path: P
     tasks = (SerializedTask(task_id="group.fit", operator="Python"), SerializedTask(task_id="old", operator="Python"))
     dag = SerializedDag(dag_id="etl", fileloc="", tasks=tasks)
     path = file(tmp_path, TEXT)
-    report = make_report(path, [dag], ["DAG 'etl': deadline has no effect yet", "printed"])
+    report = make_report(path, [dag], ["DAG 'etl': run_as_user has no effect yet", "printed"])
     assert render_report(report).splitlines() == [
         f"\x1b[32mloads\x1b[0m {path}",
         "      etl: 2 tasks",
-        "      note: DAG 'etl': deadline has no effect yet",
+        "      note: DAG 'etl': run_as_user has no effect yet",
         '      could: fit imports numpy, pandas, pillow: give it requirements=["numpy", "pandas", "pillow"]',
         '      could: choose imports mine: give it requirements=["mine"]',
         '      could: old_style imports PyYAML: give it requirements=["PyYAML"]',

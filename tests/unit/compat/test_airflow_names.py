@@ -83,11 +83,9 @@ def test_what_tasks_have_no_way_to_says_so(line: str) -> None:
 
 def test_what_is_kept_and_does_nothing() -> None:
     from airflow.providers.cncf.kubernetes.secret import Secret
-    from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, get_parsing_context
+    from airflow.sdk import get_parsing_context
     from airflow.stats import Stats
 
-    alert = DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT(), callback=AsyncCallback("a.b"))
-    assert repr(alert) == "DeadlineAlert(reference=Kept(), callback=Kept('a.b'))"
     assert Secret("env", None, "name").args == ("env", None, "name")
     assert get_parsing_context() == (None, None)
     Stats.incr("a")

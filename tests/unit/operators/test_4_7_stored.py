@@ -1,5 +1,6 @@
 """Reference 4.7: what a task's code asks by Airflow's classes, and callbacks that are objects."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -133,3 +134,23 @@ def test_a_notifier_renders_what_it_says(running: Any) -> None:
     assert says.said == ["t of 2026-01-02 True", "t of 2026-01-02 True"]
     with pytest.raises(NotImplementedError, match="BaseNotifier has no notify"):
         BaseNotifier()({})
+
+
+def test_a_notifier_that_has_its_context_can_be_awaited() -> None:
+    class Later(Says):
+        """Says it from a coroutine."""
+
+        async def async_notify(self, context: Any) -> None:
+            self.said.append(f"later {self.text} {context['notifier'] is self}")
+
+    async def wait(notifier: BaseNotifier) -> None:
+        await notifier
+
+    later = Later("{{ run['n'] }}")
+    later.context = {"run": {"n": 1}}
+    asyncio.run(wait(later))
+    asyncio.run(wait(alone := Later("plain")))
+    assert later.said == ["later 1 True"]
+    assert alone.said == ["later plain True"]
+    with pytest.raises(NotImplementedError, match="BaseNotifier has no async_notify"):
+        asyncio.run(wait(BaseNotifier(context={})))

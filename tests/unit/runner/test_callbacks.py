@@ -9,13 +9,39 @@ from typing import Any
 import pytest
 
 from airdock.clock import SystemClock
+from airdock.dag.importing import module_name
 from airdock.errors import ImageError
 from airdock.runner.callbacks import Callbacks
 from airdock.runner.pack import make_runner
 from airdock.runner.process import ProcessStarter
 
 FILE = """
-from airdock.sdk import DAG, task
+from airdock.sdk import DAG, BaseNotifier, task
+
+async def awaited(text, context):
+    print("awaited", text, context["deadline"]["name"], context["dag_run"]["dag_run_id"])
+
+async def plain():
+    print("awaited without context")
+
+def called(**kwargs):
+    print("called", sorted(kwargs), type(kwargs["context"]["deadline"]["deadline_time"]).__name__)
+
+class Says(BaseNotifier):
+    template_fields = ("text",)
+
+    def __init__(self, text, **kwargs):
+        super().__init__(**kwargs)
+        self.text = text
+
+    def notify(self, context):
+        print("notified", self.text, context["notifier"] is self)
+
+    async def async_notify(self, context):
+        print("notified later", self.text, context["notifier"] is self)
+
+def breaks():
+    raise ValueError("broken")
 
 def tell(context):
     print("told", context["reason"], context.get("exception"), context["ti"].task_id, context["dag"].dag_id)
@@ -108,3 +134,35 @@ def test_what_cannot_be_called_is_told_as_not_done(make_bench: Callable[..., Ben
     assert bench.call("on_failure_callback") == "could not be started: no host image"
     bench = make_bench()
     assert "has no DAG 'other'" in bench.call("on_success_callback", dag_id="other")
+
+
+CONTEXT = {
+    "dag_run": {"dag_run_id": "r", "dag_id": "watched"},
+    "deadline": {"id": "1", "deadline_time": "2026-01-02T03:04:05+00:00", "name": "late"},
+}
+TEXT = "{{ dag_run.dag_id }} by {{ deadline.deadline_time }}"
+SHOWN = "watched by 2026-01-02 03:04:05+00:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "kwargs", "said"),
+    [
+        ("async", "awaited", {"text": "hello"}, "awaited hello late r"),
+        ("async", "plain", {}, "awaited without context"),
+        ("sync", "plain", {}, "awaited without context"),
+        ("sync", "called", {"at": 1}, "called ['at', 'context'] datetime"),
+        ("async", "Says", {"text": TEXT}, f"notified later {SHOWN} True"),
+        ("sync", "Says", {"text": TEXT}, f"notified {SHOWN} True"),
+        ("sync", "breaks", {}, "ValueError: broken"),
+        ("async", "called", {}, "TypeError: "),
+        ("sync", "gone", {}, "has no attribute 'gone'"),
+    ],
+)
+def test_what_a_missed_deadline_names_is_called_as_airflow_does(
+    make_bench: Callable[..., Bench], kind: str, name: str, kwargs: dict[str, Any], said: str
+) -> None:
+    bench = make_bench()
+    path = f"{module_name(str(bench.file))}.{name}"
+    asked = {"kind": kind, "path": path, "kwargs": kwargs, "context": CONTEXT}
+    assert bench.call("deadline", deadline=asked) == ""
+    assert said in bench.log("callbacks")

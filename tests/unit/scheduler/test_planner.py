@@ -14,7 +14,7 @@ from airdock.orchestrator import Orchestrator
 from airdock.scheduler.planner import Planner
 from airdock.scheduler.timetables import RunPlan
 from airdock.store.memory import MemoryStore
-from airdock.store.records import Batch, RunTransition
+from airdock.store.records import Batch, Pool, RunTransition
 
 Make = Callable[..., Any]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -125,6 +125,18 @@ def test_a_schedule_that_is_none_harms_no_other(
     desk.plan()
     assert len(desk.runs()) == 1
     assert caplog.text.count("DAG bad can't be scheduled") == 1
+
+
+def test_a_run_that_lacks_a_pool_is_made_once_there_is_one(
+    desk: Desk, make_dag: Make, make_task: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = "2026-02-01T00:00:00+00:00"
+    desk.dags["d"] = make_dag(make_task("a", pool="db"), timetable={"type": "once"}, start_date=start)
+    assert desk.plan() == desk.plan() == 5
+    assert caplog.text.count("DAG d can't be scheduled: there is no pool 'db'") == 1
+    desk.store.save_pools([Pool(name="db", slots=1)])
+    assert desk.plan() is None
+    assert len(desk.runs()) == 1
 
 
 def test_continuous_has_one_run_at_a_time(desk: Desk, make_dag: Make, make_task: Make) -> None:

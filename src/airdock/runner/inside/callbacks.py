@@ -45,10 +45,22 @@ def judge(task, context, ending, error):
 
 def late(target, context, asked):
     """Call what `target`, a task or a DAG, has for an end that its own process can't tell: see `asked["name"]`."""
+    if asked.get("deadline"):
+        _miss(asked["deadline"])
+        return
     context["reason"] = asked.get("reason", "")
     if asked.get("error"):
         context["exception"] = RuntimeError(asked["error"])
     _call(target, asked["name"], context)
+
+
+def _miss(asked):
+    from . import missed
+
+    try:
+        missed.call(asked)
+    except Exception as error:  # the user's code, beside the run
+        _show("the callback %s of a deadline" % asked["path"], error)
 
 
 def _name(ending, instance):

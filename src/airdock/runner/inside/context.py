@@ -4,7 +4,7 @@ from .instance import DagRun, TaskInstance
 from .times import parse_time
 from .xcoms import RETURN_KEY
 
-__all__ = ["RETURN_KEY", "Context", "DagRun", "TaskInstance", "current", "parse_time"]
+__all__ = ["RETURN_KEY", "Context", "DagRun", "TaskInstance", "current", "parameters", "parse_time"]
 
 current = []  # the context of the task that runs, once it does
 
@@ -73,7 +73,7 @@ class Context(dict):
 
     def keywords_for(self, function, args, kwargs):
         """The keyword arguments with which to call `function`: `kwargs`, and what of the context it names."""
-        names, takes_all = _parameters(function)
+        names, takes_all = parameters(function)
         given = set(names[: len(args)])
         found = dict(kwargs)
         for name in [*names, *self.complete()] if takes_all else names:
@@ -134,7 +134,7 @@ _LATER = {
 }
 
 
-def _parameters(function):
+def parameters(function):
     """The names of the parameters, and whether there is a `**`. Wrappers are looked through, as `inspect` does."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
