@@ -1,6 +1,8 @@
 """Which callbacks are called away from their tasks, and that each is called at least once (reference 4.7)."""
 
+import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from airdock.model.outcome import Ending, Failed, Lost, Outcome, Skipped, Succee
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
+from airdock.scheduler.owner import Owner
 from airdock.scheduler.view import RunView
 from airdock.store.memory import MemoryStore
 from airdock.store.records import CallbackRow, Instance, Run, RunTransition, Transition
@@ -151,6 +154,21 @@ def test_a_call_that_cannot_be_made_is_given_up_and_one_that_was_stopped_is_made
     bench.clock.advance(timedelta(hours=1))
     other.take()
     assert [call["n"] for call, _ in bench.calls.asked] == [0, 1, 1]
+
+
+def test_what_a_dead_caller_of_this_machine_began_is_made_again_at_once_and_that_of_a_living_one_is_not() -> None:
+    bench = Bench(3)
+    alive = Owner.current()
+    with subprocess.Popen(["sleep", "0"]) as process:
+        pass
+    dead = replace(alive, pid=process.pid, nonce="0")
+    elsewhere = replace(dead, place="another machine")
+    for owner in (dead, elsewhere, alive):
+        bench.store.take_callbacks(owner=str(owner), lease_s=60, limit=1)
+    bench.calling.take()
+    assert [call["n"] for call, _ in bench.calls.asked] == [0]
+    bench.calls.asked[0][1]("")
+    assert bench.left() == [1, 2]
 
 
 def test_a_store_that_is_away_when_a_call_ends_lets_it_be_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
