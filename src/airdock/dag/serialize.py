@@ -251,9 +251,9 @@ def _at_least_one(dag: DAG, name: str) -> int:
 _NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
-"""They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
-_ONLY_BESIDE: Final = ("on_execute_callback", "retry_policy")
-"""What acts in the task's own process, if that imports the DAG file."""
+"""They live in the DAG file: a task that doesn't import it has them called elsewhere."""
+_POLICY: Final = "retry_policy"
+"""It acts in the task's own process: one of an author's own class, if that imports the DAG file."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 _DAG_NO_EFFECT_YET: Final = ("deadline",)
 
@@ -263,9 +263,9 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     told = [f"DAG {dag.dag_id!r}: {name} has no effect yet" for name in _DAG_NO_EFFECT_YET if getattr(dag, name, None)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
-    for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
+    for name in (*_NO_EFFECT_YET, _POLICY):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or not _acts(task, name)]
+        tasks = [task.task_id for task in asking if name != _POLICY or not _has_policy(task)]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
@@ -274,11 +274,10 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     return told
 
 
-def _acts(task: Node, name: str) -> bool:
-    """Whether what its file has of this acts in the task's process."""
+def _has_policy(task: Node) -> bool:
+    """Whether its retry policy acts in the task's process: there it is, or its rules are told."""
     mode = _mode(task)
-    is_told = name == "retry_policy" and isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
-    return mode == "sdk" or (mode == "bare" and is_told)
+    return mode == "sdk" or (mode == "bare" and isinstance(getattr(task.settings, _POLICY), ExceptionRetryPolicy))
 
 
 def _idle(task: Node) -> list[str]:
