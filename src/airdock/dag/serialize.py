@@ -9,6 +9,7 @@ from typing import Any, Final
 from airdock.dag.arguments import seconds
 from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
+from airdock.dag.documented import first_doc
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
@@ -83,7 +84,7 @@ def _running(dag: DAG) -> dict[str, Any]:
         "max_consecutive_failed_dag_runs": int(dag.max_consecutive_failed_dag_runs or 0),
         "dagrun_timeout_s": None if timeout is None else seconds("dagrun_timeout", timeout, dag.where),
         "is_paused_upon_creation": dag.is_paused_upon_creation,
-        "display_name": dag.dag_display_name or "",
+        "display_name": dag.dag_display_name if dag.dag_display_name != dag.dag_id else "",
         "owners": tuple(sorted({str(task.settings.owner) for task in dag.tasks})),
         "render_template_as_native_obj": bool(dag.render_template_as_native_obj),
     }
@@ -149,8 +150,8 @@ def _serialize_task(dag: DAG, task: Node, weights: Sequence[int], loader: Mappin
         end_date=moment_of(settings.end_date, name="end_date", where=where),
         is_sensor=isinstance(settings, BaseSensorOperator) or _is_sensor(task),
         owner=str(settings.owner),
-        doc=settings.doc_md or settings.doc or "",
-        display_name=settings.task_display_name or "",
+        doc=first_doc(vars(settings)),
+        display_name=task.task_display_name if task.task_display_name != task.task_id else "",
         do_xcom_push=bool(settings.do_xcom_push),
         callbacks=tuple(name for name in _CALLBACKS if getattr(settings, name, None)),
     )
@@ -179,6 +180,7 @@ def _group(group: TaskGroup) -> dict[str, Any]:
     return {
         "parent": group.parent_group.group_id if group.parent_group is not None else "",
         "tooltip": group.tooltip,
+        "doc": group.doc_md or "",
         "display_name": group.group_display_name,
         "expand": group.expansion(),
     }
