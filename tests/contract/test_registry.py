@@ -310,6 +310,18 @@ def test_callbacks_are_taken_once_and_again_when_their_owner_died(store: Store, 
     assert store.add_callbacks([call])[0] > 0
 
 
+def test_callbacks_of_an_owner_known_to_be_dead_are_taken_at_once(store: Store) -> None:
+    numbers = store.add_callbacks([CallbackRow(call={"n": n}, created=AT) for n in range(3)])
+    store.take_callbacks(owner="dead", lease_s=60, limit=1)
+    store.take_callbacks(owner="you", lease_s=60, limit=1)
+    taken = store.take_callbacks(owner="me", lease_s=60, displacing=["dead", "unknown"])
+    assert [each.number for each in taken] == [numbers[0], numbers[2]]
+    assert {each.number: each.owner for each in store.list_callbacks()} == dict(
+        zip(numbers, ["me", "you", "me"], strict=True)
+    )
+    assert store.take_callbacks(owner="you", lease_s=60, displacing=["dead"]) == []
+
+
 def test_a_commit_that_is_refused_calls_nothing_back(store: Store) -> None:
     make_run(store, "load")
     wrong = RunTransition(key=RUN, source=RunState.QUEUED, target=RunState.RUNNING, at=AT)

@@ -25,7 +25,7 @@ def tell_dag(context):
     print("TOLD dag", context["reason"], context["dag"].dag_id, context["dag_run"].state)
 
 with DAG("watched", on_failure_callback=tell_dag, on_success_callback=tell_dag):
-    @task(requirements=[], on_success_callback=tell("bare success"))
+    @task(requirements=[], on_success_callback=tell("bare success"), on_execute_callback=tell("bare begins"))
     def bare():
         return 1
 
@@ -34,7 +34,7 @@ with DAG("watched", on_failure_callback=tell_dag, on_success_callback=tell_dag):
     def killed():
         os.kill(os.getpid(), signal.SIGKILL)
 
-    @task(on_success_callback=tell("own process"))
+    @task(on_success_callback=tell("own process"), on_execute_callback=tell("own process begins"))
     def plain():
         pass
 
@@ -59,8 +59,11 @@ def test_callbacks_are_called_wherever_the_task_ran(
     ran = root_account.airdock("run", file, "--json", env={"AIRDOCK_HOME": str(home)}, timeout_s=200)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     logs = Path(json.loads(ran.stdout.splitlines()[-1])["logs"])
-    assert told(logs / "bare" / "1.log") == ["bare success  None True"]
-    assert told(logs / "plain" / "1.log") == ["own process None None True"]
+    assert told(logs / "bare" / "1.log") == ["bare begins  None True", "bare success  None True"]
+    assert told(logs / "plain" / "1.log") == [
+        "own process begins None None True",
+        "own process None None True",
+    ]
     said = "killed by SIGKILL before it reported a result"
     assert told(logs / "killed" / "1.log") == [f"killed, again {said} {said} True"]
     assert told(logs / "killed" / "2.log") == [f"killed {said} {said} True"]

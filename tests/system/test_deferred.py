@@ -29,7 +29,9 @@ class Own(BaseTrigger):
         return (f"{type(self).__module__}.{type(self).__qualname__}", {"how": self.how})
 
     async def run(self):
-        import asyncio
+        import asyncio, logging
+        print("the trigger", self.how)
+        logging.getLogger("own").info("in its own way")
         if self.how == "breaks":
             raise ValueError("broken trigger")
         if self.how == "ends":
@@ -44,6 +46,7 @@ class Waits(BaseSensorOperator):
         self.trigger = trigger
 
     def execute(self, context):
+        print("begins")
         self.defer(trigger=self.trigger, method_name="go_on", kwargs={"seen": (1, 2)}, timeout=timedelta(seconds=2))
 
     def go_on(self, context, event=None, seen=None):
@@ -124,6 +127,10 @@ def test_deferred_tasks_go_on_when_their_triggers_fire(
         "delta": "success", "fires": "success", "beside": "success", "ends": "success", "soft": "skipped",
         "late": "skipped", "after": "success",
     }  # fmt: skip
+    said = [line.partition("Z ")[2] for line in (logs / "fires" / "1.log").read_text().splitlines()]
+    assert said == [
+        "begins", "the trigger fires", "INFO - in its own way", "went on {'how': 'fires'} (1, 2) 1",
+    ]  # fmt: skip
     unchanged_machine()
 
 

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airdock.cli.run import parse_target
 
@@ -23,12 +24,12 @@ def find_dag(app: "App", text: str) -> "SerializedDag":
     return app.orchestrator.find_dag(text)
 
 
-def mapped_mark(task: "SerializedTask") -> str:
-    """How many instances a mapped task has: "[3]", "[*]" where that is known only in a run; "" where it has one."""
-    if task.expand is None:
+def mapped_mark(expand: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """How many there are of what is expanded over this: "[3]", "[*]" where only a run knows; "" where there is one."""
+    if expand is None:
         return ""
     length = 1
-    for part in task.expand.values():
+    for part in expand.values():
         if "length" not in part:
             return "[*]"
         length *= int(part["length"])

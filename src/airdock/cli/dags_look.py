@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from airdock.cli.graph import ASCII_LINES, UNICODE_LINES, Node, render_graph
 from airdock.cli.names import complete_dags
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, fit, render_table
+from airdock.scheduler.expand import find_sources
 
 if TYPE_CHECKING:
     from airdock.dag.serialized import SerializedDag, SerializedTask
@@ -84,8 +86,9 @@ def _cells(dag: "SerializedDag") -> list[str]:
 def show(session: Session, /, target: str, *, as_ascii: bool, as_json: bool) -> None:
     """Draw the graph of a DAG: each task right of all it waits for.
 
-    Mapped tasks show how many they are, as in square [3]; [*] is known only in a run. Where the graph is wider than
-    the terminal, its lines stand beside a list instead.
+    Mapped tasks, and those in a mapped group, show how many they are, as in square [3]; [*] is known only in a run.
+    In a mapped group each index waits for itself alone, and what comes after the group for all of them. Where the
+    graph is wider than the terminal, its lines stand beside a list instead.
 
     \b
     Examples:
@@ -107,24 +110,35 @@ def _picture(dag: "SerializedDag", cells: int, is_ascii: bool) -> list[str]:
     count = f"{len(dag.tasks)} task" + ("" if len(dag.tasks) == 1 else "s")
     head = f"{click.style(dag.dag_id, bold=True)}   {count}, {dag.schedule or 'run by hand'}"
     about = [fit(dag.doc.strip().splitlines()[0], cells)] if dag.doc.strip() else []
-    nodes = [Node(id=task.task_id, label=_label(task), upstream=task.upstream) for task in dag.tasks]
+    nodes = [Node(id=task.task_id, label=_label(dag, task), upstream=task.upstream) for task in dag.tasks]
     graph = render_graph(nodes, cells=cells, lines=ASCII_LINES if is_ascii else UNICODE_LINES)
     return [head, *about, "", *graph, *_groups(dag), *_edges(dag)]
 
 
-def _label(task: "SerializedTask") -> str:
+def _label(dag: "SerializedDag", task: "SerializedTask") -> str:
     kind = kind_of(task)
-    return " ".join(filter(None, (task.task_id, mapped_mark(task), f"({kind})" if kind else "")))
+    return " ".join(filter(None, (task.task_id, mapped_mark(dag.expansion(task)), f"({kind})" if kind else "")))
 
 
 def _groups(dag: "SerializedDag") -> list[str]:
-    lines = []
+    inside: dict[str, list[str]] = {name: [] for name in dag.groups}
+    for task in dag.tasks:
+        if task.group:
+            inside[task.group].append(task.task_id)
     for name, group in dag.groups.items():
-        inside = [task.task_id for task in dag.tasks if task.group == name]
-        if inside:
-            mark = " [*]" if group.get("expand") else ""
-            lines.append(f"  {name}{mark}: {', '.join(inside)}")
+        if parent := group.get("parent"):
+            inside[parent].append(name)
+    lines = [f"  {name}{_mapping(dag.groups[name])}: {', '.join(each)}" for name, each in inside.items() if each]
     return ["", "groups", *lines] if lines else []
+
+
+def _mapping(group: Mapping[str, Any]) -> str:
+    """Of a mapped group how many there are of it, and over whose results."""
+    expand = group.get("expand")
+    if not expand:
+        return ""
+    sources = dict.fromkeys(each for part in expand.values() for each in find_sources(part))
+    return f" {mapped_mark(expand)}" + (f" over {', '.join(sources)}" if sources else "")
 
 
 def _edges(dag: "SerializedDag") -> list[str]:
@@ -154,6 +168,7 @@ def _document(dag: "SerializedDag") -> dict[str, Any]:
                 "trigger_rule": task.trigger_rule,
                 "group": task.group,
                 "is_mapped": task.is_mapped,
+                "map_group": task.map_group,
                 "is_setup": task.is_setup,
                 "is_teardown": task.is_teardown,
                 "environment": task.environment.label,

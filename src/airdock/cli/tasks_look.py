@@ -16,7 +16,7 @@ from airdock.cli.words import paint, word
 from airdock.model.states import TaskState, is_finished
 
 if TYPE_CHECKING:
-    from airdock.dag.serialized import SerializedTask
+    from airdock.dag.serialized import SerializedDag, SerializedTask
     from airdock.scheduler.waits import Wait
     from airdock.store.records import Instance
 
@@ -40,16 +40,16 @@ def list_tasks(session: Session, /, target: str, *, as_json: bool) -> None:
       airdock tasks list nightly --json | jq -r '.[].task_id'
     """
     with session.app() as app:
-        found = find_dag(app, target).tasks
+        dag = find_dag(app, target)
     if as_json:
-        click.echo(json.dumps([_task_dict(task) for task in found], indent=2))
+        click.echo(json.dumps([_task_dict(task) for task in dag.tasks], indent=2))
     else:
-        click.echo(render_table(_TASKS, [_task_cells(task) for task in found]))
+        click.echo(render_table(_TASKS, [_task_cells(dag, task) for task in dag.tasks]))
 
 
-def _task_cells(task: "SerializedTask") -> list[str]:
+def _task_cells(dag: "SerializedDag", task: "SerializedTask") -> list[str]:
     return [
-        " ".join(filter(None, (task.task_id, mapped_mark(task)))),
+        " ".join(filter(None, (task.task_id, mapped_mark(dag.expansion(task))))),
         task.operator,
         fit(task.environment.label, _CELLS),
         kind_of(task),
@@ -69,6 +69,7 @@ def _task_dict(task: "SerializedTask") -> dict[str, Any]:
         "pool_slots": task.pool_slots,
         "priority_weight": task.priority_weight,
         "is_mapped": task.is_mapped,
+        "map_group": task.map_group,
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, Unpack
 
+from airdock.dag.documented import read_doc
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
 from airdock.dag.param import Param, schemas_of, values_of
@@ -83,10 +84,9 @@ class DAG:
     dagrun_timeout: Any
     deadline: Any
     is_paused_upon_creation: bool | None
-    dag_display_name: str | None
+    dag_display_name: str
     fail_fast: bool
     auto_register: bool
-    doc_md: str | None
     description: str | None
     template_searchpath: Any
     template_undefined: Any
@@ -107,10 +107,20 @@ class DAG:
         self.edge_labels: dict[tuple[str, str], str] = {}
         for name, value in {**DAG_DEFAULTS, **arguments}.items():
             setattr(self, name, _GIVEN[name] if value is None and name in _GIVEN else value)
+        self.dag_display_name = self.dag_display_name or dag_id
         self.default_args: dict[str, Any] = dict(arguments.get("default_args") or {})
         params = {**(self.default_args.pop("params", None) or {}), **(arguments.get("params") or {})}
         self.params: dict[str, Any] = values_of(params)
         self.param_schemas = schemas_of(params)
+
+    @property
+    def doc_md(self) -> str | None:
+        """What it says of itself; where a file is named that ends in .md, what that holds."""
+        return self._doc_md
+
+    @doc_md.setter
+    def doc_md(self, text: str | None) -> None:
+        self._doc_md = read_doc(text, self.fileloc)
 
     def add_task(self, task: Node) -> None:
         """Take the task in; DuplicateTaskError if its id is taken."""
@@ -243,5 +253,5 @@ def dag(dag_id: str | Callable[..., Any] = "", **arguments: Unpack[DagArguments]
 
 def _documented(function: Callable[..., Any], arguments: DagArguments) -> DagArguments:
     made = arguments.copy()
-    made.setdefault("doc_md", function.__doc__)
+    made["doc_md"] = arguments.get("doc_md") or function.__doc__
     return made

@@ -6,11 +6,12 @@ from typing import Any, Final, Unpack, overload
 
 from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments
 from airdock.dag.context import is_running
+from airdock.dag.documented import first_doc
 from airdock.dag.function import FunctionOperator, infers_multiple_outputs
 from airdock.dag.mapping import OperatorPartial
 from airdock.dag.names import calling_place, check_keywords, nearest
 from airdock.dag.node import Node
-from airdock.dag.operator import BaseOperator, accepted_arguments
+from airdock.dag.operator import BaseOperator, accepted_arguments, merge_defaults
 from airdock.dag.scope import current_dag, current_group
 from airdock.dag.task_group import free_id
 from airdock.dag.xcom_arg import XComArg
@@ -61,8 +62,6 @@ class TaskFunction:
         self.arguments = {"task_id": getattr(function, "__name__", "task"), **arguments}
         if self.arguments.get("multiple_outputs") is None:
             self.arguments["multiple_outputs"] = infers_multiple_outputs(function)
-        if function.__doc__ and not self.arguments.get("doc_md"):
-            self.arguments["doc_md"] = function.__doc__
         for name in ("__name__", "__qualname__", "__module__", "__doc__", "__wrapped__"):
             setattr(self, name, getattr(function, name, function if name == "__wrapped__" else ""))
 
@@ -114,7 +113,9 @@ class TaskFunction:
                 hint="call it inside of `with DAG(…):` or of a @dag function",
             )
         group = self.arguments.get("task_group") or current_group(dag)
-        return {**self.arguments, "task_id": free_id(self.arguments["task_id"], group, dag)}
+        given = {**merge_defaults(dag, self.arguments.get("default_args"), group), **self.arguments}
+        docs = {} if first_doc(given) else {"doc_md": self.function.__doc__}
+        return {**self.arguments, **docs, "task_id": free_id(self.arguments["task_id"], group, dag)}
 
 
 class PartialFunction:

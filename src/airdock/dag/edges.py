@@ -98,18 +98,28 @@ def chain(*tasks: Linked | Sequence[Linked]) -> None:
 
 
 def chain_linear(*tasks: Linked | Sequence[Linked]) -> None:
-    """Run the arguments one after the other; everything in a list waits for everything in the list before it."""
+    """Run the arguments one after the other; everything in a list waits for everything in the list before it.
+
+    DagError where that joins nothing, and for labels, which stand between tasks only in `chain` and `>>`.
+    """
+    if any(isinstance(each, EdgeModifier) for each in tasks):
+        raise DagError("expected tasks and lists of them in chain_linear(), found a Label", hint="use chain() or '>>'")
     if len(tasks) < 2:
-        raise DagError(f"expected at least 2 arguments of chain_linear(), found {len(tasks)}")
-    for before, after in pairwise(tasks):
-        for one in _flat(before):
-            one.set_downstream(after)
+        raise DagError(f"expected at least 2 arguments of chain_linear(), found {len(tasks)}", hint=_SPREAD)
+    pairs = [(one, after) for before, after in pairwise(tasks) for one in _flat(before)]
+    if not pairs:
+        raise DagError("chain_linear() joined nothing: each list but the last is empty")
+    for one, after in pairs:
+        one.set_downstream(after)
 
 
 def cross_downstream(from_tasks: Sequence[Linked], to_tasks: Any) -> None:
     """Make all of `to_tasks` run after all of `from_tasks`."""
     for task in from_tasks:
         task.set_downstream(to_tasks)
+
+
+_SPREAD = "write `*` before a list whose parts run one after the other: chain_linear(*steps)"
 
 
 def _chain_pairs(before: Sequence[Linked], after: Sequence[Linked]) -> None:

@@ -1,7 +1,8 @@
 """A task that calls a Python function, on the host image or in any other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Unpack, get_type_hints
 
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.operator import BaseOperator, Work
@@ -88,7 +89,12 @@ def _refuse_templates_dict(given: dict[str, Any] | None, where: str) -> None:
 def infers_multiple_outputs(function: Callable[..., Any]) -> bool:
     """Whether the function says that it returns a mapping, each key of which is then an XCom of its own."""
     annotation = getattr(function, "__annotations__", {}).get("return")
-    if isinstance(annotation, str):
-        return annotation.partition("[")[0].rpartition(".")[2] in ("dict", "Dict", "Mapping", "MutableMapping")
-    kind = getattr(annotation, "__origin__", annotation)
+    if annotation is None:
+        return False
+    said = SimpleNamespace(__annotations__={"return": annotation})
+    try:
+        found = get_type_hints(said, getattr(function, "__globals__", {}))["return"]
+    except (NameError, TypeError, AttributeError, SyntaxError):  # a name that only checkers of types see
+        return False
+    kind = getattr(found, "__origin__", found)
     return isinstance(kind, type) and issubclass(kind, Mapping)

@@ -104,6 +104,7 @@ class MappedOperator(Node):
             raise DagError(f"task {self.task_id!r} is mapped, and in a mapped group", where=self.where,
                            hint="give the group a list for each of its instances, and loop in the task")  # fmt: skip
         self._settings = self._make_settings()
+        self.task_display_name = self._settings.task_display_name
         if dag is not None:
             dag.add_task(self)
         link_inputs(self)

@@ -23,6 +23,7 @@ class Node(Linked):
     """Has an id, a DAG and neighbours. `where` is the `file:line` where it was written."""
 
     task_id: str
+    task_display_name: str
     where: str = ""
     is_mapped: bool = False
     _dag: "DAG | None" = None
@@ -82,7 +83,9 @@ class Node(Linked):
 
     @property
     def label(self) -> str:
-        """The id without that of its group."""
+        """What it is shown as: its display name, else its id without that of its group."""
+        if self.task_display_name != self.task_id:
+            return self.task_display_name
         group = self.task_group
         return self.task_id.removeprefix(f"{group.group_id}.") if group and group.prefix_group_id else self.task_id
 

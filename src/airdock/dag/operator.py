@@ -105,7 +105,6 @@ class BaseOperator(Node, metaclass=OperatorMeta):
     max_active_tis_per_dagrun: int | None
     doc: str | None
     doc_md: str | None
-    task_display_name: str | None
     is_setup: bool = False
     is_teardown: bool = False
     on_failure_fail_dagrun: bool = False
@@ -128,6 +127,7 @@ class BaseOperator(Node, metaclass=OperatorMeta):
         for name, value in values.items():
             if name not in _OF_CLASSES or value:
                 setattr(self, name, value)
+        self.task_display_name = self.task_display_name or self.task_id
         if dag is not None:
             dag.add_task(self)
 

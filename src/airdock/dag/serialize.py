@@ -10,6 +10,7 @@ from airdock.dag.arguments import seconds
 from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
 from airdock.dag.deadlines import deadlines_of, deadlines_without_effect
+from airdock.dag.documented import first_doc
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
@@ -85,7 +86,7 @@ def _running(dag: DAG) -> dict[str, Any]:
         "max_consecutive_failed_dag_runs": int(dag.max_consecutive_failed_dag_runs or 0),
         "dagrun_timeout_s": None if timeout is None else seconds("dagrun_timeout", timeout, dag.where),
         "is_paused_upon_creation": dag.is_paused_upon_creation,
-        "display_name": dag.dag_display_name or "",
+        "display_name": dag.dag_display_name if dag.dag_display_name != dag.dag_id else "",
         "owners": tuple(sorted({str(task.settings.owner) for task in dag.tasks})),
         "render_template_as_native_obj": bool(dag.render_template_as_native_obj),
     }
@@ -151,8 +152,8 @@ def _serialize_task(dag: DAG, task: Node, weights: Sequence[int], loader: Mappin
         end_date=moment_of(settings.end_date, name="end_date", where=where),
         is_sensor=isinstance(settings, BaseSensorOperator) or _is_sensor(task),
         owner=str(settings.owner),
-        doc=settings.doc_md or settings.doc or "",
-        display_name=settings.task_display_name or "",
+        doc=first_doc(vars(settings)),
+        display_name=task.task_display_name if task.task_display_name != task.task_id else "",
         do_xcom_push=bool(settings.do_xcom_push),
         callbacks=tuple(name for name in _CALLBACKS if getattr(settings, name, None)),
     )
@@ -181,6 +182,7 @@ def _group(group: TaskGroup) -> dict[str, Any]:
     return {
         "parent": group.parent_group.group_id if group.parent_group is not None else "",
         "tooltip": group.tooltip,
+        "doc": group.doc_md or "",
         "display_name": group.group_display_name,
         "expand": group.expansion(),
     }
@@ -253,9 +255,9 @@ def _at_least_one(dag: DAG, name: str) -> int:
 _NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
-"""They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
-_ONLY_BESIDE: Final = ("on_execute_callback", "retry_policy")
-"""What acts in the task's own process, if that imports the DAG file."""
+"""They live in the DAG file: a task that doesn't import it has them called elsewhere."""
+_POLICY: Final = "retry_policy"
+"""It acts in the task's own process: one of an author's own class, if that imports the DAG file."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 
 
@@ -264,9 +266,9 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     told = [f"DAG {dag.dag_id!r}: {sentence}" for sentence in deadlines_without_effect(dag.deadline)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
-    for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
+    for name in (*_NO_EFFECT_YET, _POLICY):
         asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or not _acts(task, name)]
+        tasks = [task.task_id for task in asking if name != _POLICY or not _has_policy(task)]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
@@ -275,11 +277,10 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     return told
 
 
-def _acts(task: Node, name: str) -> bool:
-    """Whether what its file has of this acts in the task's process."""
+def _has_policy(task: Node) -> bool:
+    """Whether its retry policy acts in the task's process: there it is, or its rules are told."""
     mode = _mode(task)
-    is_told = name == "retry_policy" and isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
-    return mode == "sdk" or (mode == "bare" and is_told)
+    return mode == "sdk" or (mode == "bare" and isinstance(getattr(task.settings, _POLICY), ExceptionRetryPolicy))
 
 
 def _idle(task: Node) -> list[str]:

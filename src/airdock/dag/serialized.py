@@ -132,7 +132,7 @@ class SerializedDag:
     "multi_cron" | "events" | "asset" | "asset_or_time" | "custom", …}, with "timezone" where it has one.
     `asset_condition` is {"all": […]}, {"any": […]}, {"asset": {"name", "uri", "group", "extra"}} or {"alias": name}.
     `params` maps names to values, `param_schemas` to JSON schemas with "description" and "title". `groups` maps the ids
-    of task groups to {"parent", "tooltip", "display_name", "expand"}, `labels` are [upstream, downstream, text].
+    of task groups to {"parent", "tooltip", "doc", "display_name", "expand"}, `labels` are [upstream, downstream, text].
     `callbacks` names the DAG's own that are set; `loader` is what a runner needs to import the file again. `deadlines`
     are {"name", "reference", "interval", "callback"}, where a reference is {"type": "logical_date" | "queued_at" |
     "fixed_datetime" ("at") | "average_runtime" ("max_runs", "min_runs")}, an interval {"seconds"} or {"variable"}, and

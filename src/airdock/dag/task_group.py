@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from airdock.dag.documented import read_doc
 from airdock.dag.edges import Linked
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
@@ -35,6 +36,7 @@ class TaskGroup(Linked):
         dag: "DAG | None" = None,
         default_args: Mapping[str, Any] | None = None,
         tooltip: str = "",
+        doc_md: str | None = None,
         ui_color: str = "CornflowerBlue",
         ui_fgcolor: str = "#000",
         add_suffix_on_collision: bool = False,
@@ -52,21 +54,27 @@ class TaskGroup(Linked):
         self.parent_group = parent_group if parent_group is not None else current_group(found)
         self.prefix_group_id = prefix_group_id
         self.tooltip, self.group_display_name = tooltip, group_display_name
+        self.doc_md = read_doc(doc_md, found.fileloc)
         self.ui_color, self.ui_fgcolor = ui_color, ui_fgcolor
         self.expanded = expanded
         above = self.parent_group.default_args if self.parent_group is not None else {}
         self.default_args: dict[str, Any] = {**above, **(default_args or {})}
         self.children: dict[str, Node | TaskGroup] = {}
-        self.label = str(group_id)
+        self._name = str(group_id)
         if add_suffix_on_collision:
-            self.label = free_id(self.label, self.parent_group, found)
-        self.group_id = prefixed(self.label, self.parent_group)
+            self._name = free_id(self._name, self.parent_group, found)
+        self.group_id = prefixed(self._name, self.parent_group)
         found.add_group(self)
         if self.parent_group is not None:
             self.parent_group.children[self.group_id] = self
         if expanded is not None and self.mapped_above is not self:
             raise DagError(f"mapped group {self.group_id!r} is in another mapped group", where=self.where,
                            hint="expand one of them over both lists")  # fmt: skip
+
+    @property
+    def label(self) -> str:
+        """What it is shown as: its display name, else its id without that of its parent."""
+        return self.group_display_name or self._name
 
     @property
     def mapped_above(self) -> "TaskGroup | None":
@@ -151,7 +159,6 @@ class TaskGroupFunction:
         self.function = function
         self.arguments = {
             "group_id": function.__name__,
-            "tooltip": (function.__doc__ or "").strip().partition("\n")[0],
             "add_suffix_on_collision": True,
             **arguments,
         }
@@ -180,6 +187,8 @@ class TaskGroupFunction:
 
     def _make(self, args: Any, kwargs: Mapping[str, Any], expanded: Mapping[str, Any] | None) -> Any:
         with TaskGroup(**self.arguments, expanded=expanded) as group:
+            group.tooltip = group.tooltip or self.function.__doc__ or ""
+            group.doc_md = group.doc_md or self.function.__doc__
             made = self.function(*args, **kwargs)
         return group if made is None else made
 

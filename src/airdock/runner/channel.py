@@ -6,6 +6,7 @@ Each frame is a length of 4 bytes, most significant first, and that many bytes o
     supervisor → runner    start, response
 """
 
+import itertools
 import json
 import os
 import socket
@@ -87,12 +88,14 @@ class Channel:
         """Whether `flush` has to be called once the socket is writable."""
         return bool(self._unsent)
 
-    def receive(self) -> Iterator[dict[str, Any]]:
-        """The messages that have arrived, until there is nothing more to read for now.
+    def receive(self, *, reads: int | None = None) -> Iterator[dict[str, Any]]:
+        """The messages that have arrived, until there is nothing more to read for now, or it was read so often.
 
         `is_open` is false once the other end has closed. RunnerError for what isn't a message.
         """
-        while self.is_open:
+        for _ in itertools.count() if reads is None else range(reads):
+            if not self.is_open:
+                return
             try:
                 data = self._socket.recv(_CHUNK)
             except BlockingIOError:

@@ -22,7 +22,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from airdock.files import TEMPORARY_PREFIX, save_json
 from airdock.model.keys import TryKey
@@ -80,6 +80,10 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+_count: Final = itertools.count()
+"""For all spools of this process: a try's folder names its container, and a try and its callbacks may run at once."""
+
+
 @record
 class Record:
     """What try.json says."""
@@ -115,7 +119,6 @@ class Spool:
         self._outcomes = root / "outcomes"
         self._tries = root / "tries"
         self._owner = owner or Process.of(os.getpid())
-        self._count = itertools.count()
 
     def open(self) -> None:
         """Make the folders; only their owner may enter, since sockets in them are open to every id."""
@@ -124,7 +127,7 @@ class Spool:
 
     def begin(self, record: Record) -> Path:
         """Make the folder of a try; whoever runs it removes it."""
-        folder = self._tries / f"{name_of(record.key)}-{self._owner}-{next(self._count):x}"
+        folder = self._tries / f"{name_of(record.key)}-{self._owner}-{next(_count):x}"
         folder.mkdir()
         folder.chmod(0o755)  # whatever the umask: ids of a container come in through its mount
         save_json(folder / "try.json", record.to_dict(), durable=False)

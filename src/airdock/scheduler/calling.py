@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from airdock.errors import AirdockError
+from airdock.scheduler.owner import is_dead
 from airdock.store.base import Store
 
 __all__ = ["Calling", "Calls"]
 
 _LEASE_S: Final = 700.0
-"""Longer than a call may take: one whose caller died is made again after that."""
+"""Longer than a call may take: one whose caller died where that can't be seen from here is made again after that."""
 _MOST_AT_ONCE: Final = 8
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class Calling:
             room = _MOST_AT_ONCE - len(self._going_on) if self._is_open else 0
             if room <= 0:
                 return
-            rows = self._store.take_callbacks(owner=self._owner, lease_s=_LEASE_S, limit=room)
+            dead = {row.owner for row in self._store.list_callbacks() if is_dead(row.owner)}
+            rows = self._store.take_callbacks(owner=self._owner, lease_s=_LEASE_S, limit=room, displacing=dead)
             self._going_on |= {row.number for row in rows}
         for row in rows:
             if self._calls is None:

@@ -1,12 +1,13 @@
 """Which callbacks have to be called that no task's process calls. Pure.
 
-A task that imports its DAG file calls its own, once it has told how it ended. What is left are those of DAGs, those of
-tasks in images of their own, and those of tasks whose process ended before it could tell anything.
+A task that imports its DAG file calls its own: as it begins, and once it has told how it ended. What is left are those
+of DAGs, those of tasks in images of their own, and those of tasks whose process ended before it could tell anything.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from airdock.dag.serialized import SerializedTask
 from airdock.model.outcome import Failed, Skipped
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.course import Course
@@ -22,6 +23,7 @@ _OF_TASK: Final = {
     TaskState.UP_FOR_RETRY: "on_retry_callback",
     TaskState.SKIPPED: "on_skipped_callback",
 }
+_EXECUTE: Final = "on_execute_callback"
 _OF_RUN: Final = {RunState.SUCCESS: "on_success_callback", RunState.FAILED: "on_failure_callback"}
 _DEADLOCK: Final = "what can't happen any more"
 
@@ -29,18 +31,39 @@ _DEADLOCK: Final = "what can't happen any more"
 def find_calls(course: Course, actions: Iterable[Action], end: RunTransition | None) -> Iterator[CallbackRow]:
     """Those that follow from what was decided of a run."""
     for action in actions:
-        if isinstance(action, Transition) and (call := _of_task(course, action)) is not None:
-            yield CallbackRow(call=call, created=action.at)
+        if isinstance(action, Transition):
+            found = (_of_beginning(course, action), _of_task(course, action))
+            yield from (CallbackRow(call=call, created=action.at) for call in found if call is not None)
     if end is not None and (name := _OF_RUN.get(end.target)) in course.dag.callbacks:
         yield CallbackRow(call=_of_run(course, end, str(name)), created=end.at)
+
+
+def _of_beginning(course: Course, step: Transition) -> dict[str, Any] | None:
+    """The call for the beginning of a try, each time that its process starts; None where that makes it."""
+    task = course.view.task(step.key.task_id)
+    if _EXECUTE not in task.callbacks or task.mode == "sdk" or not (_begins(step) or _is_alone(task, step)):
+        return None
+    instance = describe_instance(course.view.member(step.key))
+    return describe_call(course.dag, course.run, _EXECUTE, key=step.key.attempt(step.try_number), instance=instance)
+
+
+def _begins(step: Transition) -> bool:
+    """Whether the try's process began: that is told as it does, or with its end where nobody was there to hear it."""
+    if step.source is not TaskState.QUEUED:
+        return False
+    return step.target is TaskState.RUNNING or (step.outcome is not None and step.outcome.times.user_code is not None)
+
+
+def _is_alone(task: SerializedTask, step: Transition) -> bool:
+    """Whether the task is done without a try."""
+    return task.mode == "none" and step.target is TaskState.SUCCESS
 
 
 def _of_task(course: Course, step: Transition) -> dict[str, Any] | None:
     """The call for the end of a try; None where there is none, or the try's own process has made it."""
     name = _OF_TASK.get(step.target)
     task = course.view.task(step.key.task_id)
-    is_alone = task.mode == "none" and step.target is TaskState.SUCCESS  # done without a try
-    if name not in task.callbacks or (step.outcome is None and not is_alone):
+    if name not in task.callbacks or (step.outcome is None and not _is_alone(task, step)):
         return None
     if task.mode == "sdk" and step.outcome is not None and step.outcome.times.user_ended is not None:
         return None

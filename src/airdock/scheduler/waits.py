@@ -7,15 +7,13 @@ from datetime import datetime
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.model.environment import Environment
 from airdock.model.keys import TaskKey
-from airdock.model.states import RunState, TaskState, is_finished
+from airdock.model.states import RunState, TaskState
 from airdock.record import record
+from airdock.scheduler.before import Before
 from airdock.store.base import ACTIVE
 from airdock.store.records import Answer, Instance, Pool, Run
 
 __all__ = ["Wait", "explain_waits"]
-
-_NAMED = 3
-"""How many of those that are waited for are named."""
 
 
 @record
@@ -58,10 +56,9 @@ class _Explain:
     ) -> None:
         self._dag, self._run, self._rows = dag, run, rows
         self._tasks = {task.task_id: task for task in dag.tasks}
+        self._before = Before(dag, run, rows)
         self._pools = {pool.name: pool.slots for pool in pools}
         self._made = {answer.environment for answer in answers}
-        self._open = Counter(row.key.task_id for row in rows if not is_finished(row.state))
-        self._all = Counter(row.key.task_id for row in rows)
         self._taken: Counter[str] = Counter()
         self._active: Counter[str] = Counter()
         for row in rows:
@@ -89,8 +86,10 @@ class _Explain:
         if task is None:
             return None
         match row.state:
-            case TaskState.NONE | TaskState.RESTARTING:
-                return self._before(task)
+            case TaskState.NONE:
+                return self._not_scheduled(row.key)
+            case TaskState.RESTARTING:
+                return Wait(kind="executor", text="its try to end, which was cleared")
             case TaskState.SCHEDULED:
                 return self._image(task.environment, task) or self._room(row, task)
             case TaskState.QUEUED:
@@ -106,20 +105,11 @@ class _Explain:
             case _:
                 return None
 
-    def _before(self, task: SerializedTask) -> Wait:
+    def _not_scheduled(self, key: TaskKey) -> Wait:
         if self._run.state is RunState.QUEUED:
             return Wait(kind="run", text="its run to begin")
-        if waiting := [each for each in task.upstream if self._open[each]]:
-            shown = ", ".join(self._shown(each) for each in waiting[:_NAMED])
-            more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
-            return Wait(kind="upstream", text=shown + more)
-        if task.depends_on_past or task.wait_for_downstream:
-            return Wait(kind="past", text="this task in the run before")
-        return Wait(kind="scheduler", text="the scheduler")
-
-    def _shown(self, task_id: str) -> str:
-        count = self._all[task_id]
-        return task_id if count == 1 else f"{task_id} ({count - self._open[task_id]} of {count} done)"
+        kind, text = self._before.look(key)
+        return Wait(kind=kind, text=text)
 
     def _image(self, environment: Environment, task: SerializedTask) -> Wait | None:
         if task.mode == "none" or environment in self._made:

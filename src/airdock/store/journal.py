@@ -64,15 +64,20 @@ class Journal(Watched):
         with self._rows(write=True) as rows:
             return rows.add("callbacks", [callback_row(each) for each in callbacks])
 
-    def take_callbacks(self, *, owner: str, lease_s: float, limit: int = 100) -> list[CallbackRow]:
+    def take_callbacks(
+        self, *, owner: str, lease_s: float, limit: int = 100, displacing: Collection[str] = ()
+    ) -> list[CallbackRow]:
         """Own callbacks for `lease_s` seconds, those that nobody owns or whose lease is over; the oldest first.
 
-        Whoever owns a callback calls it and ends it. One whose owner dies meanwhile is called again.
+        Those of `displacing`, owners that are known to be dead, are taken whatever their lease. Whoever owns a callback
+        calls it and ends it. One whose owner dies meanwhile is called again.
         """
         now = self.now()
         with self._rows(write=True) as rows:
             live = micros(now) or 0
-            free = [row for row in rows.select("callbacks") if not row["owner"] or (row["lease_until"] or 0) <= live]
+            nobodys = {"", *displacing}
+            found = rows.select("callbacks")
+            free = [row for row in found if row["owner"] in nobodys or (row["lease_until"] or 0) <= live]
             until = micros(now + timedelta(seconds=lease_s))
             taken = [{**row, "owner": owner, "lease_until": until} for row in free[:limit]]
             rows.upsert("callbacks", taken)

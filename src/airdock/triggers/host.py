@@ -25,9 +25,10 @@ from airdock.record import record
 from airdock.runner.attempt import Pipe
 from airdock.runner.base import Launch, Running, Starter
 from airdock.runner.channel import Channel, open_listener
-from airdock.runner.logs import LogFile, LogStream
 from airdock.runner.loop import READ, WRITE, Loop
+from airdock.runner.secrets import find_secrets
 from airdock.runner.spool import Process, remove_folder
+from airdock.triggers.logs import TriggerLogs
 
 __all__ = ["Host", "Surroundings", "clear_abandoned"]
 
@@ -41,14 +42,14 @@ _count = itertools.count()
 class Surroundings:
     """What all processes of a triggerer share.
 
-    `image` gives the host image's digest, and may take its time; `work` runs what may block. `log` takes what triggers
-    print. `hear` is told each message but requests, `ask` answers those, `ended` is told once with the host.
+    `image` gives the host image's digest, and may take its time; `work` runs what may block. `logs` is
+    where the log of each try lies. `hear` is told of triggers, `ask` answers them, `ended` is told once with the host.
     """
 
     starter: Starter
     image: Callable[[], str]
     folder: Path
-    log: Path
+    logs: Path
     loop: Loop
     work: Executor
     hear: Callable[["Host", Mapping[str, Any]], None]
@@ -74,7 +75,7 @@ class Host:
         self._main: Channel | None = None
         self._running: Running | None = None
         self._pipe: Pipe | None = None
-        self._log: LogFile | None = None
+        self._logs: TriggerLogs | None = None
         self._listener: Any = None
         self._is_ended = self._is_stopped = False
 
@@ -85,6 +86,8 @@ class Host:
     def send(self, message: Mapping[str, Any]) -> None:
         """Tell it something; what isn't ready yet hears nothing."""
         if self._main is not None:
+            if message["type"] == "add" and self._logs is not None:
+                self._logs.begin(message)
             self._main.send(message)
             self._talk(self._main)
 
@@ -122,10 +125,10 @@ class Host:
         self._folder.mkdir(parents=True)
         self._folder.chmod(0o755)  # whatever the umask: ids of a container come in through its mount
         self._listener = open_listener(self._folder)
-        self._log = LogFile(self._with.log, self._with.clock)
+        self._logs = TriggerLogs(self._with.logs, self._with.clock)
         reading, writing = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(reading, False)
-        self._pipe = Pipe(reading, LogStream(self._log))
+        self._pipe = Pipe(reading, self._logs.own)
         workload = Workload(
             key=_LABEL,
             digest=self._with.image(),
@@ -163,12 +166,13 @@ class Host:
             self._channels.append(channel)
             self._loop.watch(channel.fileno(), READ, lambda: self._talk(channel))
 
-    def _talk(self, channel: Channel) -> None:
+    def _talk(self, channel: Channel, *, reads: int | None = 1) -> None:
+        """Send and hear on. After so many reads the others have their turn: one that prints can go on without end."""
         if channel not in self._channels:
             return
         try:
             channel.flush()
-            for message in channel.receive():
+            for message in channel.receive(reads=reads):
                 self._hear(channel, message)
         except RunnerError as error:
             _log.warning("the process for triggers broke its contract: %s", error.message)
@@ -190,16 +194,26 @@ class Host:
             self._main, self.is_ready = None, False
 
     def _hear(self, channel: Channel, message: Mapping[str, Any]) -> None:
-        if message["type"] == "request":
-            self._with.work.submit(self._answer, channel, message)
-            return
-        if message["type"] == "ready" and not self._is_stopped:
-            self._main, self.is_ready = channel, True
+        assert self._logs is not None
+        match message["type"]:
+            case "request":
+                self._with.work.submit(self._answer, channel, message)
+                return
+            case "log":
+                self._logs.write(message["id"], message["text"])
+                return
+            case "done":
+                self._logs.end(message["id"])
+                return
+            case "ready" if not self._is_stopped:
+                self._main, self.is_ready = channel, True
         self._with.hear(self, message)
 
     def _answer(self, channel: Channel, request: Mapping[str, Any]) -> None:
         try:
             response = self._with.ask(self, request)
+            assert self._logs is not None
+            self._logs.mask.add(find_secrets(request, response.get("value")))
         except Exception as error:  # whoever asks waits for an answer
             _log.exception("a trigger could not be answered")
             response = {"type": "response", "id": request.get("id"), "ok": False, "error": str(error)}
@@ -217,7 +231,7 @@ class Host:
             return
         self._is_ended = True
         for channel in list(self._channels):
-            self._talk(channel)  # it may have told something before it ended
+            self._talk(channel, reads=None)  # it may have told something before it ended
             self._drop(channel)
         for descriptor in (self._running, self._listener):
             if descriptor is not None:
@@ -234,7 +248,7 @@ class Host:
         except AirdockError as error:
             _log.warning("the process for triggers could not be cleaned up: %s", error.message)
         finally:
-            for each in (self._pipe, self._listener, self._log):
+            for each in (self._pipe, self._listener, self._logs):
                 if each is not None:
                     each.close()
             remove_folder(self._folder)

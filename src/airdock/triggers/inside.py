@@ -1,7 +1,7 @@
 """Runs triggers of deferred tasks, or of watched assets, in one asyncio loop: `python -m airdock.triggers.inside`.
 
 Connects to the socket that AIRDOCK_CHANNEL names; frames are those of the runner's channel. What triggers print goes
-to the triggerer's log.
+over a connection of its own: see `printed`.
 
     in     {"type": "add", "id": n, "path": "module.Class", "kwargs": {…}, "key": {…}, "loader": {…}}
            {"type": "add", …, "asset": {"name", "uri"}} in place of the key, where it watches an asset
@@ -30,6 +30,7 @@ from airdock.runner.inside.context import Context
 from airdock.runner.inside.instance import TaskInstance
 from airdock.runner.inside.stores import AssetStates
 from airdock.runner.inside.wire import pack, unpack
+from airdock.triggers.printed import Printed, whose
 
 __all__ = ["Classes", "Questions", "Triggers", "main"]
 
@@ -93,8 +94,9 @@ class Classes:
 class Triggers:
     """The triggers that run now, each as a task of the loop that runs this."""
 
-    def __init__(self, tell: Tell, questions: Questions) -> None:
+    def __init__(self, tell: Tell, questions: Questions, printed: Printed) -> None:
         self._tell = tell
+        self._printed = printed
         self._questions = questions
         self._classes = Classes()
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -113,10 +115,15 @@ class Triggers:
     def _begin(self, id: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running[id] = task
-        task.add_done_callback(lambda _: self._running.pop(id, None))
+        task.add_done_callback(lambda _: self._over(id))
+
+    def _over(self, id: int) -> None:
+        self._running.pop(id, None)
+        self._printed.end(id)
 
     async def _run(self, id: int, message: Mapping[str, Any]) -> None:
         trigger = None
+        whose.set(id)
         try:
             trigger = self._make(id, message)
             if message.get("asset"):
@@ -159,7 +166,7 @@ class Triggers:
                 try:
                     await getattr(trigger, name)()
                 except Exception as error:  # the code of users; how the trigger ended was told already
-                    print(_describe(error), file=sys.stderr, flush=True)  # noqa: T201  goes to the triggerer's log
+                    print(_describe(error), file=sys.stderr, flush=True)  # noqa: T201  goes to the try's log
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has cleaned up."""
@@ -208,7 +215,9 @@ async def _serve(path: str) -> None:
     questions = Questions(path)
     start = {"key": _NOBODY, "payload": {}, "run": {"run_id": ""}}
     set_current_context(Context(start, questions))  # type: ignore[no-untyped-call]
-    triggers = Triggers(lambda message: writer.write(_frame(message)), questions)
+    printed = Printed(_connect(path), _frame)
+    printed.install()
+    triggers = Triggers(lambda message: writer.write(_frame(message)), questions, printed)
     writer.write(_frame({"type": "ready"}))
     try:
         while True:

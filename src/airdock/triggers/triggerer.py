@@ -86,7 +86,7 @@ class Triggerer:
             starter=starter,
             image=image,
             folder=self._folder,
-            log=home / "logs" / "triggers.log",
+            logs=home / "logs",
             loop=self._loop,
             work=self._work,
             hear=self._hear,

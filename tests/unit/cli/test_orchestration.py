@@ -163,6 +163,51 @@ def test_a_dag_that_ran_is_drawn_by_its_id(work: Work, tmp_path: Path) -> None:
     assert [task["upstream"] for task in document["tasks"]] == [[], ["extract"], ["square"]]
 
 
+FILES = SerializedDag(
+    dag_id="files",
+    fileloc="/dags/files.py",
+    tasks=(
+        SerializedTask(task_id="find", operator="PythonOperator"),
+        SerializedTask(task_id="each.open", operator="Open", upstream=("find",), group="each", map_group="each",
+                       is_setup=True),
+        SerializedTask(task_id="each.work.read", operator="Read", upstream=("each.open",), group="each.work",
+                       map_group="each"),
+        SerializedTask(task_id="each.close", operator="Close", upstream=("each.open", "each.work.read"), group="each",
+                       map_group="each", is_teardown=True, trigger_rule="all_done_setup_success"),
+        SerializedTask(task_id="sum", operator="PythonOperator", upstream=("each.work.read",)),
+        SerializedTask(task_id="twice.go", operator="Go", upstream=("sum",), group="twice", map_group="twice"),
+    ),
+    groups={
+        "each": {"parent": "", "expand": {"path": {"map": {"xcom": "find", "key": "return_value"}}}},
+        "each.work": {"parent": "each", "expand": None},
+        "twice": {"parent": "", "expand": {"n": {"length": 2}}},
+    },
+)  # fmt: skip
+
+
+def test_a_mapped_group_is_drawn_with_how_many_there_are_and_over_what(work: Work, tmp_path: Path) -> None:
+    work.orchestrator.create_run(FILES, run_id="files", logical_date=NOW)
+    assert ask(tmp_path, "dags", "show", "files", "--ascii").output.splitlines() == [
+        "files   6 tasks, run by hand",
+        "",
+        "find -+",
+        "      +-> each.open [*] (setup) -+",
+        "                                 +-> each.work.read [*] -+",
+        "                                 +-----------------------+-> each.close [*] (teardown)",
+        "                                                         +-> sum -----------------------+",
+        "                                                                                        +-> twice.go [2]",
+        "",
+        "groups",
+        "  each [*] over find: each.open, each.close, each.work",
+        "  each.work: each.work.read",
+        "  twice [2]: twice.go",
+    ]
+    document = json.loads(ask(tmp_path, "dags", "show", "files", "--json").output)
+    assert [task["map_group"] for task in document["tasks"]] == ["", "each", "each", "each", "", "twice"]
+    listed = ask(tmp_path, "tasks", "list", "files").output.splitlines()
+    assert [line.split()[:2] for line in listed[2:4]] == [["each.open", "[*]"], ["each.work.read", "[*]"]]
+
+
 def test_dags_that_ran_are_listed(work: Work, tmp_path: Path) -> None:
     rows = json.loads(ask(tmp_path, "dags", "list", "--json", "--tag", "nightly").output)
     assert [(row["dag_id"], row["schedule"]) for row in rows] == [("weather", "@daily")]

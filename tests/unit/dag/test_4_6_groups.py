@@ -127,7 +127,7 @@ def test_a_function_makes_a_group_each_time_it_is_called() -> None:
         twice(result)
     made = serialized(dag)
     assert list(made.groups) == ["twice", "twice__1"]
-    assert made.groups["twice"]["tooltip"] == "Adds two."
+    assert made.groups["twice"]["tooltip"].startswith("Adds two.\n")
     assert {each.task_id: set(each.upstream) for each in made.tasks} == {
         "twice.add": set(),
         "twice.add__1": {"twice.add"},

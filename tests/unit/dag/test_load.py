@@ -261,12 +261,12 @@ def test_what_has_no_effect_yet_is_said(load: Load, capfd: pytest.CaptureFixture
         from airdock.operators.empty import EmptyOperator
         from airdock.sdk import DAG
         from airdock.operators.bash import BashOperator
-        with DAG("d", default_args={"on_execute_callback": print, "on_failure_callback": print}):
+        with DAG("d", default_args={"on_execute_callback": print, "retry_policy": object()}):
             EmptyOperator(task_id="a")
             BashOperator(task_id="b", bash_command="false")
             BashOperator(task_id="c", bash_command="false", image="elsewhere")
     """)
-    assert capfd.readouterr().err == "DAG 'd': on_execute_callback has no effect yet (tasks: a, c)\n"
+    assert capfd.readouterr().err == "DAG 'd': retry_policy has no effect yet (tasks: a, c)\n"
 
 
 def test_the_only_dag_file_of_a_folder_is_taken(tmp_path: Path) -> None:

@@ -117,3 +117,13 @@ def test_an_outcome_that_was_never_written_whole_is_dropped(tmp_path: Path, spoo
     with spool.recovering():
         pass
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_folders_of_one_try_differ_in_all_spools_of_a_process(tmp_path: Path) -> None:
+    """They name containers: that of a try, and that of its callback, which are there at once."""
+    names = set()
+    for place in ("one", "two"):
+        spool = Spool(tmp_path / place)
+        spool.open()
+        names.add(spool.begin(RECORD).name)
+    assert len(names) == 2

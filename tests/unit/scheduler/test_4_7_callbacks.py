@@ -1,6 +1,8 @@
 """Which callbacks are called away from their tasks, and that each is called at least once (reference 4.7)."""
 
+import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +15,11 @@ from airdock.errors import StoreError
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.outcome import Ending, Failed, Lost, Outcome, Skipped, Succeeded, Times
 from airdock.model.states import RunState, TaskState
+from airdock.scheduler.advance import advance
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
+from airdock.scheduler.events import Action, TryStarted
+from airdock.scheduler.owner import Owner
 from airdock.scheduler.view import RunView
 from airdock.store.memory import MemoryStore
 from airdock.store.records import CallbackRow, Instance, Run, RunTransition, Transition
@@ -22,6 +27,7 @@ from airdock.store.records import CallbackRow, Instance, Run, RunTransition, Tra
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = RunKey(dag_id="d", run_id="r")
 KEY = TaskKey(dag_id="d", run_id="r", task_id="t")
+EXECUTE = "on_execute_callback"
 ALL = ("on_failure_callback", "on_retry_callback", "on_skipped_callback", "on_success_callback")
 
 
@@ -42,7 +48,7 @@ def step(target: TaskState, ending: Ending | None, *, told: bool = True) -> Tran
     return Transition(key=KEY, source=TaskState.RUNNING, target=target, try_number=2, to_try=2, at=NOW, outcome=outcome)
 
 
-def calls(found: Any, *actions: Transition, end: RunTransition | None = None) -> list[Mapping[str, Any]]:
+def calls(found: Any, *actions: Action, end: RunTransition | None = None) -> list[Mapping[str, Any]]:
     return [row.call for row in find_calls(found, actions, end)]
 
 
@@ -74,6 +80,54 @@ def test_a_task_beside_its_file_calls_its_own_unless_its_process_died() -> None:
 def test_a_task_that_does_nothing_is_a_success_without_a_try() -> None:
     (call,) = calls(course(mode="none"), step(TaskState.SUCCESS, None))
     assert call["name"] == "on_success_callback"
+
+
+STARTED = Transition(
+    key=KEY, source=TaskState.QUEUED, target=TaskState.RUNNING, try_number=2, to_try=2, at=NOW
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["bare", "command"])
+def test_the_beginning_of_a_try_in_an_image_of_its_own_is_called(mode: str) -> None:
+    (call,) = calls(course(mode=mode, callbacks=(EXECUTE,)), STARTED)
+    assert (call["name"], call["task_id"], call["try_number"], call["reason"], call["error"]) == (
+        EXECUTE, "t", 2, "", ""
+    )  # fmt: skip
+    assert call["instance"]["max_tries"] == 3
+    assert calls(course(mode=mode), STARTED) == []
+    assert calls(course(mode="sdk", callbacks=(EXECUTE,)), STARTED) == []
+
+
+def test_a_beginning_is_called_once_and_before_the_end() -> None:
+    both = course(callbacks=(EXECUTE, "on_success_callback"))
+    ended = step(TaskState.SUCCESS, Succeeded())
+    assert [call["name"] for call in calls(both, STARTED, ended)] == [EXECUTE, "on_success_callback"]
+    unheard = replace(ended, source=TaskState.QUEUED)  # told with its end: nobody was there as it began
+    assert [call["name"] for call in calls(both, unheard)] == [EXECUTE, "on_success_callback"]
+    never = replace(unheard, outcome=Outcome(ending=Failed(reason="no image")), target=TaskState.FAILED)
+    assert calls(both, never) == []
+
+
+def test_what_is_done_without_a_try_began_too() -> None:
+    found = calls(course(mode="none", callbacks=(EXECUTE, "on_success_callback")), step(TaskState.SUCCESS, None))
+    assert [call["name"] for call in found] == [EXECUTE, "on_success_callback"]
+
+
+def test_each_start_of_a_try_is_one_and_what_is_told_again_is_none() -> None:
+    """Retries and waits between looks begin a process each, as in Airflow."""
+    found = course(callbacks=(EXECUTE,))
+    view = found.view
+    names = []
+    for number in (2, 3):
+        queued = Transition(key=KEY, source=TaskState.SCHEDULED, target=TaskState.QUEUED, try_number=number,
+                            to_try=number, at=NOW)  # fmt: skip
+        view.move(replace(queued, source=TaskState.RUNNING, target=TaskState.UP_FOR_RESCHEDULE, try_number=2))
+        view.move(replace(queued, source=TaskState.UP_FOR_RESCHEDULE, target=TaskState.SCHEDULED))
+        view.move(queued)
+        for _ in range(2):
+            actions = advance(view, [TryStarted(key=KEY.attempt(number), at=NOW)], NOW)
+            names += [(call["name"], call["try_number"]) for call in calls(found, *actions)]
+    assert names == [(EXECUTE, 2), (EXECUTE, 3)]
 
 
 def test_what_no_try_ended_with_calls_nothing() -> None:
@@ -151,6 +205,21 @@ def test_a_call_that_cannot_be_made_is_given_up_and_one_that_was_stopped_is_made
     bench.clock.advance(timedelta(hours=1))
     other.take()
     assert [call["n"] for call, _ in bench.calls.asked] == [0, 1, 1]
+
+
+def test_what_a_dead_caller_of_this_machine_began_is_made_again_at_once_and_that_of_a_living_one_is_not() -> None:
+    bench = Bench(3)
+    alive = Owner.current()
+    with subprocess.Popen(["sleep", "0"]) as process:
+        pass
+    dead = replace(alive, pid=process.pid, nonce="0")
+    elsewhere = replace(dead, place="another machine")
+    for owner in (dead, elsewhere, alive):
+        bench.store.take_callbacks(owner=str(owner), lease_s=60, limit=1)
+    bench.calling.take()
+    assert [call["n"] for call, _ in bench.calls.asked] == [0]
+    bench.calls.asked[0][1]("")
+    assert bench.left() == [1, 2]
 
 
 def test_a_store_that_is_away_when_a_call_ends_lets_it_be_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import airdock
 from airdock.model.keys import RunKey, TryKey, WatchKey
+from airdock.runner.logs import log_path
 from airdock.runner.process import ProcessStarter
 from airdock.triggers.triggerer import Triggerer
 
@@ -91,6 +93,9 @@ class Asks(Tells):
 class Answers:
     """What triggers may ask, as far as they do here."""
 
+    def variable(self, name: str) -> str | None:
+        return f"secret of {name}"
+
     def run_state(self, run: RunKey) -> str | None:
         return f"state of {run.dag_id} {run.run_id}"
 
@@ -110,7 +115,8 @@ class Bench:
         self.home = home
         self.told: queue.Queue[tuple[TryKey, Any, str]] = queue.Queue()
         self.heard: queue.Queue[tuple[str, Any]] = queue.Queue()
-        environ = {**os.environ, "PYTHONPATH": str(home / "modules")}
+        source = Path(airdock.__file__).parents[1]  # wherever another Airdock is installed
+        environ = {**os.environ, "PYTHONPATH": f"{home / 'modules'}{os.pathsep}{source}"}
         self.triggerer = Triggerer(
             starter=ProcessStarter(environments=home / "cache", environ=environ),
             image=lambda: "process:host",
@@ -144,8 +150,15 @@ class Bench:
         return key.task_id, event, error
 
     def log(self) -> str:
-        path = self.home / "logs" / "triggers.log"
-        return path.read_text() if path.exists() else ""
+        """All that was printed."""
+        return "".join(path.read_text() for path in sorted((self.home / "logs").rglob("*.log")))
+
+    def log_of(self, key: TryKey | None) -> list[str]:
+        """The lines of a try's log, or of what belongs to none, without their times."""
+        folder = self.home / "logs"
+        path = folder / "triggers.log" if key is None else log_path(folder, key)
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line.partition("Z ")[2] for line in lines]
 
 
 @pytest.fixture

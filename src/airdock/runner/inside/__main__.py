@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import context, endings, limits, values
+from . import endings, limits, results
 from .channel import VERSION, Channel, ChannelError
 
 __all__ = ["main"]
@@ -38,7 +38,7 @@ def _run(start, channel):
         job = _prepare(start, channel)
         value = _call(job, channel)
         _decide(value, job.payload, job.context["ti"])
-        _push(value, job.payload, job.context["ti"])
+        results.push(value, job.payload, job.context["ti"])
         job.finish()
         return job, endings.success(job.context["ti"]), None
     except BaseException as error:
@@ -95,25 +95,6 @@ def _decide(value, payload, instance):
         from . import decisions
 
         instance.skip(decisions.skipped(payload, value, instance.map_index))
-
-
-def _push(value, payload, instance):
-    """Put what the task returned where other tasks find it."""
-    if not payload["do_xcom_push"] or value is None:
-        return
-    who = "what task %r returned" % instance.task_id
-    values.check(value, "result", who)
-    if payload["multiple_outputs"]:
-        if not isinstance(value, dict):
-            raise values.NotJsonError(
-                "%s is %s: expected a dict, because of multiple_outputs or of the function's `-> dict`"
-                % (who, type(value).__name__)
-            )
-        for key, each in value.items():
-            if not isinstance(key, str):
-                raise values.NotJsonError("%s has the key %r: expected text, because of multiple_outputs" % (who, key))
-            instance.xcom_push(key, each)
-    instance.xcom_push(context.RETURN_KEY, value)
 
 
 def _flush():

@@ -67,11 +67,14 @@ class Job(object):
     def call(self):
         if self._late:
             return callbacks.late(self.context["dag"] if self._task is None else self._task, self.context, self._late)
-        callbacks.before(self._task, self.context)
         resumed = (self.payload.get("instance") or {}).get("next")
+        ended = _ended_by_trigger(resumed or {})
+        if ended:
+            return self._end(ended)
+        self._task.pre_execute(self.context)
+        callbacks.before(self._task, self.context)
         if resumed:
             return self._resume(resumed)
-        self._task.pre_execute(self.context)
         if self._task.start_from_trigger and self._task.start_trigger_args:
             import_module("airdock.dag.trigger").defer_at_once(self._task)
         value = self._task.execute(self.context)
@@ -84,12 +87,9 @@ class Job(object):
 
         if resumed.get("error"):
             raise self._deferral_failed(resumed)
-        event = resumed.get("event")
-        if isinstance(event, dict) and event.get("__airdock__") == "end":
-            return self._end(event)
         kwargs = dict(wire.unpack(resumed.get("kwargs") or {}))
         if "event" in resumed:
-            kwargs["event"] = wire.unpack(event)
+            kwargs["event"] = wire.unpack(resumed["event"])
         go_on = getattr(self._task, "resume_execution", None)
         if go_on is not None:
             value = go_on(resumed["method"], kwargs, self.context)
@@ -152,6 +152,12 @@ class Job(object):
         if not task.is_mapped:
             return task
         return task.unmap(mapping.choose(task.expanded_values(self.context), map_index))
+
+
+def _ended_by_trigger(resumed):
+    """The event with which its trigger ended the task, if it did: none of its own code is called then."""
+    event = resumed.get("event")
+    return event if not resumed.get("error") and isinstance(event, dict) and event.get("__airdock__") == "end" else None
 
 
 def _make_time(text):
