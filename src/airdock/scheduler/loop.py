@@ -7,10 +7,9 @@ again, what was handed over is adopted or proven gone, what wasn't acknowledged 
 Between turns the loop sleeps on its inbox, until the next thing is due.
 """
 
-import heapq
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,13 +17,16 @@ from airdock.clock import Clock, SystemClock
 from airdock.errors import AirdockError, ConflictError
 from airdock.executors.base import Executor
 from airdock.model.events import Finished, Started, Waiting
-from airdock.model.keys import RunKey, TaskKey, TryKey
+from airdock.model.keys import RunKey, TryKey
 from airdock.model.mount import Mount
 from airdock.model.progress import Report
 from airdock.model.states import FINISHED, RUN_FINISHED, RunState
+from airdock.scheduler.alarms import Alarms
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
+from airdock.scheduler.commits import Commits
 from airdock.scheduler.course import Course
+from airdock.scheduler.crew import Crew
 from airdock.scheduler.deadlines import DeadlineWatch
 from airdock.scheduler.duty import Duties, Intake
 from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
@@ -32,13 +34,12 @@ from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
 from airdock.scheduler.lease import Lease
 from airdock.scheduler.needs import Needs
 from airdock.scheduler.past import wake_past
-from airdock.scheduler.points import Reached, kinds_of, passing
+from airdock.scheduler.points import Reached, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.room import Room
-from airdock.scheduler.submit import submit
-from airdock.scheduler.takeup import adopt, find_kept, find_lost, is_stored, make_course
-from airdock.scheduler.tell import tell_held, tell_released, tell_run, tell_tasks, tell_waiting
-from airdock.scheduler.turn import Turn, join_batches
+from airdock.scheduler.takeup import find_kept, find_lost, is_stored, make_course
+from airdock.scheduler.tell import tell_held, tell_turn
+from airdock.scheduler.turn import Turn
 from airdock.scheduler.waiting import Triggering, Waiters
 from airdock.store.base import Store
 from airdock.store.records import Run, RunTransition, Transition
@@ -84,8 +85,7 @@ class Scheduler:
         calling: Calling | None = None,
         ended: Callable[[RunKey, RunState], None] = lambda _key, _state: None,
     ) -> None:
-        self._store, self._executors, self._default = store, executors, default_executor
-        self._folders, self._place, self._owner = folders, place, owner
+        self._store, self._default, self._owner = store, default_executor, owner
         self._clock = clock or SystemClock()
         self._report, self._reached = report, reached
         self.lease = Lease(lease_s, clock or SystemClock())
@@ -93,19 +93,19 @@ class Scheduler:
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._renew_at = 0.0
-        slots = {name: executor.capacity().slots for name, executor in executors.items()}
-        self._room = Room(pools={}, executors=slots)
+        self._crew = Crew(executors, folders=folders, place=place, lease_s=self.lease.of_tries_s, reached=reached)
+        self._commits = Commits(store=store, owner=owner, reached=reached, lost=self._lose)
+        self._room = Room(pools={}, executors=self._crew.slots())
         self._courses: dict[RunKey, Course] = {}
         self._turns: dict[RunKey, Turn] = {}
         self._waiting: dict[RunKey, Course] = {}
-        self._alarms: list[tuple[datetime, str, str]] = []
+        self._alarms = Alarms()
         self._needs = Needs(prepare=prepare, inbox=self._inbox)
         self._ended: dict[RunKey, RunState] = {}
         self._lost: dict[RunKey, ConflictError] = {}
         self._duties, self._is_serving = Duties(), False
         self._waiters = Waiters(triggering, self._fire)
-        for executor in executors.values():
-            executor.subscribe(self._inbox.put)
+        self._crew.subscribe(self._inbox.put)
 
     def cancel(self) -> None:
         """Cancel what runs, start nothing more, and return from `run` or `serve` with runs left to be resumed."""
@@ -189,7 +189,7 @@ class Scheduler:
         for course in courses:
             self._courses[course.run.key] = course
             self._turn(course).events.append(RunBegan())
-        alive = adopt(self._executors, [key for course in courses for key in course.active_tries()])
+        alive = self._crew.adopt([key for course in courses for key in course.active_tries()])
         self._sort(self._inbox.drain())
         for course in courses:
             told = {event.key for event in self._turn(course).finished}
@@ -210,7 +210,7 @@ class Scheduler:
     def _begin(self, course: Course) -> None:
         run, turn = course.run, self._turn(course)
         if run.state in RUN_FINISHED:
-            self._acknowledge(turn.finished)
+            self._crew.acknowledge(turn.finished)
             self._let_go(course, run.state)
             return
         now = self._clock.now()
@@ -219,8 +219,7 @@ class Scheduler:
             turn.runs.append(RunTransition(key=run.key, source=run.state, target=RunState.RUNNING, at=now))
         self._needs.ask(course)
         self._waiters.take_up(course)
-        for executor in self._executors.values():
-            executor.cancel(course.restarting_tries())
+        self._crew.cancel(course.restarting_tries())
 
     def _fire(self, key: TryKey, event: Any, error: str) -> None:
         self.happen(key.task.run, TriggerFired(key=key.task, event=event, error=error))
@@ -247,8 +246,7 @@ class Scheduler:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
         _log.warning("run %s is given up: %s", course.run.key.run_id, error)
         go_on = find_kept(self._store, course.run.key) if self._is_serving else frozenset()
-        for executor in self._executors.values():
-            executor.cancel([key for key in course.active_tries() if key not in go_on])
+        self._crew.cancel([key for key in course.active_tries() if key not in go_on])
         self._forget(course)
         self._lost[course.run.key] = error
         self._duties.look()
@@ -272,7 +270,7 @@ class Scheduler:
         for turn in turns:
             turn.conclude(now)
             turn.calls = list(find_calls(turn.course, turn.actions, turn.end)) if self._calling else []
-        stored = self._commit(turns)
+        stored = self._commits.store(turns)
         for turn in stored:
             self._follow_up(turn, now)
         if self._calling is not None and any(turn.calls for turn in stored):
@@ -295,83 +293,28 @@ class Scheduler:
         """The runs in which somebody waits to be queued, and whose DAG isn't paused."""
         return [course for course in self._waiting.values() if not self._is_paused(course.run.key.dag_id)]
 
-    def _commit(self, turns: Sequence[Turn]) -> list[Turn]:
-        """Store what was decided, of all runs at once; returns those that were stored, without what had no room."""
-        batch = join_batches(turn.batch for turn in turns)
-        if not batch:
-            return list(turns)
-        try:
-            with passing(self._reached, *kinds_of(batch)):
-                refused = self._store.commit(batch, owner=self._owner)
-        except ConflictError as error:
-            if len(turns) == 1:
-                self._lose(turns[0].course, error)
-                return []
-            return [done for turn in turns for done in self._commit([turn])]
-        if refused:
-            for turn in turns:
-                self._undo(turn, refused)
-        return list(turns)
-
-    def _undo(self, turn: Turn, refused: Collection[TaskKey]) -> None:
-        undone = [step for step in turn.claims if step.key in refused]
-        if undone:
-            turn.course.undo(undone)
-            turn.claims = [step for step in turn.claims if step.key not in refused]
-
     def _follow_up(self, turn: Turn, now: datetime) -> None:
         course = turn.course
-        if turn.claims:
-            with passing(self._reached, "submit"):
-                folders, place = self._folders(course.run.key), self._place(course.dag.fileloc)
-                submit(
-                    self._executors,
-                    course,
-                    turn.claims,
-                    folders=folders,
-                    place=place,
-                    lease_s=self.lease.of_tries_s,
-                )
-        self._acknowledge(turn.finished)
+        self._crew.submit(course, turn.claims)
+        self._crew.acknowledge(turn.finished)
         self._waiters.follow(course, turn.actions)
         if any(isinstance(action, Transition) and action.target in FINISHED for action in turn.actions):
             dag_id = course.run.key.dag_id
             self._look_back(each for each in self._courses.values() if each.run.key.dag_id == dag_id)
-        stops = [stop.key for stop in turn.stops]
-        for executor in self._executors.values() if stops else ():
-            executor.cancel(stops)
-        self._tell(turn, now)
+        self._crew.cancel([stop.key for stop in turn.stops])
+        tell_turn(self._report, turn, now)
         if not course.ready.lanes():
             self._waiting.pop(course.run.key, None)
-        if (due := course.next_due()) is not None:
-            heapq.heappush(self._alarms, (due, course.run.key.dag_id, course.run.key.run_id))
+        self._alarms.set(course.next_due(), course.run.key)
         if turn.runs:
             self._turn(course)
         if turn.end is not None:
             self._let_go(course, turn.end.target)
 
-    def _tell(self, turn: Turn, now: datetime) -> None:
-        course = turn.course
-        for change in turn.runs:
-            tell_run(self._report, change)
-        tell_tasks(self._report, course, turn.actions, turn.claims)
-        tell_waiting(self._report, course, turn.actions, now)
-        tell_released(self._report, course, turn.claims, now)
-        if turn.end is not None:
-            tell_run(self._report, turn.end)
-
     def _look_back(self, courses: Iterable[Course]) -> None:
         """Let tasks that wait for the run before look at it again."""
         for key, events in wake_past(courses).items():
             self._turn(self._courses[key]).events += events
-
-    def _acknowledge(self, finished: Collection[Finished]) -> None:
-        if not finished:
-            return
-        with passing(self._reached, "ack"):
-            for event in finished:
-                for executor in self._executors.values():
-                    executor.ack(event)
 
     # What happens meanwhile
 
@@ -401,8 +344,8 @@ class Scheduler:
         pauses = []
         if self._courses:
             pauses.append(self._renew_at - self._clock.monotonic())
-        if self._alarms:
-            pauses.append((self._alarms[0][0] - self._clock.now()) / timedelta(seconds=1))
+        if self._alarms.next is not None:
+            pauses.append((self._alarms.next - self._clock.now()) / timedelta(seconds=1))
         if is_blocked:
             pauses.append(_ROOM_RETRY_S)
         duty = None if self._stopping.is_set() else self._duties.pause_s(self._clock.monotonic())
@@ -412,9 +355,8 @@ class Scheduler:
 
     def _ring(self, now: datetime) -> None:
         """Let happen what is due."""
-        while self._alarms and self._alarms[0][0] <= now:
-            _, dag_id, run_id = heapq.heappop(self._alarms)
-            course = self._courses.get(RunKey(dag_id=dag_id, run_id=run_id))
+        for run in self._alarms.ring(now):
+            course = self._courses.get(run)
             if course is not None and (due := course.pop_due(now)):
                 self._turn(course).events += due
 
@@ -441,7 +383,7 @@ class Scheduler:
                 case Happened(run=run, event=event) if course := self._courses.get(run):
                     self._turn(course).events.append(event)
                 case Finished() if is_stored(self._store, message):
-                    self._acknowledge([message])
+                    self._crew.acknowledge([message])
                 case _:
                     pass  # of another run: whoever resumes that run needs to be told
 
@@ -466,6 +408,4 @@ class Scheduler:
         return {pool.name: pool.slots for pool in self._store.list_pools()}
 
     def _cancel_all(self) -> None:
-        tries = [key for course in self._courses.values() for key in course.active_tries()]
-        for executor in self._executors.values():
-            executor.cancel(tries)
+        self._crew.cancel([key for course in self._courses.values() for key in course.active_tries()])

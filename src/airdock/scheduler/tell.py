@@ -9,18 +9,30 @@ from airdock.model.progress import Report, RunChanged, TaskChanged
 from airdock.model.states import FINISHED, TaskState
 from airdock.scheduler.course import Course
 from airdock.scheduler.events import Action
+from airdock.scheduler.turn import Turn
 from airdock.store.records import RunTransition, Transition
 
-__all__ = ["tell_held", "tell_released", "tell_run", "tell_tasks", "tell_waiting"]
+__all__ = ["tell_held", "tell_turn"]
 
 
-def tell_run(report: Report, change: RunTransition) -> None:
+def tell_turn(report: Report, turn: Turn, now: datetime) -> None:
+    """All that a turn changed of its run."""
+    for change in turn.runs:
+        _tell_run(report, change)
+    _tell_tasks(report, turn.course, turn.actions, turn.claims)
+    _tell_waiting(report, turn.course, turn.actions, now)
+    _tell_released(report, turn.course, turn.claims, now)
+    if turn.end is not None:
+        _tell_run(report, turn.end)
+
+
+def _tell_run(report: Report, change: RunTransition) -> None:
     """A run entered a state."""
     key = change.key
     report(RunChanged(dag_id=key.dag_id, run_id=key.run_id, state=change.target, at=change.at, reason=change.reason))
 
 
-def tell_tasks(report: Report, course: Course, actions: Iterable[Action], queued: Collection[Transition]) -> None:
+def _tell_tasks(report: Report, course: Course, actions: Iterable[Action], queued: Collection[Transition]) -> None:
     """Task instances entered states; what waits is told with what it waits for."""
     going_on = {step.key for step in queued}
     for action in (*actions, *queued):
@@ -38,7 +50,7 @@ def tell_tasks(report: Report, course: Course, actions: Iterable[Action], queued
             )
 
 
-def tell_released(report: Report, course: Course, queued: Collection[Transition], at: datetime) -> None:
+def _tell_released(report: Report, course: Course, queued: Collection[Transition], at: datetime) -> None:
     """Images became ready, and these task instances wait for something else now."""
     going_on = {step.key for step in queued}
     for key in course.pop_released():
@@ -69,7 +81,7 @@ def tell_held(report: Report, event: Waiting, at: datetime) -> None:
     )
 
 
-def tell_waiting(report: Report, course: Course, actions: Iterable[Action], at: datetime) -> None:
+def _tell_waiting(report: Report, course: Course, actions: Iterable[Action], at: datetime) -> None:
     """A task that others wait for is done: what they still wait for."""
     done = {action.key.task_id for action in actions if isinstance(action, Transition) and action.target in FINISHED}
     settled = [task_id for task_id in done if course.view.is_settled(task_id)]

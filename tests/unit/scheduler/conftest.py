@@ -66,6 +66,13 @@ class House:
     shelf: Shelf = field(default_factory=Shelf)
     told: list[Progress] = field(default_factory=list)
     reached: list[str] = field(default_factory=list)
+    dies_at: str = ""
+
+    def reach(self, name: str) -> None:
+        """The named points, at one of which it may die."""
+        self.reached.append(name)
+        if name == self.dies_at:
+            raise SystemExit(9)
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(
@@ -77,13 +84,13 @@ class House:
             place=lambda _fileloc: (),
             owner=make_owner(),
             report=self.told.append,
-            reached=self.reached.append,
+            reached=self.reach,
         )
         self.orchestrator = Orchestrator(
             store=self.store,
             scheduler=lambda: self.scheduler,
             executors=("memory",),
-            reached=self.reached.append,
+            reached=self.reach,
         )
 
     def run(self, dag: SerializedDag) -> RunState:

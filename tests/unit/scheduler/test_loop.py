@@ -283,13 +283,7 @@ def test_kept_endings_come_before_lost_tries(make_house: Make, make_dag: Make, m
     """A process that dies after its tries ended and before it stored that: the next finds the endings."""
     store = MemoryStore()
     executor = MemoryExecutor()
-    dying = make_house(store=store, executor=executor)
-
-    def die(name: str) -> None:
-        if name == "end.before":
-            raise SystemExit(9)
-
-    dying.scheduler._reached = die
+    dying = make_house(store=store, executor=executor, dies_at="end.before")
     key = dying.create(make_dag(make_task("a"), make_task("b", "a")))
     with pytest.raises(SystemExit):
         dying.orchestrator.run(key)
