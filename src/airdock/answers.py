@@ -43,7 +43,8 @@ def _refuse(dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
 class StoreTaskApi:
     """Answers running tasks from the store; satisfies `runner.task_api.TaskApi`.
 
-    `vault` has variables and connections; `trigger` makes runs. Where they aren't given there are none. Where
+    `vault` has variables and connections; `trigger` makes runs; `follow` gives the end of the interval after a
+    run's. Where they aren't given there are none. Where
     it `serves` a folder of DAGs, active assets are those of all of them, else of the try's own DAG.
     """
 
@@ -53,9 +54,11 @@ class StoreTaskApi:
         store: Store,
         vault: Secrets | None = None,
         trigger: Trigger = _refuse,
+        follow: Callable[[SerializedDag, Run], datetime | None] = lambda _dag, _run: None,
         serves: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._store, self._vault, self._trigger, self._serves = store, vault, trigger, serves
+        self._store, self._vault, self._trigger = store, vault, trigger
+        self._follow, self._serves = follow, serves
 
     def xcom_get(
         self,
@@ -234,6 +237,10 @@ class StoreTaskApi:
     def previous_run(self, key: TryKey, *, state: str | None = None) -> Mapping[str, Any] | None:
         states = None if state is None else [each for each in RunState if each == state]
         return next((_describe(run) for run in self._before(key.task.run, states=states, limit=1)), None)
+
+    def following(self, key: TryKey) -> str | None:
+        found = self._follow(self._load_dag(key.task.run), self._store.load_run(key.task.run))
+        return None if found is None else found.isoformat()
 
 
 def _scope(key: TryKey, asset: Mapping[str, str] | None) -> str:

@@ -236,6 +236,7 @@ class Services(Parts):
     def task_api(self) -> "TaskApi":
         """What answers running tasks, and triggers and callbacks."""
         from airdock.answers import StoreTaskApi
+        from airdock.scheduler.following import find_following
         from airdock.triggered import TriggeredRuns
 
         orchestrator = self.orchestrator
@@ -246,7 +247,13 @@ class Services(Parts):
             is_paused=self._is_paused,
             clock=self.clock,
         )
-        return StoreTaskApi(store=self.store, vault=self.vault, trigger=trigger, serves=lambda: "server" in vars(self))
+        return StoreTaskApi(
+            store=self.store,
+            vault=self.vault,
+            trigger=trigger,
+            follow=lambda dag, run: find_following(dag, run, self.loads.ask),
+            serves=lambda: "server" in vars(self),
+        )
 
     @cached_property
     def vault(self) -> "Vault":

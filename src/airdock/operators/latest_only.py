@@ -1,7 +1,7 @@
 """A task that lets only the latest run go on."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from airdock.operators.branch import BaseBranchOperator
@@ -28,9 +28,7 @@ class LatestOnlyOperator(BaseBranchOperator):
         return []
 
     def _is_latest(self, context: Any, run: Any) -> bool:
-        """Whether no later tick has passed: the run's interval has ended, and the one after it hasn't."""
-        schedule, ended = self.dag.schedule, getattr(run, "data_interval_end", None) or moment_of_run(context)
-        following = getattr(run, "next_tick", None)
-        if following is None and isinstance(schedule, timedelta):
-            following = ended + schedule
-        return following is None or now() <= following
+        """Whether the run's interval has begun, and the one after it hasn't ended; or nothing comes after it."""
+        following = context["ti"].ask("following")
+        began = getattr(run, "data_interval_start", None) or moment_of_run(context)
+        return following is None or began < now() <= datetime.fromisoformat(following)

@@ -99,6 +99,10 @@ def _previous_run(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
     return dict(found) if found is not None else None
 
 
+def _following(api: TaskApi, key: TryKey, fields: _Fields) -> Any:
+    return api.following(key)
+
+
 def _set_variable(api: TaskApi, key: TryKey, fields: _Fields) -> None:
     description = None if fields.get("description") is None else _text(fields, "description")
     api.set_variable(_text(fields, "name"), _text(fields, "value"), description=description)
@@ -176,6 +180,7 @@ _OPERATIONS: Final[dict[str, Callable[[TaskApi, TryKey, _Fields], Any]]] = {
     "heartbeat": _heartbeat,
     "mask": _mask,
     "previous_run": _previous_run,
+    "following": _following,
     "run_state": _run_state,
     "runs": _runs,
     "task_states": _task_states,

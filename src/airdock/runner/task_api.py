@@ -101,6 +101,10 @@ class TaskApi(Protocol):
         """The newest run of the DAG with an earlier logical date, as a start message has it; of a state, if given."""
         ...
 
+    def following(self, key: TryKey) -> str | None:
+        """When the interval after that of its run ends, by the DAG's schedule (ISO); None where nothing follows."""
+        ...
+
     def trigger_run(self, key: TryKey, *, dag_id: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make a run of a DAG: {"run_id"}, with "exists" where it was there, or {"paused": true} and none is made.
 

@@ -11,7 +11,7 @@ from airdock.dag.serialized import SerializedDag
 from airdock.errors import AirdockError, DagError
 from airdock.scheduler.timetables import Interval, RunPlan
 
-__all__ = ["Ask", "AskedTimetables", "Pending", "ask_interval", "ask_runs", "is_custom"]
+__all__ = ["Ask", "AskedTimetables", "Pending", "ask_following", "ask_interval", "ask_runs", "is_custom"]
 
 Ask = Callable[[str, Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 """Asks the timetables of the file at this path: `dag.ask_timetable` says what questions and answers are."""
@@ -53,6 +53,16 @@ def ask_interval(ask: Ask, dag: SerializedDag, moment: datetime) -> Interval:
         return _time(start), _time(end)
     except (KeyError, TypeError, ValueError) as error:
         raise DagError(f"its timetable gave no answer that can be read: {error!r}") from error
+
+
+def ask_following(ask: Ask, dag: SerializedDag, last: Interval) -> RunPlan | None:
+    """What the author's code has after the run of this interval, None for nothing. DagError where it fails."""
+    bounds = {"start": last[1].astimezone(UTC).isoformat(), "end": "", "catchup": True, "count": 1}
+    (answer,) = ask(dag.fileloc, [{**_question(dag, last), **bounds}])
+    found = _read(answer)
+    if isinstance(found, AirdockError):
+        raise found
+    return found[0] if found else None
 
 
 class AskedTimetables:

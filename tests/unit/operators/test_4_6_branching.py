@@ -163,14 +163,18 @@ def test_latest_only(running: Any) -> None:
     with DAG("d", schedule=timedelta(hours=4), start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         latest = LatestOnlyOperator(task_id="latest")
         latest >> EmptyOperator(task_id="a")
-    context = running(latest)
-    context["dag_run"].run_type = "scheduled"
-    latest.execute(context)
-    assert context["ti"].skipped == [["a", -1]]
-    context = running(latest, logical_date=datetime.now(UTC).isoformat())
-    context["dag_run"].run_type = "scheduled"
-    latest.execute(context)
-    assert context["ti"].skipped == []
+    now = datetime.now(UTC)
+    began, day = (now - timedelta(hours=1)).isoformat(), timedelta(days=1)
+    for logical_date, following, expected in (
+        (began, now + day, []),
+        (began, now - timedelta(minutes=1), [["a", -1]]),
+        (began, None, []),
+        ((now + day).isoformat(), now + 2 * day, [["a", -1]]),
+    ):
+        context = running(latest, logical_date=logical_date, run_type="scheduled")
+        context["ti"]._channel.answers["following"] = following.isoformat() if following else None
+        latest.execute(context)
+        assert context["ti"].skipped == expected
     context = running(latest)
     context["dag_run"].run_type = "manual"
     latest.execute(context)
