@@ -14,10 +14,10 @@ from airdock.model.keys import RunKey, TaskKey
 from airdock.model.states import FINISHED, RUN_FINISHED, RunState, TaskState
 from airdock.record import record
 from airdock.scheduler.asking import Ask, ask_runs, is_custom
-from airdock.scheduler.clear import pick_tasks
+from airdock.scheduler.clear import find_below, pick_tasks
 from airdock.scheduler.runs import make_instances
 from airdock.scheduler.timetables import RunPlan, is_periodic, list_runs
-from airdock.store.base import ACTIVE, Store
+from airdock.store.base import ACTIVE, PAUSING, Store
 from airdock.store.filters import RunFilter
 from airdock.store.records import Backfill, Instance, LogRow, Run
 from airdock.store.upkeep import delete_dag
@@ -26,6 +26,9 @@ __all__ = ["Cleared", "Hands", "PlannedRun"]
 
 _MOST_RUNS: Final = 100_000
 _BAD: Final = frozenset({TaskState.FAILED, TaskState.UPSTREAM_FAILED})
+_BEGUN: Final = ACTIVE | PAUSING | {TaskState.UP_FOR_RESCHEDULE}
+"""What goes on, in a slot or outside of one."""
+_BY_HAND: Final = "ended by hand"
 _REPROCESS: Final = ("none", "failed", "completed")
 
 
@@ -165,33 +168,43 @@ class Hands:
     # Say how it ended
 
     def mark_tasks(self, run: Run, task_ids: Collection[str], state: TaskState) -> list[TaskKey]:
-        """Put all instances of these tasks into a finished state; what runs of them is stopped. DagError."""
+        """Put all instances of these tasks into a finished state; what runs of them is stopped. DagError.
+
+        What failed below them for want of them, or by itself, begins anew.
+        """
         if state not in FINISHED:
             raise ConfigError(f"expected a state in which nothing goes on, found {state}")
-        picked = self._pick(self._dag_of(run), task_ids, upstream=False, downstream=False)
-        rows = [row for row in self._store.list_instances(run.key) if row.key.task_id in picked]
-        self._store.force(run.key, {row.key: state for row in rows}, at=self._clock.now())
+        dag, rows = self._dag_of(run), self._store.list_instances(run.key)
+        picked = self._pick(dag, task_ids, upstream=False, downstream=False)
+        marked = [row.key for row in rows if row.key.task_id in picked]
+        self._store.force(run.key, dict.fromkeys(marked, state), at=self._clock.now())
         self._log("mark", run.key, tasks=sorted(picked), state=str(state))
-        if run.state in RUN_FINISHED:
-            self._reopen(run)
-        return [row.key for row in rows]
-
-    def _reopen(self, run: Run) -> None:
-        """A run that has ended is looked at anew, because what its tasks ended in is another thing now."""
-        self._store.clear(run.key, {}, at=self._clock.now())
+        below = find_below(dag.tasks, picked)
+        again = [row.key for row in rows if row.state in _BAD and row.key.task_id in below]
+        if again or run.state in RUN_FINISHED:  # a run that has ended is looked at anew
+            retries = {key: dag.task(key.task_id).retries for key in again}
+            self._store.clear(run.key, retries, at=self._clock.now())
+        return marked
 
     def mark_run(self, run: Run, state: RunState) -> list[TaskKey]:
-        """End a run by hand: as failed, what runs is stopped and what waits is skipped; as success, all succeeded."""
+        """End a run by hand: as failed, what runs is stopped and what waits is skipped; as success, all succeeded.
+
+        Teardowns whose setup ran are left to run: a run that fails with some of these ends once they have. Gives what
+        was changed.
+        """
         rows = self._store.list_instances(run.key)
         if state is RunState.SUCCESS:
             changed = {row.key: TaskState.SUCCESS for row in rows if row.state is not TaskState.SUCCESS}
+            self._store.force(run.key, changed, at=self._clock.now(), run_state=state)
         else:
+            left = _find_teardowns(self._dag_of(run), rows) if run.state is RunState.RUNNING else frozenset()
             changed = {
-                row.key: TaskState.FAILED if row.state in ACTIVE else TaskState.SKIPPED
+                row.key: TaskState.FAILED if row.state in _BEGUN else TaskState.SKIPPED
                 for row in rows
-                if row.state not in FINISHED
+                if row.state not in FINISHED and row.key.task_id not in left
             }
-        self._store.force(run.key, changed, at=self._clock.now(), run_state=state)
+            ends: dict[str, Any] = {"doom": _BY_HAND} if left else {"run_state": state}
+            self._store.force(run.key, changed, at=self._clock.now(), **ends)
         self._log("mark", run.key, state=str(state))
         return list(changed)
 
@@ -222,24 +235,32 @@ class Hands:
         chosen = [_choose(plan, known.get(plan.logical_date), reprocess) for plan in plans]
         chosen = chosen[::-1] if reverse else chosen
         if not dry_run and any(each.what != "leave" for each in chosen):
-            number = self._store.add_backfill(
-                Backfill(dag_id=dag.dag_id, start=start, end=end, created=self._clock.now(), reverse=reverse,
-                         max_active_runs=max_active_runs, reprocess=reprocess, conf=dict(conf or {}))
-            )  # fmt: skip
+            asked = Backfill(dag_id=dag.dag_id, start=start, end=end, created=self._clock.now(), reverse=reverse,
+                             max_active_runs=max_active_runs, reprocess=reprocess, conf=dict(conf or {}))  # fmt: skip
+            asked = replace(asked, number=self._store.add_backfill(asked))
             for each in chosen:
-                self._make(dag, each, number, conf)
+                self._make(dag, each, asked)
         return chosen
 
     def _list_runs(self, dag: SerializedDag, start: datetime, end: datetime) -> list[RunPlan]:
+        """Those whose time has come."""
         if self._ask is not None and is_custom(dag.timetable):
-            return ask_runs(self._ask, dag, start=start, end=end)
-        return list(list_runs(dag.timetable, start=start, end=end))
+            found = ask_runs(self._ask, dag, start=start, end=end)
+        else:
+            found = list(list_runs(dag.timetable, start=start, end=end))
+        now = self._clock.now()
+        return [plan for plan in found if plan.run_after <= now]
 
-    def _make(self, dag: SerializedDag, each: PlannedRun, number: int, conf: Mapping[str, Any] | None) -> None:
+    def _make(self, dag: SerializedDag, each: PlannedRun, backfill: Backfill) -> None:
         if each.what == "make":
-            self._create(dag, plan=each.plan, conf=conf, backfill=number)
+            self._create(dag, plan=each.plan, conf=backfill.conf, backfill=backfill.number)
         elif each.what == "clear" and each.run is not None:
-            self.clear(self._store.load_run(each.run))
+            run = self._store.load_run(each.run)
+            retries = {task.task_id: task.retries for task in self._dag_of(run).tasks}
+            rows = self._store.list_instances(run.key)
+            again = {row.key: retries[row.key.task_id] for row in rows if row.state is not TaskState.NONE}
+            self._store.clear(run.key, again, at=self._clock.now(), backfill=backfill)
+            self._log("clear", run.key, backfill=backfill.number)
 
     def _check_backfill(
         self, dag: SerializedDag, start: datetime, end: datetime, *, reverse: bool, reprocess: str, most: int
@@ -255,8 +276,10 @@ class Hands:
                 f"expected a DAG with runs at given times, found {dag.dag_id!r} with schedule {dag.schedule or 'None'}",
                 hint="trigger its runs one by one: airdock dags trigger",
             )
-        if reverse and any(task.depends_on_past for task in dag.tasks):
-            raise ConfigError(f"DAG {dag.dag_id!r} has tasks that depend on the past, so it can't go backwards")
+        if start > self._clock.now():
+            raise ConfigError(f"expected dates that are over, found {start} and {end}")
+        if any(task.depends_on_past for task in dag.tasks):
+            _check_past(dag, reverse=reverse, reprocess=reprocess)
         for other in self._store.list_backfills(dag_id=dag.dag_id):
             if other.state == "running" and not self._is_over(other):
                 raise ConflictError(
@@ -271,6 +294,32 @@ class Hands:
             return False
         self._store.end_backfill(backfill.number, state="done")
         return True
+
+
+def _check_past(dag: SerializedDag, *, reverse: bool, reprocess: str) -> None:
+    """What a backfill of tasks that depend on the past has to be like."""
+    if reverse:
+        raise ConfigError(f"DAG {dag.dag_id!r} has tasks that depend on the past, so it can't go backwards")
+    if reprocess == "none":
+        raise ConfigError(
+            f"DAG {dag.dag_id!r} has tasks that depend on the past: expected to hear which dates that have a run are "
+            "done again, found 'none'",
+            hint="--reprocess failed, or --reprocess completed",
+        )
+
+
+def _find_teardowns(dag: SerializedDag, rows: Collection[Instance]) -> frozenset[str]:
+    """Those that have something to tear down, and haven't yet."""
+    ran = {row.key.task_id for row in rows if row.state is TaskState.SUCCESS or row.state in _BEGUN}
+    open_ids = {row.key.task_id for row in rows if row.state not in FINISHED}
+    setups = {task.task_id for task in dag.tasks if task.is_setup}
+    return frozenset(
+        task.task_id
+        for task in dag.tasks
+        if task.is_teardown
+        and task.task_id in open_ids
+        and ({*task.setups, *task.upstream} & setups & ran or task.task_id in ran)
+    )
 
 
 def _is_wanted(row: Instance, *, only_failed: bool, only_running: bool) -> bool:

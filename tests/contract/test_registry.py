@@ -417,3 +417,26 @@ def test_what_a_deferred_try_waits_for_is_kept_while_it_waits(store: Store) -> N
     commit(store, replace(waits, source=S.DEFERRED, target=S.SCHEDULED, trigger=None, next={"method": "m"}))
     row = store.list_instances(RUN)[0]
     assert (row.trigger, row.next) == (None, {"method": "m"})
+
+
+def test_a_run_that_is_cleared_for_a_backfill_is_one_of_it(store: Store, clock: ManualClock) -> None:
+    make_run(store)
+    number = store.add_backfill(Backfill(dag_id=RUN.dag_id, start=AT, end=AT, created=AT))
+    later = AT + timedelta(hours=1)
+    asked = Backfill(dag_id=RUN.dag_id, start=AT, end=AT, created=AT, number=number, conf={"n": 1})
+    before = store.load_run(RUN)
+    store.clear(RUN, {}, at=later, backfill=asked)
+    run = store.load_run(RUN)
+    assert (run.backfill, run.run_type, run.conf, run.created) == (number, "backfill", {"n": 1}, later)
+    assert (run.logical_date, run.clear_number) == (before.logical_date, before.clear_number + 1)
+    store.clear(RUN, {}, at=later, backfill=replace(asked, conf={}))
+    assert store.load_run(RUN).conf == {"n": 1}
+
+
+def test_a_run_with_a_doom_goes_on_until_it_is_cleared(store: Store) -> None:
+    make_run(store)
+    store.force(RUN, {}, at=AT, run_state=RunState.RUNNING)
+    store.force(RUN, {}, at=AT, doom="ended by hand")
+    assert (store.load_run(RUN).state, store.load_run(RUN).reason) == (RunState.RUNNING, "ended by hand")
+    store.clear(RUN, {}, at=AT)
+    assert (store.load_run(RUN).state, store.load_run(RUN).reason) == (RunState.RUNNING, "")

@@ -165,6 +165,58 @@ def test_a_task_is_said_to_have_succeeded_and_its_run_is_looked_at_anew(bench: B
     assert bench.store.load_run(run.key).state is RunState.QUEUED
 
 
+def test_what_failed_below_a_marked_task_begins_anew(bench: Bench) -> None:
+    run = bench.run(dag(), a=S.FAILED, b=S.UPSTREAM_FAILED, c=S.UPSTREAM_FAILED)
+    assert [key.label for key in bench.hands.mark_tasks(run, ["a"], S.SUCCESS)] == ["a"]
+    assert bench.states(run.key) == {"a": S.SUCCESS, "b": S.NONE, "c": S.NONE}
+    assert bench.store.load_run(run.key).state is RunState.QUEUED
+
+
+def test_what_succeeded_below_a_marked_task_stays(bench: Bench) -> None:
+    run = bench.run(dag(task("a"), task("b", "a"), task("c", "b"), task("x")), b=S.SKIPPED, x=S.FAILED)
+    bench.hands.mark_tasks(run, ["a"], S.FAILED)
+    assert bench.states(run.key) == {"a": S.FAILED, "b": S.SKIPPED, "c": S.SUCCESS, "x": S.FAILED}
+
+
+def test_in_a_run_that_goes_on_what_failed_below_begins_anew_too(bench: Bench) -> None:
+    run = bench.run(dag(), a=S.FAILED, b=S.UPSTREAM_FAILED, c=S.UPSTREAM_FAILED)
+    bench.store.force(run.key, {}, at=AT, run_state=RunState.RUNNING)
+    bench.hands.mark_tasks(bench.store.load_run(run.key), ["a"], S.SUCCESS)
+    assert bench.states(run.key) == {"a": S.SUCCESS, "b": S.NONE, "c": S.NONE}
+    assert bench.store.load_run(run.key).state is RunState.RUNNING
+
+
+CLEANING = dag(
+    task("make", is_setup=True),
+    task("work", "make"),
+    task("after", "work"),
+    task("clean", "after", is_teardown=True, setups=("make",), trigger_rule="all_done_setup_success"),
+)
+
+
+def going_on(bench: Bench, **states: TaskState) -> Run:
+    run = bench.run(CLEANING)
+    rows = {row.key: states.get(row.key.task_id, S.NONE) for row in bench.store.list_instances(run.key)}
+    bench.store.force(run.key, rows, at=AT, run_state=RunState.RUNNING)
+    return bench.store.load_run(run.key)
+
+
+def test_a_run_that_is_ended_by_hand_tears_down_what_was_set_up(bench: Bench) -> None:
+    run = going_on(bench, make=S.SUCCESS, work=S.DEFERRED)
+    assert [key.label for key in bench.hands.mark_run(run, RunState.FAILED)] == ["after", "work"]
+    assert bench.states(run.key) == {"make": S.SUCCESS, "work": S.FAILED, "after": S.SKIPPED, "clean": S.NONE}
+    found = bench.store.load_run(run.key)
+    assert (found.state, found.reason) == (RunState.RUNNING, "ended by hand")
+
+
+@pytest.mark.parametrize("states", [{"make": S.NONE}, {"make": S.SUCCESS, "clean": S.SUCCESS, "work": S.SUCCESS}])
+def test_a_run_with_nothing_to_tear_down_ends_at_once(bench: Bench, states: dict[str, TaskState]) -> None:
+    run = going_on(bench, **states)
+    bench.hands.mark_run(run, RunState.FAILED)
+    assert bench.store.load_run(run.key).state is RunState.FAILED
+    assert S.NONE not in bench.states(run.key).values()
+
+
 def test_pausing_names_a_dag_that_is_not_there(bench: Bench) -> None:
     bench.store.save_loaded({"/d.py": [DagRow(dag_id="d", fileloc="/d.py", digest="x")]})
     bench.hands.pause(["d"], is_paused=True)
@@ -207,6 +259,37 @@ def test_a_date_that_has_a_run_is_left_or_done_again(bench: Bench, reprocess: st
     assert ("08", what) in fill(bench, reprocess=reprocess)
     state = bench.store.load_run(RunKey(dag_id="d", run_id="r8")).state
     assert state is (RunState.FAILED if what == "leave" else RunState.QUEUED)
+
+
+def test_a_run_that_is_done_again_is_one_of_the_backfill(bench: Bench) -> None:
+    for number in (7, 8, 9):
+        bench.run(dag(), number)
+    bench.store.save_note(RunKey(dag_id="d", run_id="r8"), "kept")
+    fill(bench, reprocess="completed", reverse=True, max_active_runs=1, conf={"q": 1})
+    runs = bench.front.runs()
+    assert {(run.run_type, run.backfill, run.state, run.conf["q"]) for run in runs} == {
+        ("backfill", 1, RunState.QUEUED, 1)
+    }
+    assert bench.store.load_run(RunKey(dag_id="d", run_id="r8")).note == "kept"
+    with pytest.raises(ConflictError, match="another backfill"):
+        fill(bench)
+    taken = bench.store.take_runs([run.key for run in runs], owner="o", lease_s=9)
+    assert len(taken) == 1
+
+
+def test_a_backfill_of_tasks_that_depend_on_the_past_says_what_is_done_again(bench: Bench) -> None:
+    made = dag(task("a", depends_on_past=True))
+    with pytest.raises(ConfigError, match="done again, found 'none'") as found:
+        fill(bench, dag=made)
+    assert "--reprocess" in found.value.hint
+    assert len(fill(bench, dag=made, reprocess="failed")) == 3
+
+
+def test_a_backfill_is_of_dates_that_are_over(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="dates that are over"):
+        bench.hands.backfill(dag(), start=AT + timedelta(days=1), end=AT + timedelta(days=2))
+    found = bench.hands.backfill(dag(), start=AT - timedelta(days=1), end=AT + timedelta(days=2), dry_run=True)
+    assert [each.plan.logical_date for each in found] == [AT - timedelta(days=1), AT]
 
 
 def test_a_run_that_succeeded_is_done_again_only_where_all_are(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from airdock.dag.serialized import SerializedTask
 from airdock.scheduler.scopes import reach, turn
 
-__all__ = ["pick_tasks"]
+__all__ = ["find_below", "pick_tasks"]
 
 
 def pick_tasks(
@@ -20,6 +20,12 @@ def pick_tasks(
     if downstream:
         picked |= reach(chosen, below)
     return frozenset(picked | _setups_and_teardowns(tasks, picked, above, below))
+
+
+def find_below(tasks: Sequence[SerializedTask], chosen: Collection[str]) -> frozenset[str]:
+    """All tasks below the chosen ones, without these."""
+    below = turn({task.task_id: frozenset(task.upstream) for task in tasks})
+    return frozenset(reach(chosen, below)) - frozenset(chosen)
 
 
 def _setups_and_teardowns(

@@ -8,7 +8,7 @@ from airdock.executors.base import Executor
 from airdock.model.events import Finished
 from airdock.model.keys import RunKey, TryKey
 from airdock.model.outcome import Lost, Outcome
-from airdock.model.states import RUN_FINISHED
+from airdock.model.states import RUN_FINISHED, RunState
 from airdock.scheduler.course import Course
 from airdock.scheduler.events import TryEnded
 from airdock.scheduler.past import make_past
@@ -37,6 +37,8 @@ def make_course(store: Store, run: Run, *, default_executor: str, room: Room, ca
         can_defer=can_defer,
         past=make_past(store, run, dag),
     )
+    if run.state is RunState.RUNNING and run.reason:  # a person ended it, and it finishes what has to be finished
+        view.doom(run.reason)
     ready = Ready(dag=dag, default_executor=default_executor, room=room)
     return Course(run=run, dag=dag, view=view, ready=ready)
 

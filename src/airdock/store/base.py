@@ -9,7 +9,7 @@ from airdock.model.keys import RunKey, TaskKey, TryKey
 from airdock.model.states import RunState, TaskState
 from airdock.store.deadlines import Deadlines
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
-from airdock.store.records import Answer, Batch, Deadline, Instance, Pool, Run, Try, XCom
+from airdock.store.records import Answer, Backfill, Batch, Deadline, Instance, Pool, Run, Try, XCom
 
 __all__ = ["ACTIVE", "PAUSING", "RETURN_VALUE", "Store"]
 
@@ -135,8 +135,12 @@ class Store(Deadlines):
         """Forget serialised DAGs that neither a run nor a file has; gives how many. With `pretend` they stay."""
 
     @abstractmethod
-    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+    def clear(
+        self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime, backfill: Backfill | None = None
+    ) -> None:
         """Let these instances begin anew, each with so many retries more, and the run go on.
+
+        With a `backfill` the run is one of its runs from now on, made at `at` and with its conf, where it has one.
 
         Their tries are kept, their XComs aren't. What runs is restarted once it was stopped. Whoever owns the run
         loses it, so that it's taken up anew. A run that has ended is queued.
@@ -152,9 +156,18 @@ class Store(Deadlines):
 
     @abstractmethod
     def force(
-        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+        self,
+        run: RunKey,
+        states: Mapping[TaskKey, TaskState],
+        *,
+        at: datetime,
+        run_state: RunState | None = None,
+        doom: str = "",
     ) -> None:
-        """Put instances, and the run, into finished states by a person's word; whoever owns the run loses it."""
+        """Put instances, and the run, into finished states by a person's word; whoever owns the run loses it.
+
+        A run with a `doom` goes on with what is left of it, and then fails for this reason.
+        """
 
     @abstractmethod
     def save_note(self, run: RunKey, note: str) -> None:

@@ -12,7 +12,7 @@ from airdock.model.outcome import Outcome
 from airdock.model.states import FINISHED, RUN_FINISHED, TRANSITIONS, RunState, TaskState
 from airdock.record import record
 from airdock.store.base import ACTIVE, PAUSING
-from airdock.store.records import Expansion, Instance, Limits, Pool, Run, Transition, Try
+from airdock.store.records import Backfill, Expansion, Instance, Limits, Pool, Run, Transition, Try
 
 __all__ = [
     "Change",
@@ -233,3 +233,9 @@ def count_uses(rows: Iterable[Instance]) -> list[Use]:
         Use(run=run, task_id=task_id, pool=pool, count=count, slots=slots[run, task_id, pool, pausing], pausing=pausing)
         for (run, task_id, pool, pausing), count in counts.items()
     ]
+
+
+def join_backfill(run: Run, backfill: Backfill, at: datetime) -> Run:
+    """The run as one of a backfill, which it is made for at `at`."""
+    conf = backfill.conf or run.conf
+    return replace(run, backfill=backfill.number, run_type="backfill", conf=dict(conf), created=at)

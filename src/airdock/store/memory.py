@@ -24,6 +24,7 @@ from airdock.store.changes import (
     count_uses,
     fold,
     grow,
+    join_backfill,
     split_claims,
 )
 from airdock.store.claims import choose, is_free
@@ -37,6 +38,7 @@ from airdock.store.records import (
     DEFAULT_POOL,
     DEFAULT_POOL_SLOTS,
     Answer,
+    Backfill,
     Batch,
     Deadline,
     Instance,
@@ -183,7 +185,9 @@ class MemoryStore(Store):
                 del self._tables.dags[digest]
             return len(unused)
 
-    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+    def clear(
+        self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime, backfill: Backfill | None = None
+    ) -> None:
         with self._lock:
             found = self._run(run)
             rows, xcoms = self._tables.instances[run], self._tables.xcoms[run]
@@ -192,6 +196,8 @@ class MemoryStore(Store):
                 self._tables.holding.pop(key, None)
                 xcoms.forget(key)
             self._tables.runs[run] = begin_run_anew(found)
+            if backfill is not None:
+                self._tables.runs[run] = join_backfill(self._tables.runs[run], backfill, at)
 
     def pin(self, run: RunKey, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
         with self._lock:
@@ -205,7 +211,13 @@ class MemoryStore(Store):
             self._tables.runs[run] = replace(found, dag_digest=digest, owner="", lease_until=None)
 
     def force(
-        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+        self,
+        run: RunKey,
+        states: Mapping[TaskKey, TaskState],
+        *,
+        at: datetime,
+        run_state: RunState | None = None,
+        doom: str = "",
     ) -> None:
         with self._lock:
             found = self._run(run)
@@ -216,7 +228,7 @@ class MemoryStore(Store):
             if run_state is not None:
                 ended = at if run_state in RUN_FINISHED else None
                 found = replace(found, state=run_state, started=found.started or at, ended=ended)
-            self._tables.runs[run] = replace(found, owner="", lease_until=None)
+            self._tables.runs[run] = replace(found, owner="", lease_until=None, reason=doom or found.reason)
 
     def save_note(self, run: RunKey, note: str) -> None:
         with self._lock:

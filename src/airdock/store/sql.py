@@ -23,12 +23,12 @@ from airdock.store.deadlines import add_deadlines, forget_deadlines
 from airdock.store.dialect import upsert
 from airdock.store.filters import InstanceFilter, PoolUse, RunFilter, StoreInfo
 from airdock.store.migrate import HEAD, migrate, read_version
-from airdock.store.records import DEFAULT_POOL, Answer, Batch, Deadline, Instance, Pool, Run, Try, XCom
+from airdock.store.records import DEFAULT_POOL, Answer, Backfill, Batch, Deadline, Instance, Pool, Run, Try, XCom
 from airdock.store.schema import answers, dag_index, dags, runs, task_instances, tries, xcoms
 from airdock.store.schema import pools as pool_rows
 from airdock.store.sql_commit import commit
 from airdock.store.sql_find import number_of
-from airdock.store.sql_hand import clear, force, pin
+from airdock.store.sql_hand import clear, force, join_backfill, pin
 from airdock.store.sql_rows import SqlRows
 from airdock.store.sqlite import Sqlite
 
@@ -216,19 +216,29 @@ class SqlStore(Store):
         with self._write() as connection:
             return connection.execute(delete(dags).where(*unused)).rowcount
 
-    def clear(self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime) -> None:
+    def clear(
+        self, run: RunKey, retries: Mapping[TaskKey, int], *, at: datetime, backfill: Backfill | None = None
+    ) -> None:
         with self._write() as connection:
             clear(connection, number_of(connection, run), retries)
+            if backfill is not None:
+                join_backfill(connection, number_of(connection, run), backfill, at)
 
     def pin(self, run: RunKey, digest: str, *, kept: Collection[str], added: Sequence[Instance]) -> None:
         with self._write() as connection:
             pin(connection, number_of(connection, run), digest, kept=kept, added=added)
 
     def force(
-        self, run: RunKey, states: Mapping[TaskKey, TaskState], *, at: datetime, run_state: RunState | None = None
+        self,
+        run: RunKey,
+        states: Mapping[TaskKey, TaskState],
+        *,
+        at: datetime,
+        run_state: RunState | None = None,
+        doom: str = "",
     ) -> None:
         with self._write() as connection:
-            force(connection, number_of(connection, run), states, at=at, run_state=run_state)
+            force(connection, number_of(connection, run), states, at=at, run_state=run_state, doom=doom)
 
     def save_note(self, run: RunKey, note: str) -> None:
         with self._write() as connection:

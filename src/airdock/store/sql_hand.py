@@ -11,10 +11,10 @@ from airdock.model.keys import TaskKey
 from airdock.model.states import RUN_FINISHED, RunState, TaskState
 from airdock.store import rows
 from airdock.store.base import ACTIVE
-from airdock.store.records import Instance
+from airdock.store.records import Backfill, Instance
 from airdock.store.schema import runs, task_instances, xcoms
 
-__all__ = ["clear", "force", "pin"]
+__all__ = ["clear", "force", "join_backfill", "pin"]
 
 _c = task_instances.c
 
@@ -84,16 +84,25 @@ def force(
     *,
     at: datetime,
     run_state: RunState | None,
+    doom: str,
 ) -> None:
     """`Store.force`, in the connection's transaction."""
     ended = rows.micros(at)
     found = [{**_place(run, key), "to_state": state.value, "to_ended": ended} for key, state in states.items()]
     if found:
         connection.execute(_FORCE, found)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"reason": doom} if doom else {}
     if run_state is not None:
-        values = {"state": run_state.value, "ended": ended if run_state in RUN_FINISHED else None}
+        values |= {"state": run_state.value, "ended": ended if run_state in RUN_FINISHED else None}
         values["started"] = func.coalesce(runs.c.started, ended)
+    _change_run(connection, run, values)
+
+
+def join_backfill(connection: Connection, run: int, backfill: Backfill, at: datetime) -> None:
+    """The run is one of the backfill, in the connection's transaction."""
+    values: dict[str, Any] = {"backfill": backfill.number, "run_type": "backfill", "created": rows.micros(at)}
+    if backfill.conf:
+        values["conf"] = rows.dump(dict(backfill.conf))
     _change_run(connection, run, values)
 
 

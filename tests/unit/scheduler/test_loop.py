@@ -1,6 +1,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -341,3 +342,17 @@ def test_every_point_is_reached(house: Any, make_dag: Make, make_task: Make) -> 
     assert set(house.reached) == set(POINTS)
     assert house.reached[0] == "create.before"
     assert house.reached[-1] == "release.after"
+
+
+def test_a_run_that_a_person_ended_tears_down_and_then_fails(make_house: Make, make_dag: Make, make_task: Make) -> None:
+    house = make_house()
+    clean = make_task("clean", "work", is_teardown=True, setups=("make",), trigger_rule="all_done_setup_success")
+    key = house.create(make_dag(make_task("make", is_setup=True), make_task("work", "make"), clean))
+    states = {"make": TaskState.SUCCESS, "work": TaskState.RUNNING, "clean": TaskState.NONE}
+    rows = {row.key: states[row.key.task_id] for row in house.store.list_instances(key)}
+    house.store.force(key, rows, at=datetime(2026, 1, 1, tzinfo=UTC), run_state=RunState.RUNNING)
+    changed = house.orchestrator.hands.mark_run(house.store.load_run(key), RunState.FAILED)
+    assert [each.task_id for each in changed] == ["work"]
+    assert house.orchestrator.resume("one") is RunState.FAILED
+    assert house.states() == {"make": "success", "work": "failed", "clean": "success"}
+    assert house.store.load_run(key).reason == "ended by hand"
