@@ -18,6 +18,7 @@ from airdock.dag.load import load_dag_file
 from airdock.errors import StoreError
 from airdock.model.keys import RunKey, TryKey
 from airdock.model.outcome import Deferred
+from airdock.runner import inside
 from airdock.runner.channel import VERSION, Channel, open_listener
 from airdock.runner.endings import parse_ending
 from airdock.runner.pack import make_runner, runner_argv
@@ -708,3 +709,28 @@ def _site() -> set[str]:
         for python in pythons().values()
         for name in subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     }
+
+
+@pytest.mark.parametrize("before", ["", "import logging"])
+def test_what_tasks_log_comes_out_from_info_on(python: str, before: str) -> None:
+    code = f"""
+        import sys
+        {before}
+        sys.path.insert(0, {str(Path(inside.__file__).parents[1])!r})
+        from inside import logged
+        logged.listen()
+        assert {bool(before)} or "logging" not in sys.modules
+        import logging, inspect, io
+        logging.basicConfig(level=logging.ERROR)  # as in Airflow somebody has set it up already
+        logging.getLogger("mine").info("told %d", 1)
+        logging.getLogger("mine").debug("untold")
+        assert "class LogRecord" in inspect.getsource(logging)
+        assert not hasattr(logging.__spec__.loader, "_loader")
+        stderr, sys.stderr = sys.stderr, io.StringIO()
+        logging.warning("elsewhere")
+        assert "elsewhere" in sys.stderr.getvalue()
+        logging.getLogger().handlers.clear()
+    """
+    ran = subprocess.run([python, "-I", "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines() == ["{<string>:10} INFO - told 1"]

@@ -10,7 +10,6 @@ __all__ = [
     "AirflowPlugin",
     "Configuration",
     "DagBag",
-    "LoggingMixin",
     "Session",
     "WeightRule",
     "apply_defaults",
@@ -73,16 +72,6 @@ class Configuration:
 
 
 conf: Final = Configuration()
-
-
-class LoggingMixin:
-    """Has a `log`."""
-
-    @property
-    def log(self) -> Any:
-        import logging
-
-        return logging.getLogger(f"{type(self).__module__}.{type(self).__qualname__}")
 
 
 class WeightRule:

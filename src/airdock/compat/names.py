@@ -83,7 +83,7 @@ _BRANCH_MIXIN: Final = _of("operators.branch", "BranchMixIn")
 _NEVER: Final = _of("compat.legacy", "NEVER_EXPIRE")
 _PLUGIN: Final = _of("compat.legacy", "AirflowPlugin")
 _CONF: Final = _of("compat.legacy", "conf")
-_LOG: Final = _of("compat.legacy", "LoggingMixin")
+_LOG: Final = _of("dag.logged", "LoggingMixin")
 _INSTANCE: Final = _of("dag.context", "", TaskInstance="Context", DagRun="Context")
 _SDK: Final = {
     **_DAG,

@@ -3,12 +3,13 @@
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from airdock.dag.logged import LoggingMixin
 from airdock.dag.templates import Templates
 
 __all__ = ["BaseNotifier"]
 
 
-class BaseNotifier:
+class BaseNotifier(LoggingMixin):
     """Subclasses say in `notify` what to do; `template_fields` are attributes that are rendered before.
 
     One that has the context already can be awaited, and says it by `async_notify`.

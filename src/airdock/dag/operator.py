@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypedDict, Unpack
 
 from airdock.dag.arguments import TASK_DEFAULTS, TaskArguments, check_task_arguments
+from airdock.dag.logged import LoggingMixin
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
 from airdock.dag.scope import current_dag, current_group
@@ -64,7 +65,7 @@ class OperatorMeta(ABCMeta):
         return task
 
 
-class BaseOperator(Node, metaclass=OperatorMeta):
+class BaseOperator(LoggingMixin, Node, metaclass=OperatorMeta):
     """A task. Subclasses say in `execute` what it does, and in `template_fields` which attributes are templates."""
 
     template_fields: Sequence[str] = ()

@@ -3,9 +3,13 @@
 import json
 import os
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airdock.dag.context import get_current_context, is_running, load_time_answers
+from airdock.dag.logged import LoggingMixin
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["BaseHook", "Connection", "Variable", "XCom", "connection_class"]
 
@@ -113,7 +117,7 @@ class Connection(metaclass=_ConnectionMeta):
     get_connection_from_secrets = get
 
 
-class BaseHook:
+class BaseHook(LoggingMixin):
     """What reaches another service by a connection."""
 
     conn_name_attr = "conn_id"
@@ -125,10 +129,10 @@ class BaseHook:
         self._logger_name = logger_name
 
     @property
-    def log(self) -> Any:
+    def log(self) -> "logging.Logger":
         import logging
 
-        return logging.getLogger(self._logger_name or f"{type(self).__module__}.{type(self).__qualname__}")
+        return logging.getLogger(self._logger_name) if self._logger_name else super().log
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Any:

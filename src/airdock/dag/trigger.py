@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from airdock.dag.logged import LoggingMixin
+
 __all__ = [
     "BaseEventTrigger",
     "BaseTrigger",
@@ -60,7 +62,7 @@ class TaskSkippedEvent(_EndEvent):
     task_instance_state = "skipped"
 
 
-class BaseTrigger:
+class BaseTrigger(LoggingMixin):
     """Waits in `run` and yields the event. `serialize` says how it is made again elsewhere.
 
     `task_instance` is set by the triggerer before `run`: it answers questions about other runs and tasks.

@@ -24,6 +24,7 @@ __all__ = [
     "count_uses",
     "fold",
     "grow",
+    "join_backfill",
     "split_claims",
 ]
 

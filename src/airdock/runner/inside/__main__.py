@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import endings, limits, results
+from . import endings, limits, logged, results
 from .channel import VERSION, Channel, ChannelError
 
 __all__ = ["main"]
@@ -12,6 +12,7 @@ __all__ = ["main"]
 def main():
     """Run the try that the supervisor at AIRDOCK_CHANNEL has; 0 where it didn't fail."""
     sys.stdout.reconfigure(line_buffering=True)
+    logged.listen()
     channel = Channel(os.environ.pop("AIRDOCK_CHANNEL"))
     channel.send("hello", version=VERSION, python=list(sys.version_info[:3]), pid=os.getpid())
     job, ending, error = _run(channel.receive(), channel)
