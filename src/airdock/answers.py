@@ -56,7 +56,9 @@ class StoreTaskApi:
         trigger: Trigger = _refuse,
         follow: Callable[[SerializedDag, Run], datetime | None] = lambda _dag, _run: None,
         serves: Callable[[], bool] = lambda: False,
+        max_map_length: int = 1024,
     ) -> None:
+        self._max_map_length = max_map_length
         self._store, self._vault, self._trigger = store, vault, trigger
         self._follow, self._serves = follow, serves
 
@@ -123,8 +125,13 @@ class StoreTaskApi:
         keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
         return any(each.map_index != NOT_MAPPED for each in keys)
 
-    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
+    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any, is_mapped_over: bool = False) -> None:
         length = len(value) if isinstance(value, (list, dict)) else None
+        if is_mapped_over and length is not None and length > self._max_map_length:
+            raise RunnerError(
+                f"others are mapped over what task {key.task_id!r} returns: expected at most {self._max_map_length} "
+                f"values, found {length} (the setting core.max_map_length)"
+            )
         self._store.put_xcom(key, name=xcom_key, value=json.dumps(value), length=length)
 
     def images(self, run: RunKey) -> Mapping[str, str]:

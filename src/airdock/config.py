@@ -61,6 +61,7 @@ class Core:
 
     executor: str = _choice("local", "local", "sequential", about="what runs tasks")
     parallelism: int | None = _setting(None, "tasks that run at one time on this machine")
+    max_map_length: int = _setting(1024, "values that a task may return for others to be mapped over")
 
 
 @record

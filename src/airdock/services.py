@@ -253,6 +253,7 @@ class Services(Parts):
             trigger=trigger,
             follow=lambda dag, run: find_following(dag, run, self.loads.ask),
             serves=lambda: "server" in vars(self),
+            max_map_length=self.config.core.max_map_length,
         )
 
     @cached_property

@@ -11,7 +11,7 @@ from airdock.clock import ManualClock
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import InactiveAssetError, RunnerError
 from airdock.model.keys import RunKey, TaskKey, TryKey
-from airdock.model.states import RunState
+from airdock.model.states import RunState, TaskState
 from airdock.runner.requests import answer
 from airdock.secrets.cipher import Cipher
 from airdock.secrets.vault import Vault
@@ -167,3 +167,13 @@ def test_a_task_needs_its_assets_to_be_active(store: MemoryStore) -> None:
     served.check_assets(KEY, [("two", "s3://one"), ("unheard", "of")])
     with pytest.raises(InactiveAssetError, match="the address 's3://one' belongs to the asset with the name 'two'"):
         served.check_assets(KEY, [("one", "s3://one")])
+
+
+def test_what_others_are_mapped_over_is_not_too_long(store: MemoryStore) -> None:
+    run = Run(key=KEY.task.run, state=RunState.RUNNING, dag_digest="x", created=AT)
+    store.create_run(run, [Instance(key=KEY.task, state=TaskState.RUNNING, try_number=1)])
+    api = StoreTaskApi(store=store, max_map_length=2)
+    ask(api, "xcom_put", key="return_value", value=[1, 2], is_mapped_over=True)
+    said = refused(api, "xcom_put", key="return_value", value=[1, 2, 3], is_mapped_over=True)
+    assert "expected at most 2 values, found 3 (the setting core.max_map_length)" in said
+    ask(api, "xcom_put", key="return_value", value=[1, 2, 3])

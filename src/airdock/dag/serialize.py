@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,13 +50,14 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         {task_id: _weight_rule(each, "absolute") for task_id, each in settings.items()},
     )
     _check_fail_fast(dag)
+    groups = {group_id: _group(group) for group_id, group in dag.groups.items()}
+    tasks = [
+        _serialize_task(dag, dag.task_dict[task_id], (weights[task_id], *own[task_id][1:]), loader) for task_id in order
+    ]
     return SerializedDag(
         dag_id=dag.dag_id,
         fileloc=dag.fileloc,
-        tasks=tuple(
-            _serialize_task(dag, dag.task_dict[task_id], (weights[task_id], *own[task_id][1:]), loader)
-            for task_id in order
-        ),
+        tasks=tuple(_say_who_is_mapped_over(tasks, groups)),
         max_active_tasks=_at_least_one(dag, "max_active_tasks"),
         fail_fast=bool(dag.fail_fast),
         params=_json_params(dag.params, dag.where, f"DAG {dag.dag_id!r}"),
@@ -64,13 +66,33 @@ def serialize_dag(dag: DAG, *, loader: Mapping[str, Any]) -> SerializedDag:
         source_digest="sha256:" + hashlib.sha256(Path(dag.fileloc).read_bytes()).hexdigest(),
         schedule=_shown_schedule(dag.schedule),
         tags=tuple(sorted(map(str, dag.tags or ()))),
-        groups={group_id: _group(group) for group_id, group in dag.groups.items()},
+        groups=groups,
         labels=tuple((up, down, text) for (up, down), text in dag.edge_labels.items()),
         callbacks=tuple(name for name in _DAG_CALLBACKS if getattr(dag, name, None)),
         deadlines=deadlines_of(dag.deadline, f"{dag.where} (DAG {dag.dag_id!r})"),
         loader=dict(loader),
         **_running(dag),
     )
+
+
+def _say_who_is_mapped_over(
+    tasks: Sequence[SerializedTask], groups: Mapping[str, Mapping[str, Any]]
+) -> Iterator[SerializedTask]:
+    """What others are mapped over has to be a list or a dict, which their payload says."""
+    expansions = [*(task.expand for task in tasks), *(group["expand"] for group in groups.values())]
+    mapped_over = {task_id for expand in expansions for part in (expand or {}).values() for task_id in _sources(part)}
+    for task in tasks:
+        is_one = task.task_id in mapped_over and not task.is_mapped and not task.map_group
+        yield replace(task, payload={**task.payload, "mapped_over": True}) if is_one else task
+
+
+def _sources(part: Mapping[str, Any]) -> Iterator[str]:
+    """The tasks whose results say how long an expression is."""
+    if "xcom" in part and part.get("key", "return_value") == "return_value":
+        yield str(part["xcom"])
+    inner = [*part.get("zip", ()), *part.get("concat", ()), *([part["map"]] if "map" in part else [])]
+    for each in inner:
+        yield from _sources(each)
 
 
 def _running(dag: DAG) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def _run(key: TryKey, fields: _Fields) -> RunKey:
 
 
 def _xcom_put(api: TaskApi, key: TryKey, fields: _Fields) -> None:
-    api.xcom_put(key, xcom_key=_text(fields, "key", "return_value"), value=fields.get("value"))
+    mapped: dict[str, bool] = {"is_mapped_over": True} if fields.get("is_mapped_over") else {}
+    api.xcom_put(key, xcom_key=_text(fields, "key", "return_value"), value=fields.get("value"), **mapped)
 
 
 def _variable(api: TaskApi, key: TryKey, fields: _Fields) -> Any:

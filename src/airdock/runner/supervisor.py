@@ -281,6 +281,8 @@ class Supervisor:
 
     def _push(self, attempt: Attempt, ending: Succeeded) -> Ending:
         assert attempt.stdout is not None
+        if attempt.workload.payload.get("mapped_over"):
+            return Failed(reason="others are mapped over what it returns: expected a list or a dict, found text")
         value = attempt.stdout.last_line.decode("utf-8", "replace")
         try:
             self._tasks.xcom_put(attempt.key, xcom_key="return_value", value=value)

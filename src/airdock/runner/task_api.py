@@ -52,8 +52,11 @@ class TaskApi(Protocol):
         """The values of a mapped task by map index, from place `start` to before `stop` of those that there are."""
         ...
 
-    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any) -> None:
-        """Keep a value of this try's task instance; putting it again replaces it."""
+    def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any, is_mapped_over: bool = False) -> None:
+        """Keep a value of this try's task instance; putting it again replaces it.
+
+        RunnerError for one that others are mapped over, if it is longer than may be.
+        """
         ...
 
     def images(self, run: RunKey) -> Mapping[str, str]:

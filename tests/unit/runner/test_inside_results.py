@@ -57,3 +57,20 @@ def test_what_is_no_dict_is_told(value: Any) -> None:
 def test_a_key_that_is_no_text_is_told_before_any_is_pushed() -> None:
     with pytest.raises(NotJsonError, match="has the key 1: expected text"):
         pushed({"a": 1, 1: 2}, MANY)
+
+
+OVER = {**PAYLOAD, "mapped_over": True}
+
+
+@pytest.mark.parametrize(("value", "found"), [("text", "str"), (None, "nothing"), (3, "int"), (True, "bool")])
+def test_what_others_are_mapped_over_is_a_list_or_a_dict(value: Any, found: str) -> None:
+    with pytest.raises(NotJsonError, match=f"others are mapped over what task 't' returns: .* found {found}$"):
+        pushed(value, OVER)
+    assert pushed([1], OVER) == {"return_value": [1]}
+    assert pushed({"a": 1}, {**OVER, "multiple_outputs": True}) == {"a": 1, "return_value": {"a": 1}}
+    assert pushed(value, OVER, map_index=2) == ({} if value is None else {"return_value": value})
+
+
+def test_what_is_not_pushed_can_not_be_mapped_over() -> None:
+    with pytest.raises(NotJsonError, match="found nothing"):
+        pushed([1], {**OVER, "do_xcom_push": False})

@@ -6,8 +6,19 @@ __all__ = ["push"]
 
 
 def push(value, payload, instance):
-    """Push the value, and with `multiple_outputs` each of its keys. NotJsonError, before anything is pushed."""
-    if not payload["do_xcom_push"] or value is None:
+    """Push the value, and with `multiple_outputs` each of its keys. NotJsonError, before anything is pushed.
+
+    What others are mapped over has to be a list or a dict; how long it may be is for whoever keeps it to say.
+    """
+    if not payload["do_xcom_push"]:
+        value = None
+    is_mapped_over = payload.get("mapped_over") and instance.map_index < 0
+    if is_mapped_over and not isinstance(value, (list, tuple, dict)):
+        raise values.NotJsonError(
+            "others are mapped over what task %r returns: expected a list or a dict, found %s"
+            % (instance.task_id, "nothing" if value is None else type(value).__name__)
+        )
+    if value is None:
         return
     who = "what task %r returned" % instance.task_id
     values.check(value, "result", who)
@@ -15,7 +26,10 @@ def push(value, payload, instance):
         _check_keys(value, who)
         for key, each in value.items():
             instance.xcom_push(key, each)
-    instance.xcom_push(context.RETURN_KEY, value)
+    if is_mapped_over:
+        instance.ask("xcom_put", key=context.RETURN_KEY, value=value, is_mapped_over=True)
+    else:
+        instance.xcom_push(context.RETURN_KEY, value)
 
 
 def _check_keys(value, who):
