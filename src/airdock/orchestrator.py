@@ -11,7 +11,7 @@ from airdock.clock import Clock, SystemClock
 from airdock.dag.graph import leaves
 from airdock.dag.named_assets import conditions_of, find_assets, find_clash
 from airdock.dag.param import check_params
-from airdock.dag.serialized import SerializedDag
+from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
 from airdock.hands import Hands
 from airdock.model.keys import RunKey, TaskKey
@@ -74,18 +74,20 @@ class Orchestrator:
         events: Sequence[AssetEvent] = (),
         mark: int | None = None,
         backfill: int | None = None,
+        needs_pools: bool = True,
     ) -> RunKey:
         """Make a run of the DAG: as planned, else by hand for now or a logical date.
 
         `events` of assets are what it is made for, `mark` is the number of the last of them.
 
-        ConfigError if a task asks for a pool or executor that isn't there, or a deadline's interval for a variable;
+        ConfigError if a task asks for a pool or executor that isn't there, or a deadline's interval for a variable; but
+        a task may wait for its pool to be made or enlarged where it isn't so that the run `needs_pools`.
         ConflictError if there is such a run.
         """
         now = self._clock.now()
         plan = plan or _plan_by_hand(dag, logical_date or now, run_id, self._ask)
         key = RunKey(dag_id=dag.dag_id, run_id=_check_run_id(plan.run_id))
-        self._check(dag)
+        self._check(dag, needs_pools=needs_pools)
         _check_params(dag, conf or {})
         body = dag.to_dict()
         digest = "sha256:" + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -111,19 +113,11 @@ class Orchestrator:
             self._store.create_run(run, rows, mark=mark, deadlines=deadlines)
         return key
 
-    def _check(self, dag: SerializedDag) -> None:
+    def _check(self, dag: SerializedDag, *, needs_pools: bool) -> None:
         pools = {pool.name: pool.slots for pool in self._store.list_pools()}
         for task in dag.tasks:
-            if task.pool not in pools:
-                raise ConfigError(
-                    f"there is no pool {task.pool!r}", where=f"task {task.task_id}", hint=_known("pools", pools)
-                )
-            if 0 <= pools[task.pool] < task.pool_slots:
-                raise ConfigError(
-                    f"expected pool_slots of at most {pools[task.pool]}, the size of pool {task.pool!r}, "
-                    f"found {task.pool_slots}",
-                    where=f"task {task.task_id}",
-                )
+            if needs_pools:
+                _check_pool(task, pools)
             if task.executor is not None and task.executor not in self._executors:
                 raise ConfigError(
                     f"there is no executor {task.executor!r}",
@@ -325,6 +319,18 @@ class Orchestrator:
     def answers(self, key: RunKey) -> list[Answer]:
         """The images that the run's environments became, or why they couldn't."""
         return self._store.list_answers(key)
+
+
+def _check_pool(task: SerializedTask, pools: Mapping[str, int]) -> None:
+    where = f"task {task.task_id}"
+    if task.pool not in pools:
+        raise ConfigError(f"there is no pool {task.pool!r}", where=where, hint=_known("pools", pools))
+    if 0 <= pools[task.pool] < task.pool_slots:
+        raise ConfigError(
+            f"expected pool_slots of at most {pools[task.pool]}, the size of pool {task.pool!r}, "
+            f"found {task.pool_slots}",
+            where=where,
+        )
 
 
 def _asset(

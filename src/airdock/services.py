@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +176,7 @@ class Services(Parts):
             owner=self._owner,
             scheduler=lambda **settings: self._make_scheduler(lease_s=LEASE_S, **settings),
             load=self.loads.load,
-            create=lambda dag, plan, **more: self.orchestrator.create_run(dag, plan=plan, **more),
+            create=lambda dag, plan, **more: self.orchestrator.create_run(dag, plan=plan, needs_pools=False, **more),
             ask=self.loads.ask,
             report=self._tell,
             side_by_side=len(os.sched_getaffinity(0)),
@@ -243,7 +243,7 @@ class Services(Parts):
         trigger = TriggeredRuns(
             store=self.store,
             find=self._find_dag,
-            create=orchestrator.create_run,
+            create=partial(orchestrator.create_run, needs_pools=False),
             is_paused=self._is_paused,
             clock=self.clock,
         )

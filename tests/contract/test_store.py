@@ -256,11 +256,12 @@ def test_an_unlimited_pool_has_room(store: Store) -> None:
     )
 
 
-def test_a_pool_that_is_not_there_is_said(store: Store) -> None:
+def test_a_pool_that_is_not_there_has_no_room_until_it_is(store: Store) -> None:
     make_run(store, "a")
-    with pytest.raises(StoreError, match="no pool 'none'"):
-        commit(store, *move(key("a"), S.NONE, S.SCHEDULED, S.QUEUED, limits=Limits(pool="none")))
-    assert state_of(store, key("a")) == (S.NONE, 0)
+    assert commit(store, *move(key("a"), S.NONE, S.SCHEDULED, S.QUEUED, limits=Limits(pool="none"))) == {key("a")}
+    assert state_of(store, key("a")) == (S.SCHEDULED, 1)
+    store.save_pools([Pool(name="none", slots=1)])
+    assert not commit(store, *move(key("a"), S.SCHEDULED, S.QUEUED, from_try=1, limits=Limits(pool="none")))
 
 
 @pytest.mark.parametrize(

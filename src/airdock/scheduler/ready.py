@@ -124,9 +124,10 @@ class Ready:
 
     def _free(self) -> Free:
         limited = (lane.task_id for lane in self._lanes if lane.task_id)
+        missing: dict[str, int | None] = {lane.pool: 0 for lane in self._lanes}
         return Free(
             run=self._dag.max_active_tasks - len(self._taken),
-            pools=self._room.free_pools(),
+            pools={**missing, **self._room.free_pools()},
             executors=self._room.free_executors(),
             tasks={task_id: self._task_bound(task_id) for task_id in limited},
         )

@@ -125,7 +125,9 @@ class _Explain:
         for name, most, active in limits:
             if most is not None and active >= most:
                 return Wait(kind="limit", text=f"{name} ({active} of {most} active)")
-        slots, taken = self._pools.get(row.pool, -1), self._taken[row.pool]
+        if row.pool not in self._pools:
+            return Wait(kind="pool", text=f"pool {row.pool}, which isn't there")
+        slots, taken = self._pools[row.pool], self._taken[row.pool]
         if 0 <= slots < taken + row.pool_slots:
             needs = f", it needs {row.pool_slots}" if row.pool_slots != 1 else ""
             return Wait(kind="pool", text=f"pool {row.pool} ({taken} of {slots} slots taken{needs})")

@@ -149,9 +149,8 @@ class Room:
         self._count(step.key.run, step.key.task_id, limits.pool, -1, -limits.pool_slots, pausing=pausing)
 
     def _take(self, key: TaskKey, limits: Limits) -> bool:
-        if limits.pool not in self._pools:
-            known = ", ".join(sorted(self._pools))
-            raise StoreError(f"there is no pool {limits.pool!r}", where=key.label, hint=f"the pools are: {known}")
+        if limits.pool not in self._pools:  # one that isn't there has no slot, until it is made
+            return False
         run, slots = key.run, self._pools[limits.pool].slots
         fits = (
             (slots < 0 or self._slots[limits.pool] + limits.pool_slots <= slots)

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -356,3 +357,25 @@ def test_a_run_that_a_person_ended_tears_down_and_then_fails(make_house: Make, m
     assert house.orchestrator.resume("one") is RunState.FAILED
     assert house.states() == {"make": "success", "work": "failed", "clean": "success"}
     assert house.store.load_run(key).reason == "ended by hand"
+
+
+def test_a_task_waits_for_its_pool_to_be_made(make_house: Make, make_dag: Make, make_task: Make) -> None:
+    house = make_house()
+    key = house.orchestrator.create_run(
+        make_dag(make_task("lacks", pool="db"), make_task("other"), make_task("after", "other")),
+        run_id="one",
+        needs_pools=False,
+    )
+    states: list[RunState] = []
+    worker = threading.Thread(target=lambda: states.append(house.orchestrator.run(key)))
+    worker.start()
+    for _ in range(1000):
+        if house.states() == {"lacks": "scheduled", "other": "success", "after": "success"}:
+            break
+        time.sleep(0.01)
+    waits = {each.task_id: wait.text for each, wait in house.orchestrator.waits(key).items()}
+    assert waits == {"lacks": "pool db, which isn't there"}
+    house.store.save_pools([Pool(name="db", slots=1)])
+    house.scheduler.look(at_all=True)
+    worker.join(20)
+    assert states == [RunState.SUCCESS]
