@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -254,11 +255,19 @@ class Orchestrator:
         """Every pool by name."""
         return self._store.list_pools()
 
-    def set_pool(self, name: str, *, slots: int) -> None:
-        """Make a pool, or give it so many slots; -1 is unlimited. ConfigError for a name or number that is none."""
+    def set_pool(
+        self, name: str, *, slots: int, description: str | None = None, include_deferred: bool | None = None
+    ) -> None:
+        """Make a pool, or give it so many slots; -1 is unlimited. What isn't given stays as it is.
+
+        ConfigError for a name or number that is none.
+        """
         if not name.strip() or slots < -1:
             raise ConfigError(f"expected a name and at least 0 slots, or -1, found {name!r} and {slots}")
-        self._store.save_pools([Pool(name=name, slots=slots)])
+        known = next((pool for pool in self._store.list_pools() if pool.name == name), Pool(name=name, slots=slots))
+        given = {"description": description, "include_deferred": include_deferred}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        self._store.save_pools([replace(known, slots=slots, **changes)])
 
     def store_info(self) -> StoreInfo:
         """What keeps the metadata; it was brought to the newest migration when it was opened."""

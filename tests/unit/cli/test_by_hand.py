@@ -187,6 +187,14 @@ def test_assets_are_listed_and_told(run: Run, store: SqlStore) -> None:
 def test_pools_are_asked_and_go(run: Run) -> None:
     run("pools", "set", "db", "3")
     assert run("pools", "get", "db").output == "3\n"
+    run("pools", "set", "db", "4", "--include-deferred", "--description", "of the warehouse")
+    run("pools", "set", "db", "5")
+    told = {"name": "db", "slots": 5, "description": "of the warehouse", "include_deferred": True}
+    assert json.loads(run("pools", "get", "db", "--json").output) == told
+    assert told in json.loads(run("pools", "list", "--json").output)
+    assert "take slots" in run("pools", "list").output
+    run("pools", "set", "db", "3", "--no-include-deferred")
+    assert "take slots" not in run("pools", "list").output
     run("pools", "delete", "db")
     run("pools", "get", "db", code=1)
     run("pools", "delete", "default_pool", code=1)
