@@ -141,7 +141,8 @@ class MappedOperator(Node):
             arguments["op_kwargs"] = {**arguments.get("op_kwargs", {}), **values}
         else:
             arguments.update(values)
-        task = self.kind(**arguments)
+        task: BaseOperator = type.__call__(self.kind, **arguments)  # its inputs are linked already, in this node
+        task.init_arguments = arguments
         task._dag, task._upstream, task._downstream = self._dag, self._upstream, self._downstream
         task.task_group = self.task_group
         for name in ("is_setup", "is_teardown", "on_failure_fail_dagrun"):
