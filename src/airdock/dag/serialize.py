@@ -9,11 +9,12 @@ from typing import Any, Final
 from airdock.dag.arguments import seconds
 from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
+from airdock.dag.first_step import has_first_step, has_own
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
-from airdock.dag.operator import BaseOperator, link_inputs
+from airdock.dag.operator import BaseOperator, Work, link_inputs
 from airdock.dag.param import check_params
 from airdock.dag.retry_policy import ExceptionRetryPolicy
 from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
@@ -184,7 +185,7 @@ def _group(group: TaskGroup) -> dict[str, Any]:
     }
 
 
-def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str, Any]) -> dict[str, Any]:
+def _payload(dag: DAG, task: Node, work: Work, loader: Mapping[str, Any]) -> dict[str, Any]:
     """What the runner gets: the common part, and that of its mode."""
     settings = task.settings
     common = {
@@ -197,7 +198,8 @@ def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str,
         "multiple_outputs": bool(settings.multiple_outputs),
     }
     mode = dict(loader) if work["mode"] == "sdk" else _alone(settings, task.where) if work["mode"] == "bare" else {}
-    return {**common, **mode, **work.get("payload", {})}
+    first = {"first": dict(loader)} if has_first_step(task, work) else {}
+    return {**common, **mode, **first, **work.get("payload", {})}
 
 
 def _alone(settings: BaseOperator, where: str) -> dict[str, Any]:
@@ -252,8 +254,10 @@ _NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
 """They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
-_ONLY_BESIDE: Final = ("on_execute_callback", "retry_policy")
-"""What acts in the task's own process, if that imports the DAG file."""
+_BEFORE: Final = ("on_execute_callback", "pre_execute")
+"""What acts beside the DAG file: in the task's own process, if that imports the file, else in a first step."""
+_ONLY_BESIDE: Final = (*_BEFORE, "post_execute", "retry_policy")
+"""What acts where there is a process of the task; some of it only if that imports the DAG file, or it travels."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 _DAG_NO_EFFECT_YET: Final = ("deadline",)
 
@@ -264,7 +268,7 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
     for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
-        asking = (task for task in dag.tasks if getattr(task.settings, name, None))
+        asking = (task for task in dag.tasks if _asks(task, name))
         tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or not _acts(task, name)]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
@@ -274,11 +278,20 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     return told
 
 
+def _asks(task: Node, name: str) -> bool:
+    return has_own(task, name) if name in ("pre_execute", "post_execute") else bool(getattr(task.settings, name, None))
+
+
 def _acts(task: Node, name: str) -> bool:
     """Whether what its file has of this acts in the task's process."""
-    mode = _mode(task)
-    is_told = name == "retry_policy" and isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
-    return mode == "sdk" or (mode == "bare" and is_told)
+    work: Work = task.work()  # type: ignore[attr-defined]  # both kinds of node have it, the base of `>>` doesn't
+    if name in _BEFORE:
+        return work["mode"] != "none"
+    if name == "post_execute":
+        travels = name in work["payload"]
+    else:
+        travels = isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
+    return work["mode"] == "sdk" or (work["mode"] == "bare" and travels)
 
 
 def _idle(task: Node) -> list[str]:
@@ -286,10 +299,6 @@ def _idle(task: Node) -> list[str]:
     if isinstance(task, MappedOperator):
         return task.kind.without_effect({**task.arguments, **task.expanded})
     return task.settings.without_effect(getattr(task.settings, "init_arguments", {}))
-
-
-def _mode(task: Node) -> str:
-    return str(task.work()["mode"])  # type: ignore[attr-defined]  # both kinds of node have it
 
 
 def _check_fail_fast(dag: DAG) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from airdock.errors import DagError
-
 if TYPE_CHECKING:
     from airdock.dag.operator import BaseOperator
 
-__all__ = ["Literal", "Templates", "has_template", "literal", "refuse_templates"]
+__all__ = ["Literal", "Templates", "awaits_rendering", "has_template", "literal"]
 
 _MARKS: Final = ("{{", "{%", "{#")
 
@@ -96,24 +94,23 @@ class Templates:
         return self._environment
 
 
-def has_template(value: Any) -> bool:
-    """Whether there is a Jinja expression, statement or comment anywhere in the value."""
+def has_template(text: str) -> bool:
+    """Whether there is a Jinja expression, statement or comment in the text."""
+    return any(mark in text for mark in _MARKS)
+
+
+def awaits_rendering(value: Any, extensions: tuple[str, ...] = (), *, native: bool = False) -> bool:
+    """Whether something in the value comes out of `Templates.render` as something else.
+
+    `extensions` are endings of names whose files are read; `native` says that any text may mean something else.
+    """
     if isinstance(value, str):
-        return any(mark in value for mark in _MARKS)
+        return native or has_template(value) or (bool(extensions) and value.endswith(extensions))
     if isinstance(value, Mapping):
-        return any(has_template(each) for each in value.values())
-    return isinstance(value, list | tuple | set) and any(has_template(each) for each in value)
-
-
-def refuse_templates(value: Any, name: str, where: str) -> None:
-    """DagError where a template stands in something that runs without Airdock beside it, so that nobody renders it."""
-    if has_template(value):
-        raise DagError(
-            f"templates aren't rendered in {name} of a task with an image, Dockerfile, requirements or Python "
-            f"of its own yet, found {value!r}",
-            where=where,
-            hint="run it on the host image, or write a @task function that takes what it needs from its context",
-        )
+        return any(awaits_rendering(each, extensions, native=native) for each in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(awaits_rendering(each, extensions, native=native) for each in value)
+    return isinstance(value, Literal)
 
 
 def _make_environment(folders: tuple[str, ...], options: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "Zipped",
     "expression_of",
     "find_references",
+    "holds_lazy",
     "resolve",
 ]
 
@@ -273,6 +274,15 @@ def find_references(value: Any) -> Iterable[XComArg]:
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
             yield from find_references(each)
+
+
+def holds_lazy(value: Any) -> bool:
+    """Whether something in the argument is known only when the task runs."""
+    if isinstance(value, Mapping):
+        return any(holds_lazy(each) for each in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(holds_lazy(each) for each in value)
+    return isinstance(value, Lazy)
 
 
 def resolve(value: Any, context: Mapping[str, Any]) -> Any:

@@ -19,11 +19,13 @@ __all__ = ["Seen", "decide", "parse_ending"]
 class Seen:
     """What the supervisor learned of a try while it ran.
 
-    `result` is what the runner reported. `stop` is the ending that the supervisor gave it, whatever it still says after
-    that. `broken` says how the channel's contract was broken, `heard` that the runner said hello.
+    `result` is what the runner reported; `prepared` is the second of two steps, as the first one reported it. `stop` is
+    the ending that the supervisor gave it, whatever it still says after that. `broken` says how the channel's contract
+    was broken, `heard` that the runner said hello.
     """
 
     result: Ending | None = None
+    prepared: Workload | None = None
     stop: Failed | Lost | None = None
     broken: str = ""
     heard: bool = False

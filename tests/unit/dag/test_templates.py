@@ -6,8 +6,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from airdock.dag.templates import Templates, has_template, refuse_templates
-from airdock.errors import DagError
+from airdock.dag.templates import Templates, awaits_rendering, literal
 
 
 def test_text_anywhere_in_a_value_is_rendered() -> None:
@@ -47,8 +46,9 @@ def test_jinja_is_not_imported_for_plain_values(monkeypatch: pytest.MonkeyPatch)
     assert Templates({}).render(["echo { }", {"a": 1}]) == ["echo { }", {"a": 1}]
 
 
-def test_templates_are_found_and_refused() -> None:
-    assert has_template({"a": ["{% if x %}"]})
-    assert not has_template({"a": ["{ x }"]})
-    with pytest.raises(DagError, match="templates aren't rendered in command"):
-        refuse_templates(["{{ ds }}"], "command", "file:1")
+def test_it_is_known_what_awaits_rendering() -> None:
+    assert awaits_rendering({"a": ["{% if x %}"]})
+    assert awaits_rendering([literal("{{ ds }}")])
+    assert awaits_rendering(["script.sh"], (".sh",))
+    assert not awaits_rendering({"a": ["{ x }", 5]}, (".sh",))
+    assert awaits_rendering({"a": ["5"]}, native=True)

@@ -39,8 +39,7 @@ def _run(start, channel):
         value = _call(job, channel)
         _decide(value, job.payload, job.context["ti"])
         _push(value, job.payload, job.context["ti"])
-        job.finish()
-        return job, endings.success(job.context["ti"]), None
+        return job, job.finish(), None
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
         ending = endings.ending_of(error, job and job.context["ti"])

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from . import callbacks, mapping
+from . import callbacks, endings, mapping
 from . import context as contexts
 
 __all__ = ["Job"]
@@ -30,6 +30,7 @@ class Job(object):
         dag = importing.find_dag(dags, payload["dag_id"], payload["fileloc"])
         self.context = contexts.Context(start, channel, _make_time)
         self._late = payload.get("callback")
+        self._is_first_step = payload.get("is_first_step", False)
         if self._late and not payload["task_id"]:
             self._task = None
             self.context["dag"] = dag
@@ -67,11 +68,14 @@ class Job(object):
     def call(self):
         if self._late:
             return callbacks.late(self.context["dag"] if self._task is None else self._task, self.context, self._late)
-        callbacks.before(self._task, self.context)
         resumed = (self.payload.get("instance") or {}).get("next")
         if resumed:
+            callbacks.before(self._task, self.context)
             return self._resume(resumed)
         self._task.pre_execute(self.context)
+        callbacks.before(self._task, self.context)
+        if self._is_first_step:
+            return None
         if self._task.start_from_trigger and self._task.start_trigger_args:
             import_module("airdock.dag.trigger").defer_at_once(self._task)
         value = self._task.execute(self.context)
@@ -122,12 +126,22 @@ class Job(object):
             raise exceptions.AirflowFailException("its trigger says that it failed")
 
     def finish(self):
-        """Collect what the task did to assets, and what its instance is shown as."""
-        if self._late:
-            return
+        """The ending of a task whose code returned: what it did to assets, and what its instance is shown as.
+
+        Of a first step it says what the second is to run.
+        """
         instance = self.context["ti"]
-        if self.context["outlets"] or dict.__contains__(self.context, "outlet_events"):
+        if not self._late:
+            self._label()
+        if self._is_first_step:
+            prepared = import_module("airdock.dag.first_step").prepare(self._task)
+            return dict(prepared, kind="prepared", payload=dict(prepared["payload"], label=instance.label))
+        if not self._late and (self.context["outlets"] or dict.__contains__(self.context, "outlet_events")):
             instance.events = self.context["outlet_events"].events()
+        return endings.success(instance)
+
+    def _label(self):
+        instance = self.context["ti"]
         template = self.context["map_index_template"]
         if template and instance.map_index >= 0:
             templates = import_module("airdock.dag.templates").Templates.of(self._task, self.context)
@@ -137,7 +151,7 @@ class Job(object):
         callbacks.judge(self._task, self.context, ending, error)
 
     def after(self, ending, error):
-        if not self._late:
+        if not self._late and not self._is_first_step:
             callbacks.after(self._task, self.context, ending, error)
 
     def on_kill(self):
