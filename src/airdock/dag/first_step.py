@@ -9,7 +9,7 @@ from typing import Any, Final
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator, Work
-from airdock.dag.templates import awaits_rendering
+from airdock.dag.templates import awaits_rendering, keeps_plain_text, options_of
 from airdock.dag.xcom_arg import holds_lazy
 
 __all__ = ["has_first_step", "has_own", "prepare"]
@@ -31,9 +31,7 @@ def has_first_step(task: Node, work: Work) -> bool:
     fields = _fields(task)
     if work["mode"] == "command" and holds_lazy(fields):
         return True
-    native = given.get("render_template_as_native_obj")
-    native = task.dag.render_template_as_native_obj if native is None else native
-    return awaits_rendering(fields, _extensions(task), native=bool(native))
+    return awaits_rendering(fields, _extensions(task), keeps_plain=keeps_plain_text(options_of(task, task.dag)))
 
 
 def has_own(task: Node, name: str) -> bool:

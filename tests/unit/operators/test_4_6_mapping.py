@@ -1,5 +1,6 @@
 """Reference 4.6: instances of mapped tasks, as the runner makes and runs them on the host image."""
 
+import json
 from typing import Any
 
 from airdock.operators.bash import BashOperator
@@ -32,6 +33,27 @@ def test_partial_takes_the_result_of_another_task(running: Any) -> None:
         assert one.execute(context) == x + 7
     assert set(dag.task_dict) == {"seven", "add"}
     assert dag.task_dict["add"].upstream_task_ids == {"seven"}
+
+
+def test_what_another_task_made_is_no_template(running: Any) -> None:
+    @task
+    def texts() -> list[str]:
+        return ["{{ ds }}"]
+
+    @task
+    def show(text: str, own: str) -> list[str]:
+        return [text, own]
+
+    with DAG("d") as dag:
+        show.partial(own="{{ ds }}").expand(text=texts())
+        BashOperator.partial(task_id="bash").expand_kwargs(texts().map(lambda each: {"bash_command": each}))
+        BashOperator.partial(task_id="given").expand(bash_command=["{{ ds }}"])
+    one, context = instance(dag, "show", running, 0, text=json.loads('"{{ ds }}"'))
+    assert one.execute(context) == ["{{ ds }}", "2026-01-02"]
+    one, _ = instance(dag, "bash", running, 0, **{"**": {"bash_command": json.loads('"{{ ds }}"')}})
+    assert one.bash_command == "{{ ds }}"
+    one, _ = instance(dag, "given", running, 0, bash_command="{{ ds }}")
+    assert one.bash_command == "2026-01-02"
 
 
 def test_partial_of_an_operator_takes_the_result_of_another_task(running: Any) -> None:

@@ -80,7 +80,9 @@ class Job(object):
         return self._resolve(args), self._resolve(kwargs)
 
     def _resolve(self, value):
-        """The arguments with every marker replaced by what it stands for."""
+        """The arguments with every marker replaced by what it stands for; after a first step there is none."""
+        if self.payload.get("is_resolved"):
+            return value
         if isinstance(value, (list, tuple)):
             return type(value)(self._resolve(each) for each in value)
         if not isinstance(value, dict):

@@ -135,7 +135,9 @@ class Job(object):
             self._label()
         if self._is_first_step:
             prepared = import_module("airdock.dag.first_step").prepare(self._task)
-            return dict(prepared, kind="prepared", payload=dict(prepared["payload"], label=instance.label))
+            return dict(
+                prepared, kind="prepared", payload=dict(prepared["payload"], is_resolved=True, label=instance.label)
+            )
         if not self._late and (self.context["outlets"] or dict.__contains__(self.context, "outlet_events")):
             instance.events = self.context["outlet_events"].events()
         return endings.success(instance)
