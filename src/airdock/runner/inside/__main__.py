@@ -42,6 +42,8 @@ def _run(start, channel):
         return job, job.finish(), None
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
+        if job is not None and isinstance(error, Exception):
+            job.relabel()
         ending = endings.ending_of(error, job and job.context["ti"])
         if ending["kind"] == "failed":
             if job is not None and not isinstance(error, endings.Terminated):

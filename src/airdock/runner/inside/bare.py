@@ -51,6 +51,9 @@ class Job(object):
             instance.events = self.context["outlet_events"].events()
         return endings.success(instance)
 
+    def relabel(self):
+        """The template was rendered in the first step."""
+
     def judge(self, ending, error):
         """Let the rules of a retry policy decide; a policy of the author's own is in the DAG file, which isn't here."""
         if "retry_rules" in self.payload and ending["retryable"]:

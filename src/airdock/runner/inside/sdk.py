@@ -54,6 +54,7 @@ class Job(object):
         if not self._late:
             self._check_params(dag)
             self._task.render_template_fields(self.context)
+            self.relabel()
 
     def _check_params(self, dag):
         """AirflowFailException where a value of the run isn't as its Param's schema says."""
@@ -131,8 +132,7 @@ class Job(object):
         Of a first step it says what the second is to run.
         """
         instance = self.context["ti"]
-        if not self._late:
-            self._label()
+        self._label()
         if self._is_first_step:
             prepared = import_module("airdock.dag.first_step").prepare(self._task)
             return dict(
@@ -142,10 +142,17 @@ class Job(object):
             instance.events = self.context["outlet_events"].events()
         return endings.success(instance)
 
+    def relabel(self):
+        """Show the instance as its template says now; before the task's code has run, it may not say anything yet."""
+        try:
+            self._label()
+        except Exception:
+            pass  # the template: it is rendered again after the code, and only where that returns does this count
+
     def _label(self):
         instance = self.context["ti"]
         template = self.context["map_index_template"]
-        if template and instance.map_index >= 0:
+        if template and instance.map_index >= 0 and not self._late:
             templates = import_module("airdock.dag.templates").Templates.of(self._task, self.context)
             instance.label = str(templates.render(template))
 
