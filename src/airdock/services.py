@@ -214,6 +214,7 @@ class Services(Parts):
     def executor(self) -> "Executor":
         from airdock.executors.local import LocalExecutor
         from airdock.executors.sequential import SequentialExecutor
+        from airdock.model.environment import Environment
         from airdock.runner.pack import make_runner
         from airdock.runner.supervisor import Supervisor
 
@@ -227,6 +228,7 @@ class Services(Parts):
             clock=self.clock,
             reached=self._reached,
             renew=self._renew_try if self.config.database.url else None,
+            beside=lambda: self.environments.prepare(Environment(), where="what is done before tasks").digest,
         )
         if self.config.core.executor == "sequential":
             return SequentialExecutor(supervise=supervisor, clock=self.clock)

@@ -59,7 +59,7 @@ def test_callbacks_are_called_wherever_the_task_ran(
     ran = root_account.airdock("run", file, "--json", env={"AIRDOCK_HOME": str(home)}, timeout_s=200)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     logs = Path(json.loads(ran.stdout.splitlines()[-1])["logs"])
-    assert told(logs / "bare" / "1.log") == ["bare begins  None True", "bare success  None True"]
+    assert told(logs / "bare" / "1.log") == ["bare begins None None True", "bare success  None True"]
     assert told(logs / "plain" / "1.log") == [
         "own process begins None None True",
         "own process None None True",

@@ -12,7 +12,7 @@ from airdock.cli.runs_words import is_stopped, run_state, until_text
 from airdock.cli.session import Session, pass_session
 from airdock.cli.tables import Column, fit, render_table
 from airdock.cli.units import render_seconds
-from airdock.cli.words import paint, word
+from airdock.cli.words import paint, printable, word
 from airdock.model.states import TaskState, is_finished
 
 if TYPE_CHECKING:
@@ -108,12 +108,18 @@ def states(session: Session, /, run_id: str, *, waiting: bool, as_json: bool) ->
 def _state_cells(row: "Instance", wait: "Wait | None") -> list[str]:
     took = _took_s(row)
     return [
-        row.key.label,
+        _shown_label(row),
         paint(word(row.state), row.state),
         str(row.try_number) if row.try_number else "",
         render_seconds(took) if took is not None else "",
         until_text(wait) if wait else "",
     ]
+
+
+def _shown_label(row: "Instance") -> str:
+    """The task, with its index and what its `map_index_template` says of it."""
+    said = fit(printable(" ".join(row.label.split())), _CELLS)
+    return f"{row.key.label} ({said})" if said else row.key.label
 
 
 def _took_s(row: "Instance") -> float | None:
@@ -128,6 +134,7 @@ def _state_dict(row: "Instance", wait: "Wait | None") -> dict[str, Any]:
     return {
         "task_id": row.key.task_id,
         "map_index": row.key.map_index,
+        "rendered_map_index": row.label or None,
         "state": row.state.value,
         "try_number": row.try_number,
         "max_tries": row.max_tries,

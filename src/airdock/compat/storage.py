@@ -11,6 +11,8 @@ __all__ = ["ElsewherePath", "ObjectStoragePath"]
 class ElsewherePath:
     """A path in an object store: it can be named and put together, and says on its first use that nothing reads it."""
 
+    template_fields = ("_text",)
+
     def __init__(self, text: str, conn_id: str | None = None) -> None:
         self._text = text.rstrip("/")
         self._conn_id = conn_id

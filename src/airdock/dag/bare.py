@@ -7,9 +7,9 @@ from airdock.dag.mapping import ALL_KEYWORDS, MappedOperator
 from airdock.dag.node import Node
 from airdock.dag.operator import BaseOperator
 from airdock.dag.portable import extract
-from airdock.dag.templates import refuse_templates
+from airdock.dag.templates import Literal
 from airdock.dag.xcom_arg import Concatenated, DagParam, Lazy, Mapped, MappedArgument, XComArg, Zipped
-from airdock.errors import DagError
+from airdock.errors import DagError, NotPortableError
 
 if TYPE_CHECKING:
     from airdock.dag.function import FunctionOperator
@@ -24,10 +24,11 @@ _EXPANDABLE: Final = frozenset({"op_args", "op_kwargs", ALL_KEYWORDS})
 def make_payload(task: "FunctionOperator", args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The payload of a task that isn't mapped. Raises NotPortableError, and DagError for arguments that aren't JSON."""
     where = f"{task.where} (task {task.task_id!r})"
-    return {
-        **_function(task.python_callable, task, where),
-        **_arguments(args, kwargs, _Taker(task, where)),
-    }
+    taker = _Taker(task, where)
+    made = {**_function(task.python_callable, task, where), **_arguments(args, kwargs, taker), **_after(task, where)}
+    if task.templates_dict is not None:
+        made["templates_dict"] = taker.to_json(task.templates_dict, "templates_dict")
+    return made
 
 
 def make_mapped_payload(mapped: MappedOperator) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def make_mapped_payload(mapped: MappedOperator) -> dict[str, Any]:
     return {
         **_function(arguments["python_callable"], mapped.settings, where),
         **_arguments(arguments.get("op_args") or (), arguments.get("op_kwargs") or {}, taker),
+        **_after(mapped.settings, where),
         "expand": {name: taker.to_json(value, _shown(name)) for name, value in mapped.expanded.items()},
         "expand_into": "function" if mapped.into_function else "operator",
     }
@@ -56,6 +58,15 @@ def _function(function: Any, task: BaseOperator, where: str) -> dict[str, Any]:
         ),
     )  # fmt: skip
     return {"source": taken.source, "function": taken.function, "file": taken.file}
+
+
+def _after(task: BaseOperator, where: str) -> dict[str, Any]:
+    """The task's `post_execute`, where it is a function that can travel too; whoever loads the file tells else."""
+    function = vars(task).get("post_execute")
+    try:
+        return {} if function is None else {"post_execute": _function(function, task, where)}
+    except NotPortableError:
+        return {}
 
 
 def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any], taker: "_Taker") -> dict[str, Any]:
@@ -79,10 +90,9 @@ class _Taker:
         """The argument; tuples become lists. `path` is what it is called in an error."""
         if isinstance(value, Lazy):
             return self._marker(value, path)
-        if isinstance(value, str):
-            refuse_templates(value, path, self._where)
-            return value
-        if value is None or isinstance(value, bool | int):
+        if isinstance(value, Literal):
+            return self.to_json(value.value, path)
+        if value is None or isinstance(value, bool | int | str):
             return value
         if isinstance(value, float) and value - value == 0:
             return value

@@ -19,9 +19,9 @@ class FunctionOperator(BaseOperator):
     """Calls `python_callable(*op_args, **op_kwargs)` and the keys of the context that it names.
 
     On the host image the DAG file is imported and the function called. Everywhere else its source travels: see
-    `portable`. `templates_dict` is rendered and given to it as `templates_dict`; `templates_exts` are endings of file
-    names among the templates whose files are read instead. What it returns is printed only by subclasses that say so;
-    `show_return_value_in_logs` is kept for them.
+    `portable`; templates are rendered before that, see `first_step`. `templates_dict` is rendered and given to it as
+    `templates_dict`; `templates_exts` are endings of file names among the templates whose files are read instead. What
+    it returns is printed only by subclasses that say so; `show_return_value_in_logs` is kept for them.
     """
 
     template_fields: Sequence[str] = ("templates_dict", "op_args", "op_kwargs")
@@ -64,7 +64,6 @@ class FunctionOperator(BaseOperator):
             return super().work()
         if not self.is_plain:
             self.refuse_needs()
-        _refuse_templates_dict(self.templates_dict, f"{self.where} (task {self.task_id!r})")
         from airdock.dag.bare import make_payload  # only a DAG that is serialised needs it
 
         return Work(mode="bare", payload=make_payload(self, self.op_args, self.op_kwargs))
@@ -73,17 +72,9 @@ class FunctionOperator(BaseOperator):
     def mapped_work(cls, mapped: "MappedOperator") -> Work:
         if mapped.settings.runs_on_host:
             return super().mapped_work(mapped)
-        _refuse_templates_dict(mapped.arguments.get("templates_dict"), f"{mapped.where} (task {mapped.task_id!r})")
         from airdock.dag.bare import make_mapped_payload  # only a DAG that is serialised needs it
 
         return Work(mode="bare", payload=make_mapped_payload(mapped))
-
-
-def _refuse_templates_dict(given: dict[str, Any] | None, where: str) -> None:
-    if given is not None:
-        raise DagError(
-            "templates_dict is rendered on the host image only, yet", where=where, hint="pass the values as arguments"
-        )
 
 
 def infers_multiple_outputs(function: Callable[..., Any]) -> bool:

@@ -16,7 +16,7 @@ from airdock.dag.operator import (
     named_arguments,
 )
 from airdock.dag.scope import current_dag, current_group
-from airdock.dag.xcom_arg import RETURN_KEY, Concatenated, Mapped, XComArg, Zipped, expression_of, resolve
+from airdock.dag.xcom_arg import RETURN_KEY, Concatenated, Lazy, Mapped, XComArg, Zipped, expression_of, resolve
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
@@ -142,12 +142,20 @@ class MappedOperator(Node):
             arguments["op_kwargs"] = {**arguments.get("op_kwargs", {}), **values}
         else:
             arguments.update(values)
-        task = self.kind(**arguments)
+        task: BaseOperator = type.__call__(self.kind, **arguments)  # its inputs are linked already, in this node
+        task.init_arguments = arguments
+        task.results = self._results(chosen)
         task._dag, task._upstream, task._downstream = self._dag, self._upstream, self._downstream
         task.task_group = self.task_group
         for name in ("is_setup", "is_teardown", "on_failure_fail_dagrun"):
             setattr(task, name, getattr(self.settings, name))
         return task
+
+    def _results(self, chosen: Mapping[str, Any]) -> list[Any]:
+        """Those of the values chosen that other tasks made, which aren't templates."""
+        found = [value for name, value in chosen.items() if name != ALL_KEYWORDS and _is_lazy(self.expanded, name)]
+        whole = chosen.get(ALL_KEYWORDS, {}) if _is_lazy(self.expanded, ALL_KEYWORDS) else {}
+        return [*found, *whole.values()]
 
     def _make_settings(self) -> BaseOperator:
         names = {name for name in TASK_DEFAULTS if name not in own_arguments(self.kind)} | {"task_id"}
@@ -166,6 +174,10 @@ def own_arguments(kind: type[BaseOperator]) -> set[str]:
         if issubclass(base, BaseOperator) and base is not BaseOperator
         for name in named_arguments(base)
     }
+
+
+def _is_lazy(expanded: Mapping[str, Any], name: str) -> bool:
+    return isinstance(expanded.get(name), Lazy)
 
 
 def _check_expandable(name: str, value: Any, where: str) -> None:

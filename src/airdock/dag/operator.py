@@ -10,7 +10,7 @@ from airdock.dag.logged import LoggingMixin
 from airdock.dag.names import calling_place, check_id, check_keywords
 from airdock.dag.node import Node
 from airdock.dag.scope import current_dag, current_group
-from airdock.dag.xcom_arg import XComArg, find_references, resolve
+from airdock.dag.xcom_arg import XComArg, find_references
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ class BaseOperator(LoggingMixin, Node, metaclass=OperatorMeta):
     start_from_trigger: bool = False
     start_trigger_args: Any = None
     init_arguments: Mapping[str, Any]
+    results: Sequence[Any] = ()
+    """Of an instance of a mapped task, what it is given of others' results."""
 
     def __init__(self, *, task_id: str, dag: "DAG | None" = None, **arguments: Unpack[TaskArguments]) -> None:
         self.where = calling_place()
@@ -190,15 +192,18 @@ class BaseOperator(LoggingMixin, Node, metaclass=OperatorMeta):
         """Replace results of other tasks, parameters and templates in `template_fields` by their values."""
         from airdock.dag.templates import Templates  # only a task that runs needs it
 
-        templates = Templates.of(self, context, jinja_env)
         for name in self.template_fields:
-            setattr(self, name, templates.render(resolve(getattr(self, name, None), context)))
+            if not hasattr(self, name):
+                raise AttributeError(
+                    f"{name!r} is among the template_fields of {self.task_type}, which has no such attribute"
+                )
+        Templates.of(self, context, jinja_env).render_fields(self, self.template_fields)
 
     def render_template(self, content: Any, context: Mapping[str, Any], jinja_env: Any = None) -> Any:
         """The value with results of other tasks and templates in it replaced, as in this task's own fields."""
         from airdock.dag.templates import Templates  # only a task that runs needs it
 
-        return Templates.of(self, context, jinja_env).render(resolve(content, context))
+        return Templates.of(self, context, jinja_env).render(content)
 
     def work(self) -> Work:
         """What there is to run. Where a task isn't a plain function, it runs on the host image, beside Airdock."""

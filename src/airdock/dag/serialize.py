@@ -12,11 +12,12 @@ from airdock.dag.assets import BaseAsset, is_asset, list_assets
 from airdock.dag.dag import DAG
 from airdock.dag.deadlines import deadlines_of, deadlines_without_effect
 from airdock.dag.documented import first_doc
+from airdock.dag.first_step import has_first_step, has_own
 from airdock.dag.graph import topological_order, total_weights
 from airdock.dag.mapping import MappedOperator
 from airdock.dag.needs import read_environment, read_resources
 from airdock.dag.node import Node
-from airdock.dag.operator import BaseOperator, link_inputs
+from airdock.dag.operator import BaseOperator, Work, link_inputs
 from airdock.dag.param import check_params
 from airdock.dag.retry_policy import ExceptionRetryPolicy
 from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
@@ -210,7 +211,7 @@ def _group(group: TaskGroup) -> dict[str, Any]:
     }
 
 
-def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str, Any]) -> dict[str, Any]:
+def _payload(dag: DAG, task: Node, work: Work, loader: Mapping[str, Any]) -> dict[str, Any]:
     """What the runner gets: the common part, and that of its mode."""
     settings = task.settings
     common = {
@@ -223,7 +224,8 @@ def _payload(dag: DAG, task: Node, work: Mapping[str, Any], loader: Mapping[str,
         "multiple_outputs": bool(settings.multiple_outputs),
     }
     mode = dict(loader) if work["mode"] == "sdk" else _alone(settings, task.where) if work["mode"] == "bare" else {}
-    return {**common, **mode, **work.get("payload", {})}
+    first = {"first": dict(loader)} if has_first_step(task, work) else {}
+    return {**common, **mode, **first, **work.get("payload", {})}
 
 
 def _alone(settings: BaseOperator, where: str) -> dict[str, Any]:
@@ -277,9 +279,9 @@ def _at_least_one(dag: DAG, name: str) -> int:
 _NO_EFFECT_YET: Final = ("run_as_user",)
 _CALLBACKS: Final = ("on_execute_callback", "on_failure_callback", "on_retry_callback", "on_skipped_callback",
                      "on_success_callback")  # fmt: skip
-"""They live in the DAG file: a task that doesn't import it has them called elsewhere."""
-_POLICY: Final = "retry_policy"
-"""It acts in the task's own process: one of an author's own class, if that imports the DAG file."""
+"""They live in the DAG file: a task that doesn't import it has them called elsewhere, once it has ended."""
+_ONLY_BESIDE: Final = ("pre_execute", "post_execute", "retry_policy")
+"""What acts where there is a process of the task; some of it only if that imports the DAG file, or it travels."""
 _DAG_CALLBACKS: Final = ("on_failure_callback", "on_success_callback")
 
 
@@ -288,9 +290,9 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     told = [f"DAG {dag.dag_id!r}: {sentence}" for sentence in deadlines_without_effect(dag.deadline)]
     if getattr(dag.schedule, "is_by_partitions", False):
         told.append(f"DAG {dag.dag_id!r}: its schedule by partitions of assets has no effect yet")
-    for name in (*_NO_EFFECT_YET, _POLICY):
-        asking = (task for task in dag.tasks if getattr(task.settings, name, None))
-        tasks = [task.task_id for task in asking if name != _POLICY or not _has_policy(task)]
+    for name in (*_NO_EFFECT_YET, *_ONLY_BESIDE):
+        asking = (task for task in dag.tasks if _asks(task, name))
+        tasks = [task.task_id for task in asking if name not in _ONLY_BESIDE or not _acts(task, name)]
         if tasks:
             shown = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
@@ -299,10 +301,20 @@ def arguments_without_effect(dag: DAG) -> list[str]:
     return told
 
 
-def _has_policy(task: Node) -> bool:
-    """Whether its retry policy acts in the task's process: there it is, or its rules are told."""
-    mode = _mode(task)
-    return mode == "sdk" or (mode == "bare" and isinstance(getattr(task.settings, _POLICY), ExceptionRetryPolicy))
+def _asks(task: Node, name: str) -> bool:
+    return has_own(task, name) if name in ("pre_execute", "post_execute") else bool(getattr(task.settings, name, None))
+
+
+def _acts(task: Node, name: str) -> bool:
+    """Whether what its file has of this acts in the task's process."""
+    work: Work = task.work()  # type: ignore[attr-defined]  # both kinds of node have it, the base of `>>` doesn't
+    if name == "pre_execute":  # in the task's own process, or in a first step
+        return work["mode"] != "none"
+    if name == "post_execute":
+        travels = name in work["payload"]
+    else:
+        travels = isinstance(getattr(task.settings, name), ExceptionRetryPolicy)
+    return work["mode"] == "sdk" or (work["mode"] == "bare" and travels)
 
 
 def _idle(task: Node) -> list[str]:
@@ -310,10 +322,6 @@ def _idle(task: Node) -> list[str]:
     if isinstance(task, MappedOperator):
         return task.kind.without_effect({**task.arguments, **task.expanded})
     return task.settings.without_effect(getattr(task.settings, "init_arguments", {}))
-
-
-def _mode(task: Node) -> str:
-    return str(task.work()["mode"])  # type: ignore[attr-defined]  # both kinds of node have it
 
 
 def _check_fail_fast(dag: DAG) -> None:

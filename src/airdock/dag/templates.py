@@ -1,17 +1,21 @@
 """Jinja templates in a task's arguments. Jinja is imported only where there is something to render."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from airdock.errors import DagError
+from airdock.dag.xcom_arg import rebuild
 
 if TYPE_CHECKING:
+    from airdock.dag.dag import DAG
+    from airdock.dag.node import Node
     from airdock.dag.operator import BaseOperator
 
-__all__ = ["Literal", "Templates", "has_template", "literal", "refuse_templates"]
+__all__ = ["Literal", "Templates", "awaits_rendering", "has_template", "keeps_plain_text", "literal", "options_of"]
 
 _MARKS: Final = ("{{", "{%", "{#")
+_OF_AIRFLOW: Final = frozenset({"native", "undefined", "filters"})
+"""Options that aren't Jinja's."""
 
 
 class Literal:
@@ -20,6 +24,9 @@ class Literal:
     def __init__(self, value: Any) -> None:
         self.value = value
 
+    def resolve(self, context: Mapping[str, Any]) -> Any:
+        return self.value
+
 
 def literal(value: Any) -> Literal:
     """The value as an argument that isn't rendered."""
@@ -27,7 +34,11 @@ def literal(value: Any) -> Literal:
 
 
 class Templates:
-    """Renders values for one task in one run; `extensions` are endings of names whose files are read instead."""
+    """Renders values for one task in one run.
+
+    `extensions` are endings of names whose files are read instead. `results` came out of other tasks: wherever one of
+    them is met it is taken as it is.
+    """
 
     def __init__(
         self,
@@ -38,6 +49,7 @@ class Templates:
         options: Mapping[str, Any] | None = None,
         macros: Mapping[str, Any] | None = None,
         environment: Any = None,
+        results: Iterable[Any] = (),
     ) -> None:
         self.context = context
         self.macros = dict(macros or {})
@@ -45,45 +57,67 @@ class Templates:
         self.extensions = extensions
         self.options = dict(options or {})
         self._environment = environment
+        self._results = tuple(results)  # kept, so that their ids stay theirs
+        self._seen = {id(each) for each in self._results}
+        self._keeps_plain_text = environment is None and keeps_plain_text(self.options)
 
     @classmethod
     def of(cls, task: "BaseOperator", context: Mapping[str, Any], environment: Any = None) -> "Templates":
         """As the task and its DAG say."""
         dag = task.dag
-        native = getattr(task, "render_template_as_native_obj", None)
         search = dag.template_searchpath or ()
         return cls(
             context,
             folders=(dag.fileloc.rpartition("/")[0], *([search] if isinstance(search, str) else map(str, search))),
             extensions=tuple(task.template_ext),
-            options={
-                "native": dag.render_template_as_native_obj if native is None else native,
-                "undefined": dag.template_undefined,
-                "filters": dag.user_defined_filters,
-                **(dag.jinja_environment_kwargs or {}),
-            },
+            options=options_of(task, dag),
             macros=dag.user_defined_macros,
             environment=environment,
+            results=task.results,
         )
 
     def render(self, value: Any) -> Any:
-        """The value with every text in it rendered; what has no text comes back as it is."""
+        """The value with results resolved and every text in it rendered; what a result holds is taken as it is.
+
+        Of the subclasses of containers named tuples stay what they are, as in Airflow. Objects that name their
+        `template_fields` are rendered in place.
+        """
+        if id(value) in self._seen:
+            return value
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, Literal):
-            return value.value
-        if type(value) is dict:
-            return {key: self.render(each) for key, each in value.items()}
-        if type(value) in (list, tuple, set):
-            return type(value)(self.render(each) for each in value)
+        if hasattr(type(value), "__fspath__"):
+            return self._path(value)
+        if hasattr(type(value), "resolve"):
+            return value.resolve(self.context)
+        rebuilt = rebuild(value, self.render)
+        if rebuilt is not None:
+            return rebuilt
+        self._seen.add(id(value))
+        self.render_fields(value, getattr(value, "template_fields", ()))
         return value
+
+    def render_fields(self, parent: Any, names: Iterable[str]) -> None:
+        """Render these attributes of an object in place; one that can be called says its value itself."""
+        for name in names:
+            value = getattr(parent, name)
+            if _is_empty(value):
+                continue
+            if callable(value):
+                setattr(parent, name, value(context=self.context, jinja_env=self._jinja()))
+            else:
+                setattr(parent, name, self.render(value))
 
     def _text(self, value: str) -> Any:
         if self.extensions and value.endswith(self.extensions):
             return self._jinja().get_template(value).render(self._variables())
-        if not has_template(value):
+        if self._keeps_plain_text and not has_template(value):
             return value
         return self._jinja().from_string(value).render(self._variables())
+
+    def _path(self, value: Any) -> Any:
+        text = value.__fspath__()
+        return type(value)(self._text(text)) if isinstance(text, str) and has_template(text) else value
 
     def _variables(self) -> dict[str, Any]:
         complete = getattr(self.context, "complete", None)
@@ -96,31 +130,54 @@ class Templates:
         return self._environment
 
 
-def has_template(value: Any) -> bool:
-    """Whether there is a Jinja expression, statement or comment anywhere in the value."""
+def options_of(task: "Node", dag: "DAG") -> dict[str, Any]:
+    """What makes the environment of Jinja in which a task's templates are rendered."""
+    native = vars(task.settings).get("render_template_as_native_obj")
+    return {
+        "native": dag.render_template_as_native_obj if native is None else native,
+        "undefined": dag.template_undefined,
+        "filters": dag.user_defined_filters,
+        **(dag.jinja_environment_kwargs or {}),
+    }
+
+
+def keeps_plain_text(options: Mapping[str, Any]) -> bool:
+    """Whether text without Jinja's usual marks comes out as it is; else `5` is a number, or the marks are others."""
+    return not options.get("native") and not options.keys() - _OF_AIRFLOW
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether there is nothing to render; objects such as data frames have no truth."""
+    try:
+        return not value
+    except Exception:
+        return False
+
+
+def has_template(text: str) -> bool:
+    """Whether there is a Jinja expression, statement or comment in the text."""
+    return any(mark in text for mark in _MARKS)
+
+
+def awaits_rendering(value: Any, extensions: tuple[str, ...] = (), *, keeps_plain: bool = True) -> bool:
+    """Whether something in the value comes out of `Templates.render` as something else.
+
+    `extensions` are endings of names whose files are read; `keeps_plain` is what `keeps_plain_text` says.
+    """
     if isinstance(value, str):
-        return any(mark in value for mark in _MARKS)
+        return not keeps_plain or has_template(value) or (bool(extensions) and value.endswith(extensions))
     if isinstance(value, Mapping):
-        return any(has_template(each) for each in value.values())
-    return isinstance(value, list | tuple | set) and any(has_template(each) for each in value)
-
-
-def refuse_templates(value: Any, name: str, where: str) -> None:
-    """DagError where a template stands in something that runs without Airdock beside it, so that nobody renders it."""
-    if has_template(value):
-        raise DagError(
-            f"templates aren't rendered in {name} of a task with an image, Dockerfile, requirements or Python "
-            f"of its own yet, found {value!r}",
-            where=where,
-            hint="run it on the host image, or write a @task function that takes what it needs from its context",
-        )
+        return any(awaits_rendering(each, extensions, keeps_plain=keeps_plain) for each in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(awaits_rendering(each, extensions, keeps_plain=keeps_plain) for each in value)
+    return isinstance(value, Literal)
 
 
 def _make_environment(folders: tuple[str, ...], options: Mapping[str, Any]) -> Any:
     import jinja2
     import jinja2.nativetypes
 
-    given = {name: value for name, value in options.items() if name not in ("native", "undefined", "filters")}
+    given = {name: value for name, value in options.items() if name not in _OF_AIRFLOW}
     kind = jinja2.nativetypes.NativeEnvironment if options.get("native") else jinja2.Environment
     environment = kind(
         loader=jinja2.FileSystemLoader(folders),

@@ -18,6 +18,8 @@ __all__ = [
     "Zipped",
     "expression_of",
     "find_references",
+    "holds_lazy",
+    "rebuild",
     "resolve",
 ]
 
@@ -273,17 +275,43 @@ def find_references(value: Any) -> Iterable[XComArg]:
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
             yield from find_references(each)
+    else:
+        for name in getattr(type(value), "template_fields", ()):
+            yield from find_references(getattr(value, name, None))
+
+
+def holds_lazy(value: Any) -> bool:
+    """Whether something in the argument is known only when the task runs."""
+    if isinstance(value, Mapping):
+        return any(holds_lazy(each) for each in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(holds_lazy(each) for each in value)
+    return isinstance(value, Lazy)
 
 
 def resolve(value: Any, context: Mapping[str, Any]) -> Any:
     """The argument with every result and parameter in it replaced by its value."""
     if isinstance(value, Lazy):
         return value.resolve(context)
-    if type(value) is dict:
-        return {key: resolve(each, context) for key, each in value.items()}
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(resolve(each, context) for each in value)
-    return value
+    rebuilt = rebuild(value, lambda each: resolve(each, context))
+    return value if rebuilt is None else rebuilt
+
+
+def rebuild(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The container with each part changed; None where the value is none.
+
+    Named tuples stay what they are; of other subclasses what they add is lost, as in Airflow.
+    """
+    if isinstance(value, tuple):
+        parts = [change(each) for each in value]
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)
+    if isinstance(value, list):
+        return [change(each) for each in value]
+    if isinstance(value, dict):
+        return {key: change(each) for key, each in value.items()}
+    if isinstance(value, set):
+        return {change(each) for each in value}
+    return frozenset(change(each) for each in value) if isinstance(value, frozenset) else None
 
 
 def expression_of(value: Any) -> dict[str, Any]:

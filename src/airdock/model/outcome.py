@@ -42,18 +42,21 @@ class Failed:
 
     `reason` is one line: the exception's last line, the exit code, or the limit that was met. `retryable` is false
     where Airflow would not retry either; `delay_s` is how long its retry policy wants to wait, None is by its task.
+    `label` is as in `Succeeded`.
     """
 
     reason: str
     retryable: bool = True
     delay_s: float | None = None
+    label: str = ""
 
 
 @record
 class Skipped:
-    """The task asked to be skipped."""
+    """The task asked to be skipped. `label` is as in `Succeeded`."""
 
     reason: str = ""
+    label: str = ""
 
 
 @record

@@ -21,8 +21,9 @@ class Workload:
     `digest` pins the image's manifest. `argv` and `env` are empty where the runner is started and calls the task's
     code as `payload` says; otherwise `argv` runs as it is (an empty one runs the image's own command).
     `payload["mode"]` is "sdk", "bare" or "command"; `payload["assets"]` are name and address of each asset that has to
-    be active. `deadline_s` bounds the user's code, in seconds from its start;
-    None is no bound. `lease_s` is how long the supervisor may go on without having renewed its lease.
+    be active; `payload["first"]` says what is imported in a first step, on the host image. `deadline_s` bounds the
+    user's code, in seconds from its start; None is no bound. `lease_s` is how long the supervisor may go on without
+    having renewed its lease.
     """
 
     key: TryKey

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.exceptions import AirflowException, AirflowSkipException
 from airdock.dag.operator import BaseOperator, Work
-from airdock.dag.templates import refuse_templates
 from airdock.operators.container import exit_codes, text_environment
 
 if TYPE_CHECKING:
@@ -74,9 +73,9 @@ class BashOperator(BaseOperator):
         if not self.is_plain:
             self.refuse_needs()
         where = f"{self.where} (task {self.task_id!r})"
-        refuse_templates(self.bash_command, "bash_command", where)
-        refuse_templates(self.cwd, "cwd", where)
-        command = self.bash_command if self.cwd is None else f"cd {shlex.quote(self.cwd)} || exit\n{self.bash_command}"
+        command = str(self.bash_command)
+        if self.cwd is not None:
+            command = f"cd {shlex.quote(str(self.cwd))} || exit\n{command}"
         return Work(
             mode="command",
             argv=("bash", "-c", command),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.operator import BaseOperator, Work
-from airdock.dag.templates import refuse_templates
+from airdock.dag.xcom_arg import Lazy
 from airdock.errors import DagError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ class ContainerOperator(BaseOperator):
     `entrypoint` replaces its ENTRYPOINT. The last line of its output is its result when `do_xcom_push` is set, which
     it is by default; a code in `skip_on_exit_code` skips the task.
     """
+
+    template_fields: Sequence[str] = ("command", "entrypoint", "environment")
 
     def __init__(
         self,
@@ -69,19 +71,17 @@ def exit_codes(value: int | Sequence[int] | None, where: str) -> list[int]:
 
 
 def text_environment(values: Mapping[str, Any], where: str) -> dict[str, str]:
-    """The variables, checked: a container takes text only, and nobody renders templates in it."""
+    """The variables, checked: a container takes text only, or what is known, and checked again, when the task runs."""
     for name, value in values.items():
-        if not isinstance(name, str) or not isinstance(value, str):
+        if not isinstance(name, str) or not isinstance(value, str | Lazy):
             raise DagError(f"expected the variables of a container to be text, found {name!r}: {value!r}", where=where)
-    refuse_templates(dict(values), "environment", where)
-    return dict(values)
+    return {name: str(value) for name, value in values.items()}
 
 
 def _words(value: str | Sequence[str] | None, name: str, where: str) -> list[str]:
     if value is None:
         return []
-    refuse_templates(value, name, where)
-    words = shlex.split(value) if isinstance(value, str) else list(value)
-    if not all(isinstance(word, str) for word in words):
+    words = shlex.split(value) if isinstance(value, str) else [value] if isinstance(value, Lazy) else list(value)
+    if not all(isinstance(word, str | Lazy) for word in words):
         raise DagError(f"expected {name} to be text or a list of text, found {value!r}", where=where)
-    return words
+    return [str(word) for word in words]

@@ -48,6 +48,7 @@ POD_ARGUMENTS: Final = names(
 class _ImageTask(FunctionOperator):
     """A function in an image. What is about the engine that would have run it is kept in `own_arguments`."""
 
+    template_fields = (*FunctionOperator.template_fields, "own_arguments")
     acting: ClassVar[frozenset[str]] = frozenset()
     """Those of `more_arguments` that act here, or that need not."""
 

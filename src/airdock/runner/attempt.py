@@ -21,6 +21,7 @@ from airdock.runner.channel import VERSION, Channel, open_listener
 from airdock.runner.endings import Seen, parse_ending
 from airdock.runner.logs import LogFile, LogStream
 from airdock.runner.secrets import find_secrets
+from airdock.runner.steps import first_step, second_step
 
 if TYPE_CHECKING:
     from airdock.runner.watch import Watch
@@ -60,6 +61,7 @@ class Attempt:
     """Belongs to the supervisor's loop, except while it is opened and closed."""
 
     workload: Workload
+    """What runs now: of a try of two steps the first, then the second."""
     run_info: Mapping[str, Any]
     emit: Emit
     clock: Clock
@@ -73,6 +75,8 @@ class Attempt:
     stdout: LogStream | None = None
     running: Running | None = None
     watch: "Watch | None" = None
+    second: Workload | None = None
+    """What comes after the step that runs."""
     was_put_off: bool = False
     """It waits for room on this machine, and that was said."""
 
@@ -88,6 +92,23 @@ class Attempt:
     @property
     def pushes_last_line(self) -> bool:
         return self.is_command and bool(self.workload.payload.get("push_last_line"))
+
+    @property
+    def digest(self) -> str:
+        """The image of the task's own work."""
+        return (self.second or self.workload).digest
+
+    def begin_first(self, digest: str) -> None:
+        """Let what runs be the first of two steps, on the host image `digest`."""
+        self.second, self.workload = self.workload, first_step(self.workload, digest)
+
+    def begin_second(self) -> None:
+        """Let what runs be the second step, as the first one said; the log goes on."""
+        assert self.seen.prepared is not None
+        self.workload, self.second = self.seen.prepared, None
+        self.seen = Seen(stop=self.seen.stop)
+        self.folder = self.channel = self.running = self.watch = None
+        self.mark(user_code=None, user_ended=None, ended=None)
 
     def mark(self, **times: datetime | None) -> None:
         """Remember when a phase began."""
@@ -147,9 +168,13 @@ class Attempt:
 
     def take_result(self, message: Mapping[str, Any]) -> None:
         """Remember the ending that the runner reports. RunnerError where it isn't one."""
-        if self.seen.result is not None:
+        if self.seen.result is not None or self.seen.prepared is not None:
             raise RunnerError("expected one result, found a second")
-        ending = parse_ending(message.get("ending"))
+        said = message.get("ending")
+        if self.second is not None and isinstance(said, Mapping) and said.get("kind") == "prepared":
+            self.seen.prepared = second_step(self.second, said)
+            return
+        ending = parse_ending(said)
         self.seen.result = self.log.mask.ending(ending) if self.log is not None else ending
 
     def hide(self, request: Mapping[str, Any], value: Any) -> None:

@@ -19,11 +19,13 @@ __all__ = ["Seen", "decide", "parse_ending"]
 class Seen:
     """What the supervisor learned of a try while it ran.
 
-    `result` is what the runner reported. `stop` is the ending that the supervisor gave it, whatever it still says after
-    that. `broken` says how the channel's contract was broken, `heard` that the runner said hello.
+    `result` is what the runner reported; `prepared` is the second of two steps, as the first one reported it. `stop` is
+    the ending that the supervisor gave it, whatever it still says after that. `broken` says how the channel's contract
+    was broken, `heard` that the runner said hello.
     """
 
     result: Ending | None = None
+    prepared: Workload | None = None
     stop: Failed | Lost | None = None
     broken: str = ""
     heard: bool = False
@@ -47,10 +49,10 @@ def decide(workload: Workload, seen: Seen, ended: Ended) -> Ending:
 
 
 def _of_command(workload: Workload, ended: Ended) -> Ending:
-    skips = workload.payload.get("skip_exit_code")
+    skips, label = workload.payload.get("skip_exit_code"), workload.payload.get("label", "")
     if ended.exit_code in (skips if isinstance(skips, list | tuple) else [skips]):
-        return Skipped(reason=_way(ended))
-    return Succeeded() if ended.exit_code == 0 else Failed(reason=_way(ended))
+        return Skipped(reason=_way(ended), label=label)
+    return Succeeded(label=label) if ended.exit_code == 0 else Failed(reason=_way(ended), label=label)
 
 
 def _way(ended: Ended) -> str:
@@ -142,9 +144,12 @@ _MADE: Final[Mapping[str, Callable[[_Said], Ending]]] = {
         skip=said.tasks("skip"), events=said.mappings("events"), label=said.text("label", "")
     ),
     "failed": lambda said: Failed(
-        reason=said.text("reason"), retryable=said.truth("retryable", True), delay_s=said.seconds("delay_s")
+        reason=said.text("reason"),
+        retryable=said.truth("retryable", True),
+        delay_s=said.seconds("delay_s"),
+        label=said.text("label", ""),
     ),
-    "skipped": lambda said: Skipped(reason=said.text("reason", "")),
+    "skipped": lambda said: Skipped(reason=said.text("reason", ""), label=said.text("label", "")),
     "rescheduled": lambda said: Rescheduled(at=_moment(said.text("at"))),
     "deferred": lambda said: Deferred(
         trigger=said.text("trigger"),

@@ -40,6 +40,7 @@ from airdock.runner.logs import LogFile, log_path
 from airdock.runner.loop import Loop
 from airdock.runner.requests import answer
 from airdock.runner.spool import Record, Spool, remove_folder
+from airdock.runner.steps import has_first_step
 from airdock.runner.task_api import TaskApi
 from airdock.runner.watch import Watch, Watching
 
@@ -69,7 +70,8 @@ class Supervisor:
     `home` is AIRDOCK_HOME, `runner` the packed runner. `grace_s` lies between SIGTERM and SIGKILL. `renew` keeps the
     lease of a try with whoever gave it and raises AirdockError where it can't; it is called three times per lease, and
     a try whose lease wasn't renewed is killed before the lease ends. Without it there is no lease to keep: whoever
-    gave the try lives in this process. `spool` is where it keeps what outlives it, which no other kind of work shares.
+    gave the try lives in this process. `beside` gives the digest of the host image, on which the first step of a try of
+    two is done. `spool` is where it keeps what outlives it, which no other kind of work shares.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Supervisor:
         grace_s: float = 10.0,
         renew: Callable[[TryKey], None] | None = None,
         threads: int = 4,
+        beside: Callable[[], str] | None = None,
         spool: Path | None = None,
         reached: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._reached = reached
         self._starter = starter
+        self._beside = beside
         self._tasks = tasks
         self._spool = Spool(spool or home / "run")
         self._home = home
@@ -162,21 +166,12 @@ class Supervisor:
             for folder, record in self._spool.abandoned():
                 self._starter.clear(folder)
                 if record is not None and not self._spool.holds(record.key):
-                    self._spool.put(record.key, self._lost(record))
+                    self._spool.put(record.key, _lost(record, self._node))
                 remove_folder(folder)
             kept = list(self._spool.unacknowledged())
         self._reached("recover.after")
         for key, outcome in kept:
             emit(Finished(key=key, outcome=outcome))
-
-    def _lost(self, record: Record) -> Outcome:
-        return Outcome(
-            ending=Lost(reason="the process that ran it died"),
-            times=record.times,
-            node=self._node,
-            digest=record.digest,
-            isolation=record.isolation,
-        )
 
     def _end(self, attempt: Attempt, reason: str) -> None:
         def end() -> None:
@@ -188,7 +183,8 @@ class Supervisor:
         self._loop.post(end)
 
     def _begin(self, attempt: Attempt) -> None:
-        attempt.mark(started=self._clock.now())
+        if attempt.log is None:  # else its first step began before
+            attempt.mark(started=self._clock.now())
         try:
             self._start(attempt)
         except (AirdockError, OSError) as error:
@@ -207,15 +203,19 @@ class Supervisor:
         if assets := attempt.workload.payload.get("assets"):
             self._tasks.check_assets(attempt.key, [(name, uri) for name, uri in assets])
         _check_room(self._home)
+        if has_first_step(attempt.workload):
+            if self._beside is None:
+                raise RunnerError("expected a task of one step, since there is no host image here")
+            attempt.begin_first(self._beside())
         attempt.folder = self._spool.begin(
             Record(
                 key=attempt.key,
-                digest=attempt.workload.digest,
+                digest=attempt.digest,
                 isolation=self._starter.isolation,
                 times=attempt.times,
             )
         )
-        attempt.log = LogFile(log_path(self._logs, attempt.key), self._clock)
+        attempt.log = attempt.log or LogFile(log_path(self._logs, attempt.key), self._clock)
         stdout, stderr = attempt.open(self._runner)
         try:
             assert attempt.times.started is not None
@@ -272,12 +272,25 @@ class Supervisor:
             return
         attempt.drain()
         attempt.close()
+        if attempt.seen.prepared is not None and attempt.seen.stop is None:
+            self._go_on(attempt)
+            return
         ending = decide(attempt.workload, attempt.seen, ended)
         if attempt.is_command:
             attempt.mark(user_ended=attempt.times.ended)
         if attempt.pushes_last_line and isinstance(ending, Succeeded):
             ending = self._push(attempt, ending)
         self._conclude(attempt, ending, ended.usage)
+
+    def _go_on(self, attempt: Attempt) -> None:
+        """Clear away the first step, and begin the second."""
+        self._clean_up(attempt)
+
+        def begin() -> None:
+            attempt.begin_second()
+            self._submit(self._begins, self._begin, attempt)
+
+        self._loop.post(begin)
 
     def _push(self, attempt: Attempt, ending: Succeeded) -> Ending:
         assert attempt.stdout is not None
@@ -335,7 +348,7 @@ class Supervisor:
             ending=ending,
             times=attempt.times,
             node=self._node,
-            digest=attempt.workload.digest,
+            digest=attempt.digest,
             isolation=self._starter.isolation,
             usage=usage,
         )
@@ -360,6 +373,16 @@ def _check_room(folder: Path) -> None:
     disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize < _ROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _lost(record: Record, node: str) -> Outcome:
+    return Outcome(
+        ending=Lost(reason="the process that ran it died"),
+        times=record.times,
+        node=node,
+        digest=record.digest,
+        isolation=record.isolation,
+    )
 
 
 def _not_started(error: AirdockError | OSError) -> Failed | Lost:

@@ -73,11 +73,12 @@ class Watch:
     def end(self, ending: Failed | Lost) -> None:
         """End the try with this ending, unless it has reported or ended by itself: SIGTERM, grace, SIGKILL."""
         seen = self._attempt.seen
-        if self._is_over or seen.stop is not None:
+        if seen.stop is not None or (self._is_over and seen.prepared is None):
             return
         if seen.result is None:
             seen.stop = ending
-        self._terminate()
+        if not self._is_over:
+            self._terminate()
 
     def _terminate(self) -> None:
         self._running.signal(signal.SIGTERM)

@@ -39,19 +39,12 @@ def find_calls(course: Course, actions: Iterable[Action], end: RunTransition | N
 
 
 def _of_beginning(course: Course, step: Transition) -> dict[str, Any] | None:
-    """The call for the beginning of a try, each time that its process starts; None where that makes it."""
+    """The call for the beginning of a task that is done without a try; others are called in it, or in a first step."""
     task = course.view.task(step.key.task_id)
-    if _EXECUTE not in task.callbacks or task.mode == "sdk" or not (_begins(step) or _is_alone(task, step)):
+    if _EXECUTE not in task.callbacks or not _is_alone(task, step):
         return None
     instance = describe_instance(course.view.member(step.key))
     return describe_call(course.dag, course.run, _EXECUTE, key=step.key.attempt(step.try_number), instance=instance)
-
-
-def _begins(step: Transition) -> bool:
-    """Whether the try's process began: that is told as it does, or with its end where nobody was there to hear it."""
-    if step.source is not TaskState.QUEUED:
-        return False
-    return step.target is TaskState.RUNNING or (step.outcome is not None and step.outcome.times.user_code is not None)
 
 
 def _is_alone(task: SerializedTask, step: Transition) -> bool:

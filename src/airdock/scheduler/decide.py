@@ -101,8 +101,8 @@ def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetim
     match outcome.ending:
         case _ if member.state is TaskState.RESTARTING:
             return [move(key.task, member, TaskState.NONE, now, outcome=outcome)]
-        case Succeeded(skip=skip, label=label):
-            done = replace(move(key.task, member, TaskState.SUCCESS, now, outcome=outcome), label=label)
+        case Succeeded(skip=skip):
+            done = move(key.task, member, TaskState.SUCCESS, now, outcome=outcome)
             return [done, *(action for place in skip for action in _rule_out(view, place, now))]
         case Skipped():
             return [move(key.task, member, TaskState.SKIPPED, now, outcome=outcome)]

@@ -28,7 +28,10 @@ def move(
     outcome: Outcome | None = None,
     next: Mapping[str, Any] | None = None,
 ) -> Transition:
-    """Into another state, in the same try unless `to_try` is given; `next` stays while a try goes on."""
+    """Into another state, in the same try unless `to_try` is given; `next` stays while a try goes on.
+
+    A label of the outcome replaces the one that there is.
+    """
     return Transition(
         key=key,
         source=member.state,
@@ -39,6 +42,7 @@ def move(
         until=until,
         outcome=outcome,
         next=member.next if next is None and target in _KEEPING and to_try is None else next,
+        label=getattr(outcome.ending, "label", "") if outcome is not None else "",
     )
 
 

@@ -27,15 +27,17 @@ def make_workload(
     """One try of the task on the image `digest`, whose supervisor may go on for `lease_s` without a renewal.
 
     `folders` are those of its run: its /tmp a task of an image that the author named doesn't see. `place` is what the
-    task sees of where its DAG file lies, if the runner imports the file. `instance` is what the runner has to know of
-    the task instance: "max_tries", "started" and "first_started" (ISO times), "reschedules", and after a deferral
-    "next": {"method", "kwargs", "event"}, or {"error", "timed_out"} where the trigger failed.
+    task sees of where its DAG file lies, if the runner imports the file, at once or in a first step. `instance` is what
+    the runner has to know of the task instance: "max_tries", "started" and "first_started" (ISO times), "reschedules",
+    and after a deferral "next": {"method", "kwargs", "event"}, or {"error", "timed_out"} where the trigger failed.
     """
     has_own_tmp = task.environment.image is not None or task.environment.dockerfile is not None
     mounts = [mount for mount in folders if mount.target != _TMP or not has_own_tmp]
     payload = dict(task.payload)
-    if instance and not task.argv:
+    if instance and (not task.argv or "first" in payload):
         payload["instance"] = dict(instance)
+    if "first" in payload:
+        payload["first"] = {**payload["first"], "place": [mount.to_dict() for mount in place]}
     if assets := list(dict.fromkeys((each["name"], each["uri"]) for each in assets_of(task))):
         payload["assets"] = [list(each) for each in assets]
     if task.mode == "sdk":

@@ -70,6 +70,7 @@ class Work:
         map_index: int = -1,
         source: TaskState = TaskState.NONE,
         outcome: Outcome | None = None,
+        label: str = "",
     ) -> None:
         key = TaskKey(dag_id="weather", run_id="one", task_id=task_id, map_index=map_index)
         number, steps = 0, []
@@ -86,6 +87,7 @@ class Work:
                     executor="local",
                     limits=Limits() if target is TaskState.QUEUED else None,
                     outcome=outcome if target is states[-1] else None,
+                    label=label,
                 )
             )
             source, number = target, to_try
@@ -130,6 +132,15 @@ def test_states_say_what_each_task_waits_for(work: Work, tmp_path: Path) -> None
         "square[1] waiting the scheduler",
         "report waiting square (0 of 2 done)",
     ]
+
+
+def test_states_have_what_an_instance_is_shown_as(work: Work, tmp_path: Path) -> None:
+    path = (TaskState.QUEUED, TaskState.RUNNING, TaskState.SUCCESS)
+    label = "Ber\x1b[31mlin\nnorth"
+    work.go("square", *path, map_index=0, source=TaskState.SCHEDULED, outcome=GOOD, label=label)
+    assert "square[0] (Berlin north) success" in " ".join(ask(tmp_path, "tasks", "states", "one").output.split())
+    rows = json.loads(ask(tmp_path, "tasks", "states", "one", "--json").output)
+    assert [row["rendered_map_index"] for row in rows] == [None, label, None, None]
 
 
 def test_states_for_programs_have_kinds(work: Work, tmp_path: Path) -> None:

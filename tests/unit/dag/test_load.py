@@ -210,7 +210,7 @@ def test_a_function_that_can_not_travel_is_told_when_the_file_is_loaded(load: Lo
     assert caught.value.where == f"{tmp_path}/pipeline.py:5"
 
 
-def test_arguments_of_a_task_in_another_image_have_to_be_json(load: Load, tmp_path: Path) -> None:
+def test_arguments_of_a_task_in_another_image_have_to_be_json(load: Load) -> None:
     text = """
         import datetime
         from airdock.sdk import DAG, task
@@ -226,9 +226,28 @@ def test_arguments_of_a_task_in_another_image_have_to_be_json(load: Load, tmp_pa
         load(text % "float('nan')")
     with pytest.raises(DagError, match="keys aren't all strings"):
         load(text % "{1: 2}")
-    with pytest.raises(DagError, match="templates aren't rendered in argument") as caught:
-        load(text % "'{{ ds }}'")
-    assert caught.value.where == f"{tmp_path}/pipeline.py:8 (task 'work')"
+
+
+def test_what_is_done_beside_the_file_first_is_in_the_payload(load: Load, tmp_path: Path) -> None:
+    text = """
+        from airdock.operators.bash import BashOperator
+        from airdock.sdk import DAG, literal, task
+        with DAG("d"):
+            @task(requirements=["x"]%s)
+            def work(**values):
+                pass
+            done = work(%s)
+            BashOperator(task_id="b", image="i", bash_command="true", env={"E": done})
+    """
+    for arguments, value in (
+        ("", "v='{{ ds }}'"),
+        (", templates_dict={'a': '{{ ds }}'}", ""),
+        (", pre_execute=print", ""),
+    ):
+        work, bash = load(text % (arguments, value)).tasks
+        assert work.payload["first"]["fileloc"] == bash.payload["first"]["fileloc"] == f"{tmp_path}/pipeline.py"
+    for arguments, value in (("", "v='x'"), (", templates_dict={'a': 'x'}", "v=literal('x').value")):
+        assert "first" not in load(text % (arguments, value)).task("work").payload
 
 
 def test_no_dag_says_what_was_expected(load: Load) -> None:
@@ -297,3 +316,24 @@ def test_the_command_writes_dags_or_the_error(tmp_path: Path, monkeypatch: pytes
     assert result["dags"] == []
     assert result["error"]["error"] == "DagFileError"
     assert result["error"]["where"] == f"{good}:1"
+
+
+def test_what_is_called_after_a_task_elsewhere_travels_or_is_said(
+    load: Load, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dag = load("""
+        from airdock.operators.bash import BashOperator
+        from airdock.sdk import DAG, task
+        def after(context, result):
+            print(result)
+        with DAG("d"):
+            @task(requirements=["x"], post_execute=after)
+            def travels():
+                pass
+            travels()
+            travels.override(task_id="lambda", post_execute=lambda context, result: None)()
+            BashOperator(task_id="bash", bash_command="false", image="elsewhere", post_execute=after)
+            BashOperator(task_id="host", bash_command="false", post_execute=after)
+    """)
+    assert dag.task("travels").payload["post_execute"]["function"] == "after"
+    assert capfd.readouterr().err == "DAG 'd': post_execute has no effect yet (tasks: lambda, bash)\n"

@@ -82,13 +82,6 @@ def test_with_an_image_it_is_the_containers_program() -> None:
     assert make("echo hi").work()["mode"] == "sdk"
 
 
-def test_what_nobody_would_render_is_refused() -> None:
-    with pytest.raises(DagError, match="templates aren't rendered in bash_command"):
-        make("echo {{ ds }}", image="alpine").work()
-    with pytest.raises(DagError, match="templates aren't rendered in environment"):
-        make("echo", image="alpine", env={"X": "{{ ds }}"}).work()
-
-
 def test_a_subclass_with_an_execute_of_its_own_stays_on_the_host_image() -> None:
     class Custom(BashOperator):
         def execute(self, context: object) -> str:

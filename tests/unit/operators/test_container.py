@@ -37,7 +37,6 @@ def test_codes_that_skip_and_no_result() -> None:
         ({}, "needs image= or dockerfile=, found neither"),
         ({"image": "x", "command": [1]}, "expected command to be text or a list of text"),
         ({"image": "x", "environment": {"A": 1}}, "expected the variables of a container to be text, found 'A': 1"),
-        ({"image": "x", "command": ["{{ ds }}"]}, "templates aren't rendered in command"),
         ({"image": "x", "skip_on_exit_code": "3x"}, "expected skip_on_exit_code to be a number"),
     ],
 )

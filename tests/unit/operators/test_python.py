@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from airdock.errors import DagError
 from airdock.operators.empty import EmptyOperator
 from airdock.operators.python import PythonOperator
 from airdock.runner.inside.context import Context
@@ -32,14 +31,6 @@ def test_arguments_and_the_context_by_name(capsys: pytest.CaptureFixture[str]) -
     assert task.templates_dict == {"k": "2"}
     assert task.execute(context) == [3, "2026-01-02", {"n": 2}, ["k"]]
     assert capsys.readouterr().out == "Done. Returned value was: [3, '2026-01-02', {'n': 2}, ['k']]\n"
-
-
-def test_a_templates_dict_needs_the_host_image() -> None:
-    with DAG("d"):
-        task = PythonOperator(task_id="p", python_callable=add, templates_dict={"k": "v"}, requirements=["x"])
-    with pytest.raises(DagError, match="templates_dict is rendered on the host image only") as caught:
-        task.work()
-    assert caught.value.hint == "pass the values as arguments"
 
 
 def test_elsewhere_the_function_travels() -> None:

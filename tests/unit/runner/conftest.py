@@ -1,20 +1,28 @@
 """A supervisor over plain processes, a runner that does what its payload says, and a place where answers come from."""
 
 import queue
+import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airdock import compat
+from airdock.dag.load import load_dag_file
+from airdock.dag.serialized import SerializedDag
 from airdock.errors import StoreError
 from airdock.model.events import Event, Finished
 from airdock.model.keys import RunKey, TryKey
 from airdock.model.mount import Mount
-from airdock.model.outcome import Outcome
+from airdock.model.outcome import Ending, Outcome
 from airdock.model.workload import Workload
-from airdock.runner.process import ProcessStarter
+from airdock.runner.base import Launch
+from airdock.runner.pack import make_runner
+from airdock.runner.process import ProcessRunning, ProcessStarter
 from airdock.runner.supervisor import Supervisor
+from airdock.scheduler import workloads
 
 RUNNER = """
 import json, os, socket, struct, sys, time
@@ -183,3 +191,71 @@ def make_workload(tmp_path: Path) -> Callable[..., Workload]:
         )
 
     return make
+
+
+class Starter(ProcessStarter):
+    """Remembers what was started on which image; the packages of an environment are those of the server."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(environments=home / "cache", environ={"PATH": "/usr/bin:/bin"})
+        self.started: list[str] = []
+
+    def start(self, launch: Launch) -> ProcessRunning:
+        self.started.append(launch.workload.digest)
+        return super().start(launch)
+
+    def _interpreter(self, workload: Any) -> str:
+        return sys.executable
+
+
+class FileBench:
+    """Runs tasks of a DAG file, each in the steps that it has."""
+
+    def __init__(self, home: Path, answers: Any) -> None:
+        self.home, self.answers = home, answers
+        self.starter = Starter(home)
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.supervisor = Supervisor(
+            starter=self.starter, tasks=answers, home=home, runner=make_runner(home), beside=lambda: "process:host"
+        )
+        self.supervisor.start()
+        self.dag: SerializedDag
+
+    def load(self, text: str) -> SerializedDag:
+        path = self.home / "first.py"
+        path.write_text(textwrap.dedent(text))
+        (self.dag,) = load_dag_file(path)
+        return self.dag
+
+    def run(self, task_id: str, map_index: int = -1) -> Ending:
+        self.begin(task_id, map_index)
+        return self.end()
+
+    def begin(self, task_id: str, map_index: int = -1) -> TryKey:
+        key = TryKey(dag_id="d", run_id="r", task_id=task_id, map_index=map_index)
+        workload = workloads.make_workload(
+            self.dag.task(task_id), key, digest="process:own", folders=(), place=(), lease_s=60.0,
+            instance={"max_tries": 1},
+        )  # fmt: skip
+        run = {"run_id": "r", "logical_date": "2026-01-02T03:04:05+00:00", "conf": {}}
+        self.supervisor.run(workload, run_info=run, emit=self.events.put)
+        return key
+
+    def end(self) -> Ending:
+        while not isinstance(event := self.events.get(timeout=60), Finished):
+            pass
+        self.digest = event.outcome.digest
+        return event.outcome.ending
+
+    def log(self, task_id: str) -> str:
+        (path,) = (self.home / "logs" / "d" / "r" / task_id).rglob("*.log")
+        return "\n".join(line.partition(" ")[2] for line in path.read_text().splitlines())
+
+
+@pytest.fixture
+def file_bench(tmp_path: Path) -> Iterator[FileBench]:
+    made = FileBench(tmp_path, Answers())
+    yield made
+    made.supervisor.stop()
+    made.supervisor.join()
+    compat.uninstall()

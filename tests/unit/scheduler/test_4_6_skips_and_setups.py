@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airdock.model.outcome import Deferred, Ending, Failed, Lost, Succeeded
+from airdock.model.outcome import Deferred, Ending, Failed, Lost, Skipped, Succeeded
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude
@@ -172,9 +172,12 @@ def test_what_a_try_goes_on_with_is_kept_until_it_ends(make_dag: Make, make_task
     assert failed.next is None
 
 
-def test_what_an_instance_is_shown_as_is_kept(make_dag: Make, make_task: Make) -> None:
+@pytest.mark.parametrize(
+    "ending", [Succeeded(label="Berlin"), Skipped(label="Berlin"), Failed(reason="no", label="Berlin")]
+)
+def test_what_an_instance_is_shown_as_is_kept(make_dag: Make, make_task: Make, ending: Ending) -> None:
     drive = Drive(make_dag(make_task("a")))
-    (done,) = drive.end("a", Succeeded(label="Berlin"))
+    (done,) = drive.end("a", ending)
     assert done.label == "Berlin"
 
 

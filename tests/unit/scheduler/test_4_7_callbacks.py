@@ -15,10 +15,9 @@ from airdock.errors import StoreError
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.outcome import Ending, Failed, Lost, Outcome, Skipped, Succeeded, Times
 from airdock.model.states import RunState, TaskState
-from airdock.scheduler.advance import advance
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
-from airdock.scheduler.events import Action, TryStarted
+from airdock.scheduler.events import Action
 from airdock.scheduler.owner import Owner
 from airdock.scheduler.view import RunView
 from airdock.store.memory import MemoryStore
@@ -87,47 +86,14 @@ STARTED = Transition(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["bare", "command"])
-def test_the_beginning_of_a_try_in_an_image_of_its_own_is_called(mode: str) -> None:
-    (call,) = calls(course(mode=mode, callbacks=(EXECUTE,)), STARTED)
-    assert (call["name"], call["task_id"], call["try_number"], call["reason"], call["error"]) == (
-        EXECUTE, "t", 2, "", ""
-    )  # fmt: skip
-    assert call["instance"]["max_tries"] == 3
-    assert calls(course(mode=mode), STARTED) == []
-    assert calls(course(mode="sdk", callbacks=(EXECUTE,)), STARTED) == []
-
-
-def test_a_beginning_is_called_once_and_before_the_end() -> None:
-    both = course(callbacks=(EXECUTE, "on_success_callback"))
-    ended = step(TaskState.SUCCESS, Succeeded())
-    assert [call["name"] for call in calls(both, STARTED, ended)] == [EXECUTE, "on_success_callback"]
-    unheard = replace(ended, source=TaskState.QUEUED)  # told with its end: nobody was there as it began
-    assert [call["name"] for call in calls(both, unheard)] == [EXECUTE, "on_success_callback"]
-    never = replace(unheard, outcome=Outcome(ending=Failed(reason="no image")), target=TaskState.FAILED)
-    assert calls(both, never) == []
+@pytest.mark.parametrize("mode", ["bare", "command", "sdk"])
+def test_the_beginning_of_a_try_is_called_in_it_or_in_its_first_step(mode: str) -> None:
+    assert calls(course(mode=mode, callbacks=(EXECUTE,)), STARTED) == []
 
 
 def test_what_is_done_without_a_try_began_too() -> None:
     found = calls(course(mode="none", callbacks=(EXECUTE, "on_success_callback")), step(TaskState.SUCCESS, None))
     assert [call["name"] for call in found] == [EXECUTE, "on_success_callback"]
-
-
-def test_each_start_of_a_try_is_one_and_what_is_told_again_is_none() -> None:
-    """Retries and waits between looks begin a process each, as in Airflow."""
-    found = course(callbacks=(EXECUTE,))
-    view = found.view
-    names = []
-    for number in (2, 3):
-        queued = Transition(key=KEY, source=TaskState.SCHEDULED, target=TaskState.QUEUED, try_number=number,
-                            to_try=number, at=NOW)  # fmt: skip
-        view.move(replace(queued, source=TaskState.RUNNING, target=TaskState.UP_FOR_RESCHEDULE, try_number=2))
-        view.move(replace(queued, source=TaskState.UP_FOR_RESCHEDULE, target=TaskState.SCHEDULED))
-        view.move(queued)
-        for _ in range(2):
-            actions = advance(view, [TryStarted(key=KEY.attempt(number), at=NOW)], NOW)
-            names += [(call["name"], call["try_number"]) for call in calls(found, *actions)]
-    assert names == [(EXECUTE, 2), (EXECUTE, 3)]
 
 
 def test_what_no_try_ended_with_calls_nothing() -> None:

@@ -40,10 +40,11 @@ def _run(start, channel):
         value = _call(job, channel)
         _decide(value, job.payload, job.context["ti"])
         results.push(value, job.payload, job.context["ti"])
-        job.finish()
-        return job, endings.success(job.context["ti"]), None
+        return job, job.finish(), None
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
+        if job is not None and isinstance(error, Exception):
+            job.relabel()
         ending = endings.ending_of(error, job and job.context["ti"])
         if ending["kind"] == "failed":
             if job is not None and not isinstance(error, endings.Terminated):

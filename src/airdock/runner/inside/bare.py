@@ -3,7 +3,7 @@
 import sys
 
 from . import context as contexts
-from . import mapping, standin
+from . import endings, mapping, standin
 
 __all__ = ["Job"]
 
@@ -27,23 +27,32 @@ class Job(object):
         self.context = contexts.Context(start, channel)
         self._function = _compile(self.payload)
         args, kwargs = self._arguments(start["key"]["map_index"])
+        self.context["templates_dict"] = self._resolve(self.payload.get("templates_dict"))
+        self.context["ti"].label = self.payload.get("label", "")
         self._args = args
         self._kwargs = self.context.keywords_for(self._function, args, kwargs)
         contexts.current.append(self.context)
 
     def call(self):
         try:
-            return self._function(*self._args, **self._kwargs)
+            value = self._function(*self._args, **self._kwargs)
+            if "post_execute" in self.payload:
+                _compile(self.payload["post_execute"], _MODULE + "_post_execute")(self.context, value)
+            return value
         except SystemExit as error:
             if error.code in self.payload.get("skip_exit_code", ()):
                 raise standin.AirflowSkipException("exited with code %s" % error.code) from None
             raise
 
     def finish(self):
-        """Collect what the task did to assets: without a word of its own, each outlet was made anew."""
+        """The ending, with what the task did to assets: without a word of its own, each outlet was made anew."""
         instance = self.context["ti"]
         if self.context["outlets"]:
             instance.events = self.context["outlet_events"].events()
+        return endings.success(instance)
+
+    def relabel(self):
+        """The template was rendered in the first step."""
 
     def judge(self, ending, error):
         """Let the rules of a retry policy decide; a policy of the author's own is in the DAG file, which isn't here."""
@@ -74,7 +83,9 @@ class Job(object):
         return self._resolve(args), self._resolve(kwargs)
 
     def _resolve(self, value):
-        """The arguments with every marker replaced by what it stands for."""
+        """The arguments with every marker replaced by what it stands for; after a first step there is none."""
+        if self.payload.get("is_resolved"):
+            return value
         if isinstance(value, (list, tuple)):
             return type(value)(self._resolve(each) for each in value)
         if not isinstance(value, dict):

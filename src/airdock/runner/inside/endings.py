@@ -31,7 +31,7 @@ def ending_of(error, instance=None):
     """
     names = [kind.__name__ for kind in type(error).__mro__]
     if "AirflowSkipException" in names:
-        return {"kind": "skipped", "reason": _text(error)}
+        return _labelled({"kind": "skipped", "reason": _text(error)}, instance)
     try:
         if "TaskDeferred" in names:
             return _deferred(error)
@@ -43,7 +43,11 @@ def ending_of(error, instance=None):
     except Exception as second:  # what the user's code gave along isn't what it has to be
         error, names = second, []
     retryable = not any(name in _FINAL for name in names)
-    return {"kind": "failed", "reason": reason_of(error), "retryable": retryable}
+    return _labelled({"kind": "failed", "reason": reason_of(error), "retryable": retryable}, instance)
+
+
+def _labelled(ending, instance):
+    return dict(ending, label=instance.label) if instance is not None and instance.label else ending
 
 
 def _deferred(error):

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from . import callbacks, mapping
+from . import callbacks, endings, mapping
 from . import context as contexts
 
 __all__ = ["Job"]
@@ -30,6 +30,7 @@ class Job(object):
         dag = importing.find_dag(dags, payload["dag_id"], payload["fileloc"])
         self.context = contexts.Context(start, channel, _make_time)
         self._late = payload.get("callback")
+        self._is_first_step = payload.get("is_first_step", False)
         if self._late and not payload["task_id"]:
             self._task = None
             self.context["dag"] = dag
@@ -53,6 +54,7 @@ class Job(object):
         if not self._late:
             self._check_params(dag)
             self._task.render_template_fields(self.context)
+            self.relabel()
 
     def _check_params(self, dag):
         """AirflowFailException where a value of the run isn't as its Param's schema says."""
@@ -73,6 +75,8 @@ class Job(object):
             return self._end(ended)
         self._task.pre_execute(self.context)
         callbacks.before(self._task, self.context)
+        if self._is_first_step:
+            return None
         if resumed:
             return self._resume(resumed)
         if self._task.start_from_trigger and self._task.start_trigger_args:
@@ -122,14 +126,32 @@ class Job(object):
             raise exceptions.AirflowFailException("its trigger says that it failed")
 
     def finish(self):
-        """Collect what the task did to assets, and what its instance is shown as."""
-        if self._late:
-            return
+        """The ending of a task whose code returned: what it did to assets, and what its instance is shown as.
+
+        Of a first step it says what the second is to run.
+        """
         instance = self.context["ti"]
-        if self.context["outlets"] or dict.__contains__(self.context, "outlet_events"):
+        self._label()
+        if self._is_first_step:
+            prepared = import_module("airdock.dag.first_step").prepare(self._task)
+            return dict(
+                prepared, kind="prepared", payload=dict(prepared["payload"], is_resolved=True, label=instance.label)
+            )
+        if not self._late and (self.context["outlets"] or dict.__contains__(self.context, "outlet_events")):
             instance.events = self.context["outlet_events"].events()
+        return endings.success(instance)
+
+    def relabel(self):
+        """Show the instance as its template says now; before the task's code has run, it may not say anything yet."""
+        try:
+            self._label()
+        except Exception:
+            pass  # the template: it is rendered again after the code, and only where that returns does this count
+
+    def _label(self):
+        instance = self.context["ti"]
         template = self.context["map_index_template"]
-        if template and instance.map_index >= 0:
+        if template and instance.map_index >= 0 and not self._late:
             templates = import_module("airdock.dag.templates").Templates.of(self._task, self.context)
             instance.label = str(templates.render(template))
 
@@ -137,7 +159,7 @@ class Job(object):
         callbacks.judge(self._task, self.context, ending, error)
 
     def after(self, ending, error):
-        if not self._late:
+        if not self._late and not self._is_first_step:
             callbacks.after(self._task, self.context, ending, error)
 
     def on_kill(self):
