@@ -19,7 +19,7 @@ from airdock.model.workload import Workload
 from airdock.runner.base import RUNNER_NAME, Emit, Running
 from airdock.runner.channel import VERSION, Channel, open_listener
 from airdock.runner.endings import Seen, parse_ending
-from airdock.runner.logs import LogFile, LogStream
+from airdock.runner.logs import LogFile, LogStream, log_url
 from airdock.runner.secrets import find_secrets
 from airdock.runner.steps import first_step, second_step
 
@@ -162,7 +162,7 @@ class Attempt:
                 "key": self.key.to_dict(),
                 "payload": dict(self.workload.payload),
                 "run": dict(self.run_info),
-                "paths": dict(paths),
+                "paths": {**paths, "log_url": log_url(self.log.path) if self.log is not None else ""},
             }
         )
 

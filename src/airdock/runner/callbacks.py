@@ -19,6 +19,7 @@ from airdock.model.mount import Mount
 from airdock.model.outcome import Failed, Lost
 from airdock.model.workload import Workload
 from airdock.runner.base import Starter
+from airdock.runner.logs import log_path, log_url
 from airdock.runner.supervisor import Supervisor
 from airdock.runner.task_api import TaskApi
 
@@ -41,8 +42,9 @@ class Callbacks:
 
     A call is JSON, so that it can be kept until it is done: "dag_id", "run_id", "task_id" ("" is the DAG's own),
     "map_index", "try_number", "name" (`on_failure_callback`, …), "reason", "error", "loader" (of a task's payload:
-    "fileloc", "paths", "pythons"), "params", and "run" and "instance" as a task has them. The call of a deadline has
-    "deadline": "kind", "path" and "kwargs" of its callback, and the "context" that it is given.
+    "fileloc", "paths", "pythons"), "params", and "run" and "instance" as a task has them. "last" is the instance that a
+    DAG's callback is told of: "task_id", "map_index", "try_number", and the rest as "instance" has it. The call of a
+    deadline has "deadline": "kind", "path" and "kwargs" of its callback, and the "context" that it is given.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Callbacks:
         runner: Path,
         clock: Clock,
     ) -> None:
-        self._image, self._place = image, place
+        self._image, self._place, self._logs = image, place, home / "logs"
         self._supervisor = Supervisor(
             starter=starter, tasks=tasks, home=home, runner=runner, clock=clock, spool=home / "run" / "callbacks"
         )
@@ -111,10 +113,17 @@ class Callbacks:
                 "multiple_outputs": False,
                 "callback": {name: call.get(name) or "" for name in ("name", "reason", "error", "deadline")},
                 "instance": dict(call.get("instance") or {}),
+                "last": self._last(call),
             },
             mounts=tuple(self._place(loader["fileloc"])),
             deadline_s=_LIMIT_S,
         )
+
+    def _last(self, call: Mapping[str, Any]) -> dict[str, Any] | None:
+        last = call.get("last")
+        if not last:
+            return None
+        return {**last, "log_url": log_url(log_path(self._logs, _key({**call, **last})))}
 
     def _take(self, event: Event) -> None:
         if not isinstance(event, Finished):

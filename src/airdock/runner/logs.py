@@ -14,7 +14,7 @@ from airdock.clock import Clock
 from airdock.model.keys import NOT_MAPPED, TryKey
 from airdock.runner.secrets import Mask
 
-__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "folder_name", "log_path", "run_folder", "tail"]
+__all__ = ["LINE_LIMIT", "LogFile", "LogStream", "folder_name", "log_path", "log_url", "run_folder", "tail"]
 
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes after which a line is broken."""
@@ -28,6 +28,11 @@ def log_path(root: Path, key: TryKey) -> Path:
     if key.map_index != NOT_MAPPED:
         folder /= str(key.map_index)
     return folder / f"{key.try_number}.log"
+
+
+def log_url(path: Path) -> str:
+    """The log as a URL that its reader on this machine can open."""
+    return path.absolute().as_uri()
 
 
 def run_folder(root: Path, dag_id: str, run_id: str) -> Path:
@@ -56,6 +61,7 @@ class LogFile:
     def __init__(self, path: Path, clock: Clock) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
+        self.path = path
         self.lacking = ""
         self.mask = Mask()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

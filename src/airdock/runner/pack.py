@@ -4,6 +4,7 @@ A zip would be opened with `runpy` and `zipimport`, which cost as much again as 
 that holds the modules as text and compiles the ones that are imported. The name stays `runner.pyz`.
 """
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ __all__ = ["SIZE_LIMIT", "make_runner", "pack", "runner_argv"]
 SIZE_LIMIT: Final = 100 * 1024
 """Bytes that the packed runner may have."""
 
+_SAYS: Final = re.compile(r'^(?P<indent> *)"""[^"]*(?:"(?!"")[^"]*)*"""$', re.MULTILINE)
+"""A docstring, or what is said below a constant."""
 _INSIDE: Final = Path(__file__).parent / "inside"
 _HEAD: Final = '''\
 """Airdock's runner: calls the code of one try of one task. Made from airdock/runner/inside; see there."""
@@ -89,4 +92,6 @@ def _module(name: str) -> str:
 
 
 def _source(name: str) -> str:
-    return (_INSIDE / f"{name}.py").read_text(encoding="utf-8")
+    """The module without what it says of itself; its lines stay where they are, for tracebacks."""
+    text = (_INSIDE / f"{name}.py").read_text(encoding="utf-8")
+    return _SAYS.sub(lambda found: f'{found["indent"]}""' + "\n" * found[0].count("\n"), text)

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from airdock.dag.serialized import SerializedTask
 from airdock.model.outcome import Failed, Skipped
-from airdock.model.states import RunState, TaskState
+from airdock.model.states import FINISHED, RunState, TaskState
 from airdock.scheduler.course import Course
-from airdock.scheduler.describe import describe_call, describe_instance
+from airdock.scheduler.describe import describe_call, describe_end, describe_instance
 from airdock.scheduler.events import Action
 from airdock.store.records import CallbackRow, RunTransition, Transition
 
@@ -67,7 +67,7 @@ def _of_task(course: Course, step: Transition) -> dict[str, Any] | None:
         course.run,
         str(name),
         key=step.key.attempt(step.try_number),
-        instance=describe_instance(course.view.member(step.key)),
+        instance=describe_end(course.view.member(step.key)),
         reason=said,
         error=said if isinstance(ending, Failed) else "",
     )
@@ -75,7 +75,19 @@ def _of_task(course: Course, step: Transition) -> dict[str, Any] | None:
 
 def _of_run(course: Course, end: RunTransition, name: str) -> dict[str, Any]:
     call = describe_call(course.dag, course.run, name, reason=_reason(end))
-    return {**call, "run": {**call["run"], "state": str(end.target), "end_date": end.at.isoformat()}}
+    run = {**call["run"], "state": str(end.target), "end_date": end.at.isoformat()}
+    return {**call, "run": run, "last": _last(course, end.target)}
+
+
+def _last(course: Course, state: RunState) -> dict[str, Any] | None:
+    """The instance that ended last of those that ended as the run did, else of all that ended; None for none."""
+    alike = TaskState.SUCCESS if state is RunState.SUCCESS else TaskState.FAILED
+    found = course.view.members(alike) or course.view.members(*FINISHED)
+    if not found:
+        return None
+    key, member = max(found, key=lambda each: each[1].ended.timestamp() if each[1].ended is not None else 0.0)
+    place = {"task_id": key.task_id, "map_index": key.map_index, "try_number": member.try_number}
+    return {**place, **describe_end(member)}
 
 
 def _reason(end: RunTransition) -> str:

@@ -10,7 +10,7 @@ from airdock.model.keys import NOT_MAPPED, TryKey
 from airdock.scheduler.view import Member
 from airdock.store.records import Deadline, Run
 
-__all__ = ["describe_call", "describe_instance", "describe_missed", "describe_run"]
+__all__ = ["describe_call", "describe_end", "describe_instance", "describe_missed", "describe_run"]
 
 
 def describe_run(run: Run) -> dict[str, Any]:
@@ -45,6 +45,14 @@ def describe_instance(member: Member | None) -> dict[str, Any]:
     if member.next is not None:
         told["next"] = dict(member.next)
     return told
+
+
+def describe_end(member: Member | None) -> dict[str, Any]:
+    """What a callback has to know of a task instance: what a task has, its state, and when its last try went on."""
+    if member is None:
+        return {}
+    times = {name: at.isoformat() for name in ("started", "ended") if (at := getattr(member, name)) is not None}
+    return {**describe_instance(member), "state": str(member.state), **times}
 
 
 def describe_call(

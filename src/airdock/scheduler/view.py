@@ -33,7 +33,7 @@ class Member:
     """A task instance in the view. `queued` is when its latest try was queued.
 
     `next` is how a deferred try goes on, `trigger` what it waits for. `first_started` is when the first of its tries
-    began, `reschedules` how often this one gave its place back.
+    began, `started` and `ended` say it of this one, `reschedules` how often it gave its place back.
     """
 
     state: TaskState = TaskState.NONE
@@ -46,6 +46,8 @@ class Member:
     trigger: Mapping[str, Any] | None = None
     first_started: datetime | None = None
     reschedules: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
 
 
 @record
@@ -198,7 +200,7 @@ class RunView:
 
     def _load(self, row: Instance) -> None:
         member = Member(row.state, row.try_number, row.max_tries, row.until, None, row.executor, row.next, row.trigger)
-        member.first_started = row.first_started
+        member.first_started, member.started, member.ended = row.first_started, row.started, row.ended
         member.reschedules = int(row.state is TaskState.UP_FOR_RESCHEDULE)
         self._add(row.key, member)
         if row.state is TaskState.SCHEDULED:
@@ -371,7 +373,7 @@ class RunView:
         elif step.target is TaskState.QUEUED:
             member.queued, member.executor = step.at, step.executor
         elif step.target is TaskState.RUNNING:
-            member.first_started = member.first_started or step.at
+            member.first_started, member.started = member.first_started or step.at, step.at
         elif step.target is TaskState.UP_FOR_RESCHEDULE:
             member.reschedules += 1
         elif step.target is TaskState.NONE:
@@ -380,6 +382,7 @@ class RunView:
             self._waits_for_past += self._tasks[step.key.task_id].depends_on_past
             self._waiting[step.key.task_id][step.key] = None
         elif step.target in FINISHED:
+            member.ended = step.at
             self._settle(step.key, step.target)
             if step.outcome is not None and isinstance(step.outcome.ending, Succeeded):
                 self._rule_out(step.key, step.outcome.ending.skip)

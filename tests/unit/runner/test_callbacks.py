@@ -44,12 +44,19 @@ def breaks():
     raise ValueError("broken")
 
 def tell(context):
-    print("told", context["reason"], context.get("exception"), context["ti"].task_id, context["dag"].dag_id)
+    whose = context["ti"].task_id if "ti" in context else "nobody"
+    print("told", context["reason"], context.get("exception"), whose, context["dag"].dag_id)
+
+def show(context):
+    ti = context["ti"]
+    said = [ti.task_id, ti.map_index, ti.try_number, ti.state, ti.duration, ti.max_tries]
+    print("shown", *said, ti.log_url.rpartition("/r/")[2], context["task"].task_id, end=" ")
+    print(context["task_instance_key_str"], context["dag_run"].run_id, context["ds"])
 
 def broken(context):
     raise ValueError("broken")
 
-with DAG("watched", on_failure_callback=[broken, tell], on_success_callback=tell):
+with DAG("watched", on_failure_callback=[broken, tell], on_success_callback=[tell, show]):
     @task(on_failure_callback=tell, retries=1)
     def work():
         pass
@@ -109,7 +116,19 @@ def test_a_dags_callbacks_are_called_each_even_if_one_breaks(make_bench: Callabl
     assert bench.call("on_failure_callback", reason="task_failure") == ""
     log = bench.log("callbacks")
     assert "ValueError: broken" in log
-    assert "told task_failure None callbacks watched" in log
+    assert "told task_failure None nobody watched" in log
+
+
+def test_a_dags_callbacks_are_told_of_the_instance_that_ended_last(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    last = {"task_id": "work", "map_index": 3, "try_number": 2, "state": "success", "max_tries": 4,
+            "started": "2026-01-02T03:04:05+00:00", "ended": "2026-01-02T03:04:07+00:00"}  # fmt: skip
+    assert bench.call("on_success_callback", reason="success", last=last) == ""
+    shown = "shown work 3 2 success 2.0 4 work/3/2.log work watched__work__20260102 r 2026-01-02"
+    assert "told success None work watched" in bench.log("callbacks")
+    assert shown in bench.log("callbacks")
+    assert bench.call("on_success_callback", reason="success", last={**last, "task_id": "gone"}) == ""
+    assert "told success None nobody watched" in bench.log("callbacks")
 
 
 def test_a_lost_tasks_callback_writes_to_the_log_of_its_try(make_bench: Callable[..., Bench]) -> None:

@@ -18,6 +18,26 @@ def test_it_is_small_plain_and_always_the_same() -> None:
     content.decode("ascii")
 
 
+def test_what_is_left_out_is_what_modules_say_of_themselves() -> None:
+    assigned = [node for node in ast.parse(pack()).body if isinstance(node, ast.Assign)]
+    packed = next(node for node in assigned if "_SOURCES" in ast.dump(node.targets[0]))
+    for name, text in ast.literal_eval(packed.value).items():
+        path = INSIDE / f"{name.partition('.')[2] or '__init__'}.py"
+        bare, whole = _Silent().visit(ast.parse(text)), _Silent().visit(ast.parse(path.read_text()))
+        assert ast.dump(bare) == ast.dump(whole)
+        lines = [[node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)] for tree in (bare, whole)]
+        assert lines[0] == lines[1]
+        assert len(text.splitlines()) == len(path.read_text().splitlines())
+
+
+class _Silent(ast.NodeTransformer):
+    """Takes texts that nobody uses out of a tree."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+
 def test_it_parses_as_the_oldest_python() -> None:
     ast.parse(pack(), feature_version=(3, 7))
     for path in INSIDE.glob("*.py"):

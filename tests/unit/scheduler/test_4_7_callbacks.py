@@ -118,6 +118,27 @@ def test_a_dag_is_told_why_its_run_ended(state: RunState, why: str, name: str, r
     assert (call["name"], call["reason"], call["task_id"], call["params"]) == (name, reason, "", {"n": 1})
     assert call["run"]["state"] == state
     assert calls(course(), end=end) == []
+    assert call["last"] is None
+
+
+@pytest.mark.parametrize(("state", "last"), [(RunState.SUCCESS, "b"), (RunState.FAILED, "c")])
+def test_a_dag_is_told_of_the_instance_that_ended_last_as_the_run_did(state: RunState, last: str) -> None:
+    good, bad = TaskState.SUCCESS, TaskState.FAILED
+    ends = {"a": (good, 3), "b": (good, 5), "c": (bad, 4), "d": (TaskState.SKIPPED, 9)}
+    tasks = tuple(SerializedTask(task_id=each, operator="python") for each in ends)
+    rows = [
+        Instance(key=replace(KEY, task_id=each), state=as_is, try_number=1, max_tries=2, started=NOW,
+                 ended=NOW + timedelta(seconds=after))
+        for each, (as_is, after) in ends.items()
+    ]  # fmt: skip
+    found = course(of_dag=("on_failure_callback", "on_success_callback"))
+    found.dag = replace(found.dag, tasks=tasks)
+    found.view = RunView(run=RUN, logical_date=None, dag=found.dag, instances=rows, answers=[], lengths=lambda *_: {})
+    (call,) = calls(found, end=RunTransition(key=RUN, source=RunState.RUNNING, target=state, at=NOW))
+    told = call["last"]
+    assert (told["task_id"], told["map_index"], told["try_number"], told["max_tries"]) == (last, -1, 1, 2)
+    assert (told["state"], told["started"]) == (str(ends[last][0]), NOW.isoformat())
+    assert told["ended"] == (NOW + timedelta(seconds=ends[last][1])).isoformat()
 
 
 class Calls:

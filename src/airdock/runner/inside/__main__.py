@@ -38,14 +38,14 @@ def _run(start, channel):
         limits.on_termination(lambda: job and job.on_kill())
         job = _prepare(start, channel)
         value = _call(job, channel)
-        _decide(value, job.payload, job.context["ti"])
-        results.push(value, job.payload, job.context["ti"])
+        _decide(value, job.payload, job.context.instance)
+        results.push(value, job.payload, job.context.instance)
         return job, job.finish(), None
     except BaseException as error:
         # Whatever the user's code raises is how the try ends, and nothing may come between it and the report.
         if job is not None and isinstance(error, Exception):
             job.relabel()
-        ending = endings.ending_of(error, job and job.context["ti"])
+        ending = endings.ending_of(error, job and job.context.instance)
         if ending["kind"] == "failed":
             if job is not None and not isinstance(error, endings.Terminated):
                 job.judge(ending, error)

@@ -19,8 +19,8 @@ class Variables(object):
     """`var.value.name` is the text of a Variable, `var.json.name` what it means as JSON."""
 
     def __init__(self, context):
-        self.value = _Values(context["ti"], lambda text: text)
-        self.json = _Values(context["ti"], _parse)
+        self.value = _Values(context.instance, lambda text: text)
+        self.json = _Values(context.instance, _parse)
 
 
 class _Values(object):
@@ -57,7 +57,7 @@ class Connections(object):
     """`conn.my_id` is the Connection of that id."""
 
     def __init__(self, context):
-        self._instance = context["ti"]
+        self._instance = context.instance
 
     def get(self, conn_id, default=_NONE):
         """The Connection, or `default`; without one KeyError where there is none."""

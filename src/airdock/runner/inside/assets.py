@@ -119,7 +119,9 @@ class Events(Listed):
     def _all(self):
         if self._found is None:
             make_time = self._context._make_time
-            self._found = [Event(each, make_time) for each in self._context["ti"].ask("asset_events", **self._fields)]
+            self._found = [
+                Event(each, make_time) for each in self._context.instance.ask("asset_events", **self._fields)
+            ]
         return self._found
 
     def __len__(self):

@@ -28,7 +28,7 @@ class Job(object):
         self._function = _compile(self.payload)
         args, kwargs = self._arguments(start["key"]["map_index"])
         self.context["templates_dict"] = self._resolve(self.payload.get("templates_dict"))
-        self.context["ti"].label = self.payload.get("label", "")
+        self.context.instance.label = self.payload.get("label", "")
         self._args = args
         self._kwargs = self.context.keywords_for(self._function, args, kwargs)
         contexts.current.append(self.context)
@@ -46,7 +46,7 @@ class Job(object):
 
     def finish(self):
         """The ending, with what the task did to assets: without a word of its own, each outlet was made anew."""
-        instance = self.context["ti"]
+        instance = self.context.instance
         if self.context["outlets"]:
             instance.events = self.context["outlet_events"].events()
         return endings.success(instance)
@@ -95,7 +95,7 @@ class Job(object):
         return {name: self._resolve(each) for name, each in value.items()}
 
     def _xcom(self, value):
-        ti, index = self.context["ti"], value["map_index"]
+        ti, index = self.context.instance, value["map_index"]
         found = ti.get_value(value["task_id"], value["key"], ti.map_index if index == "own" else index)
         return [] if found is None and index is None else found
 
@@ -103,7 +103,7 @@ class Job(object):
         return self.context["params"][value["name"]]
 
     def _choice(self, value):
-        chosen = self.context["ti"].choose(self._resolve(value["expand"]))
+        chosen = self.context.instance.choose(self._resolve(value["expand"]))
         return chosen[value["name"]] if value["name"] in chosen else chosen[_ALL_KEYWORDS][value["name"]]
 
     def _zip(self, value):

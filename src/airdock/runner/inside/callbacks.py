@@ -12,7 +12,8 @@ def before(task, context):
 
 def after(task, context, ending, error):
     """Call what the task has for this ending, which was told already: nothing that goes wrong here changes it."""
-    name = _name(ending, context["ti"])
+    state, name = _AFTER[_kind(ending, context["ti"])]
+    context["ti"].close(state)
     if not name or not getattr(task, name, None):
         return
     if error is not None:
@@ -63,12 +64,21 @@ def _miss(asked):
         _show("the callback %s of a deadline" % asked["path"], error)
 
 
-def _name(ending, instance):
-    kind = ending["kind"]
-    if kind == "failed":
-        again = ending["retryable"] and instance.is_eligible_to_retry()
-        return "on_retry_callback" if again else "on_failure_callback"
-    return {"succeeded": "on_success_callback", "skipped": "on_skipped_callback"}.get(kind)
+def _kind(ending, instance):
+    if ending["kind"] == "failed" and ending["retryable"] and instance.is_eligible_to_retry():
+        return "retried"
+    return ending["kind"]
+
+
+_AFTER = {
+    "succeeded": ("success", "on_success_callback"),
+    "skipped": ("skipped", "on_skipped_callback"),
+    "failed": ("failed", "on_failure_callback"),
+    "retried": ("up_for_retry", "on_retry_callback"),
+    "deferred": ("deferred", ""),
+    "rescheduled": ("up_for_reschedule", ""),
+}
+"""The state after each kind of ending, and who is called."""
 
 
 def _call(task, name, context):

@@ -4,7 +4,7 @@ from .instance import DagRun, TaskInstance
 from .times import parse_time
 from .xcoms import RETURN_KEY
 
-__all__ = ["RETURN_KEY", "Context", "DagRun", "TaskInstance", "current", "parameters", "parse_time"]
+__all__ = ["RETURN_KEY", "Context", "DagRun", "TaskInstance", "current", "key_text", "parameters", "parse_time"]
 
 current = []  # the context of the task that runs, once it does
 
@@ -16,7 +16,8 @@ class Context(dict):
         payload, run = start["payload"], start["run"]
         self._make_time = make_time or parse_time
         state = payload.get("instance") or {}
-        instance = TaskInstance(start["key"], channel, state, self._make_time)
+        log_url = (start.get("paths") or {}).get("log_url")
+        self.instance = instance = TaskInstance(start["key"], channel, state, self._make_time, log_url)
         dag_run = DagRun(start["key"]["dag_id"], run, self._make_time)
         instance.dag_run = dag_run
         super(Context, self).__init__(
@@ -25,7 +26,7 @@ class Context(dict):
             dag_run=dag_run,
             run_id=dag_run.run_id,
             params=dict(payload.get("params") or {}, **dag_run.conf),
-            task_instance_key_str="__".join([instance.dag_id, instance.task_id, _short(run) or dag_run.run_id]),
+            task_instance_key_str=key_text(instance),
             templates_dict=None,
             map_index_template=None,
             partition_key=dag_run.partition_key,
@@ -37,7 +38,7 @@ class Context(dict):
 
     def __missing__(self, name):
         if name == "images":
-            value = self["ti"].images()
+            value = self.instance.images()
         elif name in _DATES and self._time:
             value = _DATES[name](self)
         elif name in _LATER:
@@ -68,7 +69,7 @@ class Context(dict):
     def previous(self, name):
         """A time of the newest successful run before this one; None where there is none."""
         if not hasattr(self, "_previous"):
-            self._previous = self["ti"].get_previous_dagrun("success")
+            self._previous = self.instance.get_previous_dagrun("success")
         return self._previous and getattr(self._previous, name)
 
     def keywords_for(self, function, args, kwargs):
@@ -82,9 +83,11 @@ class Context(dict):
         return found
 
 
-def _short(run):
-    """The day of the run, as it stands in the key of a task instance."""
-    return (run.get("logical_date") or "")[:10].replace("-", "")
+def key_text(instance):
+    """What names a task instance in one word: the DAG, the task, the day of the run."""
+    run = instance.dag_run
+    day = (run._run.get("logical_date") or "")[:10].replace("-", "")
+    return "__".join([instance.dag_id, instance.task_id, day or run.run_id])
 
 
 def _at(context):
@@ -125,7 +128,7 @@ _LATER = {
     "task_state_store": _accessor("task_states"),
     "asset_state_store": _accessor("AssetStates"),
     "triggering_asset_events": _accessor("triggering_events"),
-    "expanded_ti_count": lambda context: context["ti"].count_instances(),
+    "expanded_ti_count": lambda context: context.instance.count_instances(),
     "partition_date": lambda context: context.moment("partition_date"),
     "prev_data_interval_start_success": lambda context: context.previous("data_interval_start"),
     "prev_data_interval_end_success": lambda context: context.previous("data_interval_end"),

@@ -52,7 +52,7 @@ _MOMENTS = (*_INTERVAL, "logical_date", "run_after", "start_date", "end_date", "
 class TaskInstance(object):
     """The task in this run; `xcom_pull` and `xcom_push` pass values between tasks."""
 
-    def __init__(self, key, channel, state=None, make_time=parse_time):
+    def __init__(self, key, channel, state=None, make_time=parse_time, log_url=None):
         state = state or {}
         self.dag_id = key["dag_id"]
         self.task_id = key["task_id"]
@@ -61,9 +61,12 @@ class TaskInstance(object):
         self.try_number = key["try_number"]
         self.max_tries = state.get("max_tries") or 0
         self._began = time()
+        self._started = state.get("started")
+        self._ended = state.get("ended")
+        self.log_url = self.mark_success_url = log_url or ""
         self.first_started = make_time(state.get("first_started"))
         self.reschedules = state.get("reschedules") or 0
-        self.state = "running"
+        self.state = state.get("state") or "running"
         self.task = None
         self.dag_run = None
         self.skipped = []
@@ -81,7 +84,24 @@ class TaskInstance(object):
         """When this try began."""
         from datetime import datetime, timezone
 
-        return self._make_time(datetime.fromtimestamp(self._began, timezone.utc).isoformat())
+        return self._make_time(self._started or datetime.fromtimestamp(self._began, timezone.utc).isoformat())
+
+    @property
+    def end_date(self):
+        """When this try ended; None while it goes on."""
+        return self._make_time(self._ended)
+
+    @property
+    def duration(self):
+        """How long this try took, in seconds; None while it goes on."""
+        return (self.end_date - self.start_date).total_seconds() if self._ended else None
+
+    def close(self, state):
+        """The try has ended, and the instance is in this state."""
+        from datetime import datetime, timezone
+
+        self.state = state
+        self._ended = datetime.now(timezone.utc).isoformat()
 
     @property
     def operator(self):

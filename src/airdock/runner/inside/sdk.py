@@ -34,6 +34,7 @@ class Job(object):
         if self._late and not payload["task_id"]:
             self._task = None
             self.context["dag"] = dag
+            self._take_last(dag, channel)
         else:
             self._take(dag, start["key"]["map_index"])
         contexts.current.append(self.context)
@@ -50,11 +51,25 @@ class Job(object):
             map_index_template=getattr(self._task, "map_index_template", None),
             templates_dict=getattr(self._task, "templates_dict", None),
         )
-        self.context["ti"].task = self._task
+        self.context.instance.task = self._task
         if not self._late:
             self._check_params(dag)
             self._task.render_template_fields(self.context)
             self.relabel()
+
+    def _take_last(self, dag, channel):
+        """Let the context be that of the task instance that says most of how the run ended, where there is one."""
+        last = self.payload.get("last")
+        for name in ("ti", "task_instance", "task_instance_key_str"):
+            del self.context[name]
+        if last is None or last["task_id"] not in dag.task_dict:
+            return
+        first, key = self.context.instance, {"dag_id": dag.dag_id, "run_id": self.context["run_id"]}
+        instance = contexts.TaskInstance(dict(last, **key), channel, last, _make_time, last.get("log_url"))
+        instance.task, instance.dag_run = dag.get_task(last["task_id"]), first.dag_run
+        self.context.instance = instance
+        self.context.update(ti=instance, task_instance=instance, task=instance.task)
+        self.context["task_instance_key_str"] = contexts.key_text(instance)
 
     def _check_params(self, dag):
         """AirflowFailException where a value of the run isn't as its Param's schema says."""
@@ -119,7 +134,7 @@ class Job(object):
 
         exceptions = import_module("airdock.dag.exceptions")
         for name, value in wire.unpack(event.get("xcoms") or {}).items():
-            self.context["ti"].xcom_push(name, value)
+            self.context.instance.xcom_push(name, value)
         if event["state"] == "skipped":
             raise exceptions.AirflowSkipException("its trigger skipped it")
         if event["state"] == "failed":
@@ -130,7 +145,7 @@ class Job(object):
 
         Of a first step it says what the second is to run.
         """
-        instance = self.context["ti"]
+        instance = self.context.instance
         self._label()
         if self._is_first_step:
             prepared = import_module("airdock.dag.first_step").prepare(self._task)
@@ -149,7 +164,7 @@ class Job(object):
             pass  # the template: it is rendered again after the code, and only where that returns does this count
 
     def _label(self):
-        instance = self.context["ti"]
+        instance = self.context.instance
         template = self.context["map_index_template"]
         if template and instance.map_index >= 0 and not self._late:
             templates = import_module("airdock.dag.templates").Templates.of(self._task, self.context)

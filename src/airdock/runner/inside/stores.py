@@ -8,7 +8,7 @@ __all__ = ["AssetStates", "States", "task_states"]
 
 def task_states(context):
     """What this task instance keeps: it outlives a try, and ends with its run."""
-    return States(context["ti"], {})
+    return States(context.instance, {})
 
 
 class States(object):
