@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from airdock.dag.xcom_arg import rebuild
+from airdock.dag.xcom_arg import nested_fields, rebuild
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
@@ -102,7 +102,7 @@ class Templates:
         if rebuilt is not None:
             return rebuilt
         self._seen.add(id(value))
-        self.render_fields(value, getattr(value, "template_fields", ()))
+        self.render_fields(value, nested_fields(value))
         return value
 
     def render_fields(self, parent: Any, names: Iterable[str]) -> None:
