@@ -178,6 +178,14 @@ def _read_address(text: str, kind: str = "IPv4Address") -> object:
     return getattr(ipaddress, kind)(text)
 
 
+def _read_uuid(text: str) -> None:
+    """As RFC 4122 writes it: `uuid` itself also takes braces, and hyphens anywhere."""
+    from uuid import UUID
+
+    if str(UUID(text)) != text.lower():
+        raise ValueError(text)
+
+
 _FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
     "date": _read_date,
     "time": _read_time,
@@ -187,6 +195,7 @@ _FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
     "ipv4": _read_address,
     "ipv6": lambda text: _read_address(text, "IPv6Address"),
     "regex": re.compile,
+    "uuid": _read_uuid,
 }
 
 

@@ -29,7 +29,7 @@ from airdock.files import save_json
 
 __all__ = ["answer", "find_dag_file", "load_dag_file", "main", "what_was_given"]
 
-_BROUGHT: Final = ("httpx", "requests")
+_BROUGHT: Final = ("babel", "httpx", "requests", "yaml")
 """Libraries of the extra `airflow`."""
 _COMPAT: Final = "airdock.compat"
 """Airflow's names. The layer above this folder, so it is plugged in by name: without it Airdock's own still work."""

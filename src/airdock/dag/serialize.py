@@ -24,6 +24,7 @@ from airdock.dag.schedules import asset_condition_of, moment_of, timetable_of
 from airdock.dag.sensor import BaseSensorOperator
 from airdock.dag.serialized import SerializedDag, SerializedTask
 from airdock.dag.task_group import TaskGroup
+from airdock.dag.templates import search_folders
 from airdock.dag.weights import RULES, find_strategy, weights_by_try
 from airdock.errors import DagError
 
@@ -298,7 +299,17 @@ def arguments_without_effect(dag: DAG) -> list[str]:
             told.append(f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {shown})")
     for task in dag.tasks:
         told += [f"DAG {dag.dag_id!r}: {name} has no effect yet (tasks: {task.task_id})" for name in _idle(task)]
-    return told
+    return told + _unseen_folders(dag)
+
+
+def _unseen_folders(dag: DAG) -> list[str]:
+    """A sentence for each folder of templates that isn't seen here, and so by no task: both see the same."""
+    return [
+        f"DAG {dag.dag_id!r}: template_searchpath names {folder}, which tasks don't see: they see the folder of the "
+        "DAG file, and those that the setting isolation.folders names"
+        for folder in search_folders(dag)
+        if not Path(folder).is_dir()
+    ]
 
 
 def _asks(task: Node, name: str) -> bool:

@@ -4,14 +4,23 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from airdock.dag.xcom_arg import rebuild
+from airdock.dag.xcom_arg import nested_fields, rebuild
 
 if TYPE_CHECKING:
     from airdock.dag.dag import DAG
     from airdock.dag.node import Node
     from airdock.dag.operator import BaseOperator
 
-__all__ = ["Literal", "Templates", "awaits_rendering", "has_template", "keeps_plain_text", "literal", "options_of"]
+__all__ = [
+    "Literal",
+    "Templates",
+    "awaits_rendering",
+    "has_template",
+    "keeps_plain_text",
+    "literal",
+    "options_of",
+    "search_folders",
+]
 
 _MARKS: Final = ("{{", "{%", "{#")
 _OF_AIRFLOW: Final = frozenset({"native", "undefined", "filters"})
@@ -65,10 +74,9 @@ class Templates:
     def of(cls, task: "BaseOperator", context: Mapping[str, Any], environment: Any = None) -> "Templates":
         """As the task and its DAG say."""
         dag = task.dag
-        search = dag.template_searchpath or ()
         return cls(
             context,
-            folders=(dag.fileloc.rpartition("/")[0], *([search] if isinstance(search, str) else map(str, search))),
+            folders=(dag.fileloc.rpartition("/")[0], *search_folders(dag)),
             extensions=tuple(task.template_ext),
             options=options_of(task, dag),
             macros=dag.user_defined_macros,
@@ -94,7 +102,7 @@ class Templates:
         if rebuilt is not None:
             return rebuilt
         self._seen.add(id(value))
-        self.render_fields(value, getattr(value, "template_fields", ()))
+        self.render_fields(value, nested_fields(value))
         return value
 
     def render_fields(self, parent: Any, names: Iterable[str]) -> None:
@@ -128,6 +136,12 @@ class Templates:
             self._environment = _make_environment(self.folders, self.options)
             self._environment.context_class = _make_context_class(self.context)
         return self._environment
+
+
+def search_folders(dag: "DAG") -> tuple[str, ...]:
+    """The folders of `template_searchpath`: one or several, as text or paths."""
+    search = dag.template_searchpath or ()
+    return (str(search),) if isinstance(search, str) or hasattr(search, "__fspath__") else tuple(map(str, search))
 
 
 def options_of(task: "Node", dag: "DAG") -> dict[str, Any]:

@@ -19,6 +19,7 @@ __all__ = [
     "expression_of",
     "find_references",
     "holds_lazy",
+    "nested_fields",
     "rebuild",
     "resolve",
 ]
@@ -265,19 +266,25 @@ class _Made(Sequence[Any]):
         return self._make(index % self._count)
 
 
-def find_references(value: Any) -> Iterable[XComArg]:
-    """The results of other tasks anywhere inside of an argument."""
+def find_references(value: Any, seen: frozenset[int] = frozenset()) -> Iterable[XComArg]:
+    """The results of other tasks anywhere inside of an argument. `seen` are ids of objects that it was found in."""
     if isinstance(value, Lazy):
         yield from value.references()
     elif isinstance(value, dict):
         for each in value.values():
-            yield from find_references(each)
+            yield from find_references(each, seen)
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
-            yield from find_references(each)
-    else:
-        for name in getattr(type(value), "template_fields", ()):
-            yield from find_references(getattr(value, name, None))
+            yield from find_references(each, seen)
+    elif id(value) not in seen:
+        for name in nested_fields(value):
+            yield from find_references(getattr(value, name, None), seen | {id(value)})
+
+
+def nested_fields(value: Any) -> Iterable[str]:
+    """The attributes of an object that it says are templates; whatever else it answers means none."""
+    names = getattr(value, "template_fields", ())
+    return names if isinstance(names, tuple | list | set | frozenset) else ()
 
 
 def holds_lazy(value: Any) -> bool:

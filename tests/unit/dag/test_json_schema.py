@@ -42,7 +42,7 @@ def schemas() -> st.SearchStrategy[dict[str, Any]]:
             "maxProperties": SIZE,
             "uniqueItems": st.booleans(),
             "pattern": st.sampled_from(["^a", "b$", "a|b", "."]),
-            "format": st.sampled_from(["date", "email", "ipv4"]),
+            "format": st.sampled_from(["date", "email", "ipv4", "uuid"]),
             "required": st.lists(st.sampled_from(["a", "b"]), unique=True),
         },
     )
@@ -91,6 +91,8 @@ def test_as_a_whole_validator(schema: dict[str, Any], value: Any) -> None:
         ({"minLength": 3}, "ab", "expected a length of at least 3, found 2"),
         ({"format": "date"}, "31.1.2026", "expected a date, found '31.1.2026'"),
         ({"format": "date-time"}, "2026-01-31", "expected a date-time, found '2026-01-31'"),
+        ({"format": "uuid"}, "no", "expected a uuid, found 'no'"),
+        ({"format": "uuid"}, "12" * 16, f"expected a uuid, found '{'12' * 16}'"),
         ({"format": "time"}, "25:00", "expected a time, found '25:00'"),
         ({"items": {"type": "integer"}}, [1, "a"], "expected integer, found 'a' at [1]"),
         ({"properties": {"a": {"items": {"maximum": 1}}}}, {"a": [2]}, "expected at most 1, found 2 at a[0]"),
@@ -104,3 +106,4 @@ def test_what_it_says(schema: dict[str, Any], value: Any, says: str) -> None:
 def test_times(text: str) -> None:
     assert not list(find_mistakes(text, {"format": "date-time"}))
     assert not list(find_mistakes("10:30:00Z", {"format": "time"}))
+    assert not list(find_mistakes("12345678-ABCD-5678-1234-567812345678", {"format": "uuid"}))

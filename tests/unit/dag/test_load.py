@@ -337,3 +337,23 @@ def test_what_is_called_after_a_task_elsewhere_travels_or_is_said(
     """)
     assert dag.task("travels").payload["post_execute"]["function"] == "after"
     assert capfd.readouterr().err == "DAG 'd': post_execute has no effect yet (tasks: lambda, bash)\n"
+
+
+def test_folders_of_templates_that_tasks_do_not_see_are_said(
+    load: Load, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+        import pathlib
+        from airdock.operators.empty import EmptyOperator
+        from airdock.sdk import DAG
+        with DAG("d", template_searchpath=%s):
+            EmptyOperator(task_id="a")
+    """
+    for seen in (f"'{tmp_path}'", f"pathlib.Path('{tmp_path}')", f"['{tmp_path}']", "None"):
+        load(text % seen)
+    assert capfd.readouterr().err == ""
+    load(text % f"['{tmp_path}', '/nowhere/sql']")
+    assert capfd.readouterr().err == (
+        "DAG 'd': template_searchpath names /nowhere/sql, which tasks don't see: they see the folder of the DAG file, "
+        "and those that the setting isolation.folders names\n"
+    )

@@ -95,8 +95,7 @@ class Ti:
 def test_results_in_subclasses_of_containers_and_in_objects_are_found_and_resolved() -> None:
     with DAG("d"):
         source = EmptyOperator(task_id="source").output
-    nested = Nested(source)
-    nested.inner = None
+    nested = Nested(source)  # which holds itself, too
     for value in (OrderedDict(a=source), Pair("x", source), defaultdict(list, a=source), nested):
         assert list(find_references(value)) == [source]
     assert resolve(OrderedDict(a=source), {"ti": Ti(7)}) == {"a": 7}

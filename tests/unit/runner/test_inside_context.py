@@ -1,6 +1,7 @@
 """What a running task may ask about itself."""
 
 import functools
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -113,6 +114,24 @@ def test_macros() -> None:
     assert hasattr(macros.dateutil, "__version__")
     with pytest.raises(AttributeError, match="there is no macro 'nothing'"):
         getattr(macros, "nothing")  # noqa: B009  what a template does
+
+
+def test_macros_of_packages_that_are_not_there_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("yaml", "babel"):
+        monkeypatch.setitem(sys.modules, name, None)
+    macros = make()["macros"]
+    with pytest.raises(ModuleNotFoundError, match=r"needs PyYAML, .*pip install 'airdock\[airflow\]'"):
+        macros.yaml.safe_load("1")
+    with pytest.raises(ModuleNotFoundError, match=r"needs Babel, .*pip install 'airdock\[airflow\]'"):
+        macros.ds_format_locale("2026-01-02", "%Y-%m-%d", "EEEE", "de")
+
+
+def test_macros_of_the_packages_of_airflow() -> None:
+    pytest.importorskip("yaml")
+    pytest.importorskip("babel")
+    macros = make()["macros"]
+    assert macros.yaml.safe_load("a: 1") == {"a": 1}
+    assert macros.ds_format_locale("2026-01-02", "%Y-%m-%d", "EEEE", "de") == "Freitag"
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Macros(object):
         """As `ds_format`, but the output is a pattern of Babel, with names in the language of `locale`."""
         from datetime import datetime
 
-        from babel import Locale
+        Locale = _brought("babel", "Babel").Locale  # noqa: N806  the class itself
         from babel.dates import LC_TIME, format_datetime
 
         language = Locale.parse(locale) if locale else LC_TIME
@@ -147,6 +147,19 @@ def _of(module, name=None):
     return find
 
 
+def _brought(module, package):
+    """A module that Airflow has among its packages, and Airdock in its extra."""
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        text = "this macro needs %s, which isn't here: pip install 'airdock[airflow]'" % package
+        raise ModuleNotFoundError(text, name=module) from None
+
+
 def _plugin(name):
     """The macros of a plugin, where the task runs beside Airdock."""
     import sys
@@ -166,5 +179,5 @@ _MACROS = {
     "random": _of("random", "random"),
     "time": _of("time"),
     "uuid": _of("uuid"),
-    "yaml": _of("yaml"),
+    "yaml": lambda: _brought("yaml", "PyYAML"),
 }
