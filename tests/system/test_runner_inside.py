@@ -505,7 +505,12 @@ with DAG("d"):
     def breaks():
         raise KeyError("gone")
 
-    breaks()
+    @task(on_failure_callback=tell, on_retry_callback=tell)
+    def sleeps():
+        import time
+        time.sleep(60)
+
+    breaks(), sleeps()
     Shows(task_id="shows", text=[
         "{{ var.value.greeting }} {{ var.json.config.depth[1] }} {{ var.value.get('none', 'fallback') }}",
         "{{ conn.web.host }} {{ conn.web.extra_dejson.a }}",
@@ -530,6 +535,12 @@ def test_a_deferred_task_goes_on_where_it_said(folder: Path) -> None:
     late = {"method": "go_on", "error": "the trigger didn't fire in time", "timed_out": True}
     seen = run_sdk(folder, "waits", Api(), source=CONTEXT, instance={"next": late})
     assert seen.ending["reason"] == "TaskDeferralTimeout: the trigger didn't fire in time"
+
+
+def test_a_task_that_is_stopped_calls_nobody(folder: Path) -> None:
+    """Whoever stopped it knows whether it is tried anew, was ended by a person, or was out of time."""
+    seen = run_sdk(folder, "sleeps", Api(), source=CONTEXT, stop_at="user_code")
+    assert (seen.ending["reason"], seen.output) == ("stopped by SIGTERM", "")
 
 
 AT_START = """

@@ -2,6 +2,8 @@
 
 A task that imports its DAG file calls its own: as it begins, and once it has told how it ended. What is left are those
 of DAGs, those of tasks in images of their own, and those of tasks whose process ended before it could tell anything.
+
+What was stopped calls nobody itself: a try that was cancelled isn't told of, one that was out of time is.
 """
 
 from collections.abc import Iterable, Iterator

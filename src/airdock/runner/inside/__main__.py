@@ -21,7 +21,7 @@ def main():
         channel.send("result", ending=ending)
     except OSError:  # the supervisor is gone; whoever asks how this ended sees the exit code
         return 1
-    if job is not None:
+    if job is not None and not isinstance(error, endings.Terminated):  # else whoever stopped it sees to the rest
         try:
             job.after(ending, error)
         except endings.Terminated:
@@ -66,7 +66,7 @@ def _prepare(start, channel):
 
 
 def _call(job, channel):
-    seconds, pid = job.payload.get("execution_timeout_s"), os.getpid()
+    seconds, pid, is_stopped = job.payload.get("execution_timeout_s"), os.getpid(), False
     channel.send("user_code")
     try:
         with limits.time_limit(seconds, job.timeout):
@@ -83,12 +83,14 @@ def _call(job, channel):
     except BaseException as error:
         if type(error).__name__ == "AirflowTaskTimeout":
             job.on_kill()
+        is_stopped = isinstance(error, endings.Terminated)
         raise
     finally:
         if os.getpid() != pid:  # a fork of the user's that came back here; the channel is its parent's
             _flush()
             os._exit(1 if sys.exc_info()[0] else 0)
-        channel.send("user_ended")
+        if not is_stopped:
+            channel.send("user_ended")
 
 
 def _decide(value, payload, instance):
