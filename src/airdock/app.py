@@ -100,7 +100,9 @@ class App(Services):
         for change in self.orchestrator.standing(key):
             self._tell(change)
         with self._working():
-            state = run(key)
+            scheduler = self.scheduler
+            with self.bell.listening(lambda: scheduler.look(at_all=True)):  # other commands may change the run
+                state = run(key)
             self.calling.wait()
         return RunSummary(
             key=key,

@@ -17,7 +17,7 @@ from airdock.errors import ConfigError, ConflictError, DagError, UnknownRunError
 from airdock.hands import Hands
 from airdock.model.keys import RunKey, TaskKey
 from airdock.model.progress import TaskChanged
-from airdock.model.states import RunState, TaskState, is_finished
+from airdock.model.states import RUN_FINISHED, RunState, TaskState, is_finished
 from airdock.scheduler.asking import Ask, ask_interval, is_custom
 from airdock.scheduler.deadlines import reckon_deadlines
 from airdock.scheduler.loop import Scheduler
@@ -176,17 +176,22 @@ class Orchestrator:
         return self._take_up(key, displacing=found.owner if is_dead else "")
 
     def _take_up(self, key: RunKey, *, displacing: str) -> RunState:
-        try:
-            return self._scheduler().run(key, displacing=displacing)
-        except ConflictError as error:
-            owner = self._store.load_run(key).owner
-            if not owner or error.where != owner:
-                raise
-            raise ConflictError(
-                f"{Owner.parse(owner).label} works on this run",
-                where=key.run_id,
-                hint="wait until it is done, or stop it first",
-            ) from error
+        while True:
+            try:
+                return self._scheduler().run(key, displacing=displacing)
+            except ConflictError as error:
+                found = self._store.load_run(key)
+                if not found.owner:  # a person changed it, and nobody has it yet
+                    if found.state in RUN_FINISHED:
+                        return found.state
+                    continue
+                if error.where != found.owner:
+                    raise
+                raise ConflictError(
+                    f"{Owner.parse(found.owner).label} works on this run",
+                    where=key.run_id,
+                    hint="wait until it is done, or stop it first",
+                ) from error
 
     def cancel(self) -> None:
         """Let what runs end, and leave the run to be resumed. From any thread."""

@@ -175,7 +175,10 @@ def test_a_backfill_whose_tasks_depend_on_the_past_goes_from_date_to_date(home: 
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with command(app) as orchestrator:
             orchestrator.hands.backfill(
-                app.orchestrator.find_dag("past"), start=today - timedelta(days=12), end=today - timedelta(days=10)
+                app.orchestrator.find_dag("past"),
+                start=today - timedelta(days=12),
+                end=today - timedelta(days=10),
+                reprocess="failed",
             )
 
         def done() -> bool:

@@ -166,7 +166,7 @@ class Scheduler:
             while not until():
                 self._take_turn()
                 if not until():
-                    self._wait()
+                    self._wait(until)
         except BaseException:
             self._cancel_all()  # leases stay, so that nobody runs these again before this process is gone
             raise
@@ -318,10 +318,10 @@ class Scheduler:
 
     # What happens meanwhile
 
-    def _wait(self) -> None:
+    def _wait(self, until: Callable[[], bool]) -> None:
         """Block until something happened to a run, then take all that has."""
         self._leave_idle()
-        while not self._turns and (self._courses or not self._stopping.is_set()):
+        while not self._turns and not until():
             is_blocked = any(course.ready.is_blocked for course in self._going_on())
             messages = self._inbox.drain() or self._inbox.sleep(self._pause_s(is_blocked=is_blocked))
             self._renew()

@@ -379,3 +379,32 @@ def test_a_task_waits_for_its_pool_to_be_made(make_house: Make, make_dag: Make, 
     house.scheduler.look(at_all=True)
     worker.join(20)
     assert states == [RunState.SUCCESS]
+
+
+@pytest.mark.parametrize(("by_hand", "state"), [("cancel", RunState.FAILED), ("mark", RunState.SUCCESS)])
+def test_a_run_that_a_person_changes_goes_on_or_ends(
+    make_house: Make, make_dag: Make, make_task: Make, by_hand: str, state: RunState
+) -> None:
+    begun = threading.Event()
+
+    def hang(workload: Workload) -> Ending | None:
+        if workload.key.task_id == "slow":
+            begun.set()
+            return None
+        return Succeeded()
+
+    house = make_house(executor=MemoryExecutor(script=hang))
+    key = house.create(make_dag(make_task("slow"), make_task("after", "slow")))
+    states: list[RunState] = []
+    worker = threading.Thread(target=lambda: states.append(house.orchestrator.run(key)))
+    worker.start()
+    assert begun.wait(10)
+    run = house.store.load_run(key)
+    if by_hand == "cancel":
+        house.orchestrator.hands.mark_run(run, RunState.FAILED)
+    else:
+        house.orchestrator.hands.mark_tasks(run, ["slow"], TaskState.SUCCESS)
+    house.scheduler.look(at_all=True)
+    worker.join(20)
+    assert states == [state]
+    assert house.states()["after"] == ("skipped" if by_hand == "cancel" else "success")
