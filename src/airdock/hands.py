@@ -313,13 +313,10 @@ def _find_teardowns(dag: SerializedDag, rows: Collection[Instance]) -> frozenset
     ran = {row.key.task_id for row in rows if row.state is TaskState.SUCCESS or row.state in _BEGUN}
     open_ids = {row.key.task_id for row in rows if row.state not in FINISHED}
     setups = {task.task_id for task in dag.tasks if task.is_setup}
-    return frozenset(
-        task.task_id
-        for task in dag.tasks
-        if task.is_teardown
-        and task.task_id in open_ids
-        and ({*task.setups, *task.upstream} & setups & ran or task.task_id in ran)
-    )
+    left = [task for task in dag.tasks if task.is_teardown and task.task_id in open_ids]
+    own = {task.task_id: {*task.setups, *task.upstream} & setups for task in left}
+    # One that belongs to no setup is for whatever there was.
+    return frozenset(task_id for task_id, made in own.items() if task_id in ran or (made & ran if made else ran))
 
 
 def _is_wanted(row: Instance, *, only_failed: bool, only_running: bool) -> bool:

@@ -209,6 +209,15 @@ def test_a_run_that_is_ended_by_hand_tears_down_what_was_set_up(bench: Bench) ->
     assert (found.state, found.reason) == (RunState.RUNNING, "ended by hand")
 
 
+def test_a_teardown_that_belongs_to_no_setup_is_left_where_anything_ran(bench: Bench) -> None:
+    made = dag(task("work"), task("clean", "work", is_teardown=True, trigger_rule="all_done_setup_success"))
+    run = bench.run(made)
+    rows = {row.key: S.RUNNING if row.key.task_id == "work" else S.NONE for row in bench.store.list_instances(run.key)}
+    bench.store.force(run.key, rows, at=AT, run_state=RunState.RUNNING)
+    bench.hands.mark_run(bench.store.load_run(run.key), RunState.FAILED)
+    assert bench.states(run.key) == {"work": S.FAILED, "clean": S.NONE}
+
+
 @pytest.mark.parametrize("states", [{"make": S.NONE}, {"make": S.SUCCESS, "clean": S.SUCCESS, "work": S.SUCCESS}])
 def test_a_run_with_nothing_to_tear_down_ends_at_once(bench: Bench, states: dict[str, TaskState]) -> None:
     run = going_on(bench, **states)
