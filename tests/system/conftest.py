@@ -270,7 +270,7 @@ def unchanged_machine() -> Iterator[Callable[[], None]]:
     before = Machine.look()
 
     def check() -> None:
-        for pause_s in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0):  # what was killed needs a moment to be gone
+        for pause_s in (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):  # what was killed needs a moment to be gone
             time.sleep(pause_s)
             left = Machine.look().differences(before)
             if not left:

@@ -63,7 +63,7 @@ def unchanged_network() -> Iterator[None]:
     """Fails the test when interfaces, rules or routers are left."""
     before = _look()
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + _PATIENCE_S  # the kernel clears a killed router's namespace when it has time
     while (left := _look() - before) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left

@@ -96,6 +96,11 @@ class Gateway:
         self._routes.append(self._uplink.subnet)
         self._notes += self._uplink.notes
 
+    def close(self) -> None:
+        """Have no way out any more."""
+        if self._is_open and self._uplink is not None:
+            self._uplink.stop()
+
     def clash(self, subnet: IPv4Network) -> IPv4Network | None:
         """What containers of such a network could not reach, because they would look for it among themselves."""
         return next((route for route in self._routes if route.prefixlen and route.overlaps(subnet)), None)

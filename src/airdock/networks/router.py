@@ -140,6 +140,7 @@ class _Router:
                     self._read(session)
         # From here on a client finds no socket and starts another router; one that is on its way hears that we ended.
         self._folder.joinpath(SOCKET).unlink(missing_ok=True)
+        self._gateway.close()
 
     def _accept(self) -> None:
         sock, _ = self._listening.accept()

@@ -4,8 +4,9 @@
     pasta        passt's program for one namespace: copies streams between sockets of the machine and a tap device
     slirp4netns  the same idea, older and slower
 
-Nothing of it outlives the router: the pair dies with its namespace, the rules with the socket that made them, and the
-program is ended by a helper that waits for the router's end.
+Nothing of it outlives the router, however that ends: the pair dies with its namespace (soon: the kernel does that when
+it has time, so a router that ends by itself takes the pair away before), the rules with the socket that made them, and
+the program is ended by a helper that waits for the router's end.
 """
 
 import fcntl
@@ -55,7 +56,8 @@ _FORWARDING: Final = "net/ipv4/ip_forward"
 
 class Uplink(Protocol):
     """A way out. `start` is called from the router's namespace, once; it raises NetworkError. `nameserver` resolves
-    names there where the machine's own can't be reached, or is empty."""
+    names there where the machine's own can't be reached, or is empty. `stop` is called there once the last container
+    has gone."""
 
     name: str
     mtu: int
@@ -64,6 +66,8 @@ class Uplink(Protocol):
     notes: tuple[str, ...]
 
     def start(self, home: int) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class NatUplink:
@@ -97,6 +101,10 @@ class NatUplink:
             links.add_address(index, _on(self.subnet[2], self.subnet))
             links.bring_up(index)
             links.add_default_route(self.subnet[1])
+
+    def stop(self) -> None:
+        with Links() as links:
+            links.delete(UPLINK)
 
     def _claim_subnet(self, links: Links, home: int) -> None:
         """Take addresses that the machine has no route to, with the routers of other homes kept waiting."""
@@ -250,6 +258,9 @@ class ProgramUplink:
                 if not ready or self._ended in ready:
                     raise self._failure("it ended at once" if ready else f"no route after {_PATIENCE_S:.0f} s")
                 links.drain()
+
+    def stop(self) -> None:
+        """Its helper sees the router's end."""
 
     def _failure(self, why: str) -> NetworkError:
         try:

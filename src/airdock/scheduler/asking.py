@@ -69,7 +69,7 @@ class AskedTimetables:
     """`next_run` gives what is known, or asks for it; `answered` is told when more is known. Any thread may call it.
 
     Questions about one file that come while one is asked are asked together. What is known of a DAG is forgotten when
-    it is loaded anew.
+    it is loaded anew, a failure when it was told: whoever asks again means it.
     """
 
     def __init__(self, *, ask: Ask, answered: Callable[[], None]) -> None:
@@ -86,6 +86,7 @@ class AskedTimetables:
             if known_of is dag and last in answers:
                 found = answers[last]
                 if isinstance(found, AirdockError):
+                    del answers[last]
                     raise found
                 return found
             self._wanted[dag.dag_id] = (dag, last)

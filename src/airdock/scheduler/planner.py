@@ -1,5 +1,6 @@
 """Makes the runs that schedules ask for, when they are due."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -21,8 +22,11 @@ _SCHEDULED: Final = "scheduled"
 _MOST_AT_ONCE: Final = 100
 """How many runs of one DAG are made in one go, so that a long catchup holds up nobody."""
 
-_RETRY_S: Final = 5.0
+_RETRY_CONFIG: Final = timedelta(seconds=5)
 """How often to try again where a pool, an executor or a variable isn't there."""
+
+_RETRY_FAILED: Final = timedelta(minutes=1)
+"""How long to leave a schedule alone that failed, such as an author's code."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,15 @@ class _Next:
 
     dag: SerializedDag
     plan: RunPlan | None
+
+
+@record
+class _Refusal:
+    """Why the DAG as it was then has no next run, and when to look again."""
+
+    dag: SerializedDag
+    message: str
+    again: datetime
 
 
 class Planner:
@@ -53,35 +66,40 @@ class Planner:
     ) -> None:
         self._store, self._dags, self._create, self._asked = store, dags, create, asked
         self._next: dict[str, _Next] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, _Refusal] = {}
 
     def plan(self, now: datetime) -> float | None:
         """Make what is due; returns the seconds until something is next, None if nothing is."""
         dags = self._dags()
         self._next = {dag_id: each for dag_id, each in self._next.items() if dags.get(dag_id) is each.dag}
         pauses = []
-        for dag_id, dag in dags.items():
-            try:
-                due = self._plan(dag, now)
-            except Pending:
-                continue
-            except ConfigError as error:  # somebody may set it right meanwhile
-                self._tell_once(dag_id, error)
-                pauses.append(_RETRY_S)
-                continue
-            except AirdockError as error:
-                _log.error("DAG %s can't be scheduled: %s", dag_id, error)
-                self._next[dag_id] = _Next(dag=dag, plan=None)
-                continue
-            self._refused.pop(dag_id, None)
-            if due is not None:
-                pauses.append(max((due - now) / timedelta(seconds=1), 0.0))
+        for dag in dags.values():
+            with contextlib.suppress(Pending):
+                if (due := self._try(dag, now)) is not None:
+                    pauses.append(max((due - now) / timedelta(seconds=1), 0.0))
         return min(pauses) if pauses else None
 
-    def _tell_once(self, dag_id: str, error: ConfigError) -> None:
-        if self._refused.get(dag_id) != error.message:
-            self._refused[dag_id] = error.message
-            _log.error("DAG %s can't be scheduled: %s", dag_id, error)
+    def _try(self, dag: SerializedDag, now: datetime) -> datetime | None:
+        """As `_plan`, or when to try again where that went wrong."""
+        refused = self._refused.get(dag.dag_id)
+        if refused is not None and refused.dag is dag and now < refused.again <= now + _RETRY_FAILED:
+            return refused.again
+        try:
+            due = self._plan(dag, now)
+        except ConfigError as error:  # somebody may set it right meanwhile, and let us look
+            self._refuse(dag, error, again=now)
+            return now + _RETRY_CONFIG
+        except AirdockError as error:
+            self._refuse(dag, error, again=now + _RETRY_FAILED)
+            return now + _RETRY_FAILED
+        self._refused.pop(dag.dag_id, None)
+        return due
+
+    def _refuse(self, dag: SerializedDag, error: AirdockError, *, again: datetime) -> None:
+        told = self._refused.get(dag.dag_id)
+        if told is None or told.message != error.message:
+            _log.error("DAG %s can't be scheduled: %s", dag.dag_id, error)
+        self._refused[dag.dag_id] = _Refusal(dag=dag, message=error.message, again=again)
 
     def _plan(self, dag: SerializedDag, now: datetime) -> datetime | None:
         """When the DAG's next run is due. None where there is none, or where one of its runs has to end first."""

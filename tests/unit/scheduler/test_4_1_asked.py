@@ -152,10 +152,15 @@ def test_what_goes_wrong_is_told_and_stops_nobody(
     author = Author()
     author.answer = answer
     desk = Desk(author, dag(), dag("timed", timetable={"type": "cron", "expression": "@hourly", "timezone": "UTC"}))
-    assert desk.plan(answers=1) == 3600
+    assert desk.plan(answers=1) == 60
     assert says in caplog.text
-    assert desk.plan(answers=0) == 3600
-    assert len(author.asked) == 1, "it is asked again when its file changes"
+    assert desk.plan(answers=0, now=NOON + timedelta(seconds=59)) == 1
+    assert len(author.asked) == 1
+    assert desk.plan(answers=1, now=NOON + timedelta(seconds=60)) == 60
+    author.answer = None
+    desk.plan(answers=1, now=NOON + timedelta(seconds=120))
+    assert len(author.asked) == 3
+    assert desk.runs()[0] == "own__01-06"
 
 
 @pytest.mark.parametrize("error", [DagError("no file"), OSError("no disk")])
@@ -163,7 +168,7 @@ def test_nobody_to_ask(error: Exception, caplog: pytest.LogCaptureFixture) -> No
     author = Author()
     author.error = error
     desk = Desk(author, dag())
-    assert desk.plan(answers=1) is None
+    assert desk.plan(answers=1) == 60
     assert str(error) in caplog.text
 
 

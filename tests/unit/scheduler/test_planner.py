@@ -121,8 +121,8 @@ def test_a_schedule_that_is_none_harms_no_other(
 ) -> None:
     desk.dags["bad"] = make_dag(make_task("a"), dag_id="bad", timetable={"type": "sometimes"})
     desk.dags["d"] = make_dag(make_task("a"), timetable={"type": "once"}, start_date="2026-02-01T00:00:00+00:00")
-    desk.plan()
-    desk.plan()
+    assert desk.plan() == 60
+    assert desk.plan(NOON + timedelta(minutes=2)) == 60
     assert len(desk.runs()) == 1
     assert caplog.text.count("DAG bad can't be scheduled") == 1
 
