@@ -104,12 +104,14 @@ class Mask:
     def line(self, line: bytes) -> bytes:
         return line if self._pattern is None else self._pattern.sub(SHOWN.encode(), line)
 
+    def text(self, text: str) -> str:
+        return self.line(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
     def ending(self, ending: Ending) -> Ending:
         """The ending with its reason as it may be shown."""
         if self._pattern is None or not isinstance(ending, Failed | Skipped):
             return ending
-        shown = self.line(ending.reason.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-        return dataclasses.replace(ending, reason=shown)
+        return dataclasses.replace(ending, reason=self.text(ending.reason))
 
 
 def _forms(text: str) -> set[str]:

@@ -207,6 +207,8 @@ class Host:
                 return
             case "ready" if not self._is_stopped:
                 self._main, self.is_ready = channel, True
+            case "failed":
+                message = {**message, "error": self._logs.mask.text(str(message.get("error") or ""))}
         self._with.hear(self, message)
 
     def _answer(self, channel: Channel, request: Mapping[str, Any]) -> None:

@@ -85,6 +85,7 @@ class Secret(BaseTrigger):
     async def run(self):
         from airflow.sdk import Variable
         print("the token is", Variable.get("api_token"))
+        raise ValueError("refused: " + Variable.get("api_token"))
         yield TriggerEvent(None)
 """
 
@@ -161,8 +162,10 @@ def test_one_that_prints_without_end_keeps_nobody_from_going_on_and_fills_no_mem
     assert resident < 256 * 1024 * 1024
 
 
-def test_secrets_that_triggers_ask_for_are_in_no_log(talking: Bench) -> None:
+def test_secrets_that_triggers_ask_for_are_in_no_log_and_in_no_error(talking: Bench) -> None:
     key = talking.add("secret", "talks.Secret")
-    talking.next()
+    _, _, error = talking.next()
+    assert error.splitlines()[0] == "ValueError: refused: ***"
+    assert "secret of" not in error
     until(lambda: talking.log_of(key) != [])
     assert talking.log_of(key) == ["the token is ***"]
