@@ -20,6 +20,7 @@ class Lease:
     def __init__(self, length_s: float, clock: Clock) -> None:
         self.length_s, self._clock = length_s, clock
         self._since = clock.monotonic()
+        self._is_wanted = False
 
     @property
     def of_tries_s(self) -> float:
@@ -27,7 +28,16 @@ class Lease:
 
     def renewed(self, asked_at: float) -> None:
         """The store granted it, which was asked for at this time of the monotonic clock."""
-        self._since = asked_at
+        self._since, self._is_wanted = asked_at, False
+
+    def want(self) -> None:
+        """Have it renewed at once."""
+        self._is_wanted = True
+
+    @property
+    def due_s(self) -> float:
+        """In how many seconds to renew it; three times before it is over."""
+        return 0.0 if self._is_wanted else self._since + self.length_s / 3 - self._clock.monotonic()
 
     def check(self) -> None:
         """ConflictError where it was not renewed for so long that no try may count on it."""

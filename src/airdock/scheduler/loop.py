@@ -10,7 +10,7 @@ Between turns the loop sleeps on its inbox, until the next thing is due.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from airdock.clock import Clock, SystemClock
@@ -21,7 +21,7 @@ from airdock.model.keys import RunKey, TryKey
 from airdock.model.mount import Mount
 from airdock.model.progress import Report
 from airdock.model.states import FINISHED, RUN_FINISHED, RunState
-from airdock.scheduler.alarms import Alarms
+from airdock.scheduler.at_hand import AtHand
 from airdock.scheduler.calling import Calling
 from airdock.scheduler.calls import find_calls
 from airdock.scheduler.commits import Commits
@@ -29,11 +29,10 @@ from airdock.scheduler.course import Course
 from airdock.scheduler.crew import Crew
 from airdock.scheduler.deadlines import DeadlineWatch
 from airdock.scheduler.duty import Duties, Intake
-from airdock.scheduler.events import Happening, RunBegan, TriggerFired, TryEnded, TryStarted
+from airdock.scheduler.events import Happening, TriggerFired, TryEnded, TryStarted
 from airdock.scheduler.inbox import Cancel, Happened, Inbox, Look, Message
 from airdock.scheduler.lease import Lease
 from airdock.scheduler.needs import Needs
-from airdock.scheduler.past import wake_past
 from airdock.scheduler.points import Reached, passing
 from airdock.scheduler.prepare import Prepare, Prepared, PrepareFailed, Reply
 from airdock.scheduler.room import Room
@@ -89,17 +88,12 @@ class Scheduler:
         self._clock = clock or SystemClock()
         self._report, self._reached = report, reached
         self.lease = Lease(lease_s, clock or SystemClock())
-        self._is_paused, self._calling, self._hear_of_run = is_paused, calling, ended
-        self._inbox = Inbox()
-        self._stopping = threading.Event()
-        self._renew_at = 0.0
+        self._calling, self._hear_of_run = calling, ended
+        self._inbox, self._stopping = Inbox(), threading.Event()
         self._crew = Crew(executors, folders=folders, place=place, lease_s=self.lease.of_tries_s, reached=reached)
         self._commits = Commits(store=store, owner=owner, reached=reached, lost=self._lose)
-        self._room = Room(pools={}, executors=self._crew.slots())
-        self._courses: dict[RunKey, Course] = {}
-        self._turns: dict[RunKey, Turn] = {}
-        self._waiting: dict[RunKey, Course] = {}
-        self._alarms = Alarms()
+        self._room = Room(executors=self._crew.slots())
+        self._at_hand = AtHand(room=self._room, is_paused=is_paused)
         self._needs = Needs(prepare=prepare, inbox=self._inbox)
         self._ended: dict[RunKey, RunState] = {}
         self._lost: dict[RunKey, ConflictError] = {}
@@ -128,7 +122,7 @@ class Scheduler:
             run = self._store.take_run(key, owner=self._owner, lease_s=self.lease.length_s, displacing=displacing)
         self._duties = Duties()
         self._watch_deadlines(key)
-        self._work(lambda: self._take_up([run]), until=lambda: key not in self._courses)
+        self._work(lambda: self._take_up([run]), until=lambda: key not in self._at_hand.courses)
         if (lost := self._lost.pop(key, None)) is not None:
             raise lost
         if not self._stopping.is_set():  # it may have ended late before anybody looked
@@ -141,9 +135,9 @@ class Scheduler:
 
         def claim(now: datetime) -> None:
             with passing(self._reached, "lease"):
-                runs = intake.claim(self._courses.values(), now=now)
+                runs = intake.claim(self._at_hand.courses.values(), now=now)
             self._take_up(runs)
-            self._look_back(self._courses.values())  # other schedulers work on other runs
+            self._at_hand.look_back()  # other schedulers work on other runs
             self._ended.clear()
             self._lost.clear()
 
@@ -152,7 +146,7 @@ class Scheduler:
             duties.add(_CALLS_S, self._calling.take)
         self._duties, self._is_serving = duties, True
         self._watch_deadlines()
-        self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._courses)
+        self._work(lambda: None, until=lambda: self._stopping.is_set() and not self._at_hand.courses)
 
     def _watch_deadlines(self, run: RunKey | None = None) -> None:
         """Of one run, which gets no others later, or of all."""
@@ -180,20 +174,17 @@ class Scheduler:
         """
         if not runs:
             return
-        if not self._courses:
-            at = self._clock.monotonic()
-            self.lease.renewed(at)
-            self._renew_at = at + self.lease.length_s / 3
-        self._room.pools = self._pools()
+        if not self._at_hand.courses:
+            self.lease.renewed(self._clock.monotonic())
+        self._room.set_pools(self._store.list_pools())
         courses = [course for run in runs if (course := self._load(run)) is not None]
         for course in courses:
-            self._courses[course.run.key] = course
-            self._turn(course).events.append(RunBegan())
+            self._at_hand.take_up(course)
         alive = self._crew.adopt([key for course in courses for key in course.active_tries()])
         self._sort(self._inbox.drain())
         for course in courses:
-            told = {event.key for event in self._turn(course).finished}
-            self._turn(course).events += find_lost(course, alive=(alive | told).__contains__)
+            told = {event.key for event in self._at_hand.turn(course).finished}
+            self._at_hand.turn(course).events += find_lost(course, alive=(alive | told).__contains__)
             self._begin(course)
 
     def _load(self, run: Run) -> Course | None:
@@ -208,7 +199,7 @@ class Scheduler:
             return None
 
     def _begin(self, course: Course) -> None:
-        run, turn = course.run, self._turn(course)
+        run, turn = course.run, self._at_hand.turn(course)
         if run.state in RUN_FINISHED:
             self._crew.acknowledge(turn.finished)
             self._let_go(course, run.state)
@@ -235,12 +226,9 @@ class Scheduler:
         self._duties.look()
 
     def _forget(self, course: Course) -> None:
-        key = course.run.key
         self._waiters.forget(course)
-        course.ready.leave()
-        for part in (self._courses, self._turns, self._waiting):
-            part.pop(key, None)
-        self._needs.forget(key)
+        self._at_hand.forget(course)
+        self._needs.forget(course.run.key)
 
     def _lose(self, course: Course, error: ConflictError) -> None:
         """Somebody else has the run, or changed it: what is known of it here means nothing any more."""
@@ -253,20 +241,14 @@ class Scheduler:
 
     # One turn
 
-    def _turn(self, course: Course) -> Turn:
-        key = course.run.key
-        if key not in self._turns:
-            self._turns[key] = Turn(course=course)
-        return self._turns[key]
-
     def _take_turn(self) -> None:
         """Do all that follows from what happened."""
         now = self._clock.now()
-        for turn in self._turns.values():
+        for turn in self._at_hand.turns.values():
             turn.actions = turn.course.absorb(turn.events, now)
         if not self._stopping.is_set():
-            self._admit(now)
-        turns, self._turns = list(self._turns.values()), {}
+            self._at_hand.admit(now)
+        turns = self._at_hand.take_turns()
         for turn in turns:
             turn.conclude(now)
             turn.calls = list(find_calls(turn.course, turn.actions, turn.end)) if self._calling else []
@@ -278,55 +260,32 @@ class Scheduler:
         if any(turn.assets for turn in stored):
             self._duties.look()
 
-    def _admit(self, now: datetime) -> None:
-        """Queue what has room: higher priority first, then what is for the earlier date, whatever run it is of."""
-        for key, turn in self._turns.items():
-            self._waiting[key] = turn.course
-        lines = [(lane, course) for course in self._going_on() for lane in course.ready.lanes()]
-        for lane, course in sorted(lines, key=lambda line: (-line[0].priority, line[1].rank)):
-            if self._room.is_full:
-                break
-            if claims := course.admit(lane, now):
-                self._turn(course).claims += claims
-
-    def _going_on(self) -> list[Course]:
-        """The runs in which somebody waits to be queued, and whose DAG isn't paused."""
-        return [course for course in self._waiting.values() if not self._is_paused(course.run.key.dag_id)]
-
     def _follow_up(self, turn: Turn, now: datetime) -> None:
         course = turn.course
         self._crew.submit(course, turn.claims)
         self._crew.acknowledge(turn.finished)
         self._waiters.follow(course, turn.actions)
         if any(isinstance(action, Transition) and action.target in FINISHED for action in turn.actions):
-            dag_id = course.run.key.dag_id
-            self._look_back(each for each in self._courses.values() if each.run.key.dag_id == dag_id)
+            self._at_hand.look_back(dag_id=course.run.key.dag_id)
         self._crew.cancel([stop.key for stop in turn.stops])
         tell_turn(self._report, turn, now)
-        if not course.ready.lanes():
-            self._waiting.pop(course.run.key, None)
-        self._alarms.set(course.next_due(), course.run.key)
+        self._at_hand.followed(course)
         if turn.runs:
-            self._turn(course)
+            self._at_hand.turn(course)
         if turn.end is not None:
             self._let_go(course, turn.end.target)
-
-    def _look_back(self, courses: Iterable[Course]) -> None:
-        """Let tasks that wait for the run before look at it again."""
-        for key, events in wake_past(courses).items():
-            self._turn(self._courses[key]).events += events
 
     # What happens meanwhile
 
     def _wait(self, until: Callable[[], bool]) -> None:
         """Block until something happened to a run, then take all that has."""
         self._leave_idle()
-        while not self._turns and not until():
-            is_blocked = any(course.ready.is_blocked for course in self._going_on())
+        while not self._at_hand.turns and not until():
+            is_blocked = self._at_hand.is_blocked
             messages = self._inbox.drain() or self._inbox.sleep(self._pause_s(is_blocked=is_blocked))
             self._renew()
             self._sort(messages)
-            self._ring(self._clock.now())
+            self._at_hand.ring(self._clock.now())
             if not self._stopping.is_set():
                 self._duties.do(self._clock.now(), self._clock.monotonic())
             self._leave_idle()
@@ -336,16 +295,16 @@ class Scheduler:
     def _leave_idle(self) -> None:
         """Where all is to stop, let go of the runs of which nothing runs any more."""
         if self._stopping.is_set():
-            for course in [each for key, each in self._courses.items() if key not in self._turns]:
+            for course in [each for key, each in self._at_hand.courses.items() if key not in self._at_hand.turns]:
                 if not course.ready.taken:
                     self._let_go(course, RunState.RUNNING)
 
     def _pause_s(self, *, is_blocked: bool) -> float | None:
         pauses = []
-        if self._courses:
-            pauses.append(self._renew_at - self._clock.monotonic())
-        if self._alarms.next is not None:
-            pauses.append((self._alarms.next - self._clock.now()) / timedelta(seconds=1))
+        if self._at_hand.courses:
+            pauses.append(self.lease.due_s)
+        if (due_s := self._at_hand.due_s(self._clock.now())) is not None:
+            pauses.append(due_s)
         if is_blocked:
             pauses.append(_ROOM_RETRY_S)
         duty = None if self._stopping.is_set() else self._duties.pause_s(self._clock.monotonic())
@@ -353,22 +312,15 @@ class Scheduler:
             pauses.append(duty)
         return max(min(pauses), 0.0) if pauses else None
 
-    def _ring(self, now: datetime) -> None:
-        """Let happen what is due."""
-        for run in self._alarms.ring(now):
-            course = self._courses.get(run)
-            if course is not None and (due := course.pop_due(now)):
-                self._turn(course).events += due
-
     def _sort(self, messages: Iterable[Message]) -> None:
         for message in messages:
             match message:
-                case Started(key=key, at=at) if course := self._courses.get(key.task.run):
-                    self._turn(course).events.append(TryStarted(key=key, at=at))
-                case Finished(key=key, outcome=outcome) if course := self._courses.get(key.task.run):
-                    self._turn(course).finished.append(message)
-                    self._turn(course).events.append(TryEnded(key=key, outcome=course.complete(key, outcome)))
-                case Waiting(key=key) if key.task.run in self._courses:
+                case Started(key=key, at=at) if course := self._at_hand.courses.get(key.task.run):
+                    self._at_hand.turn(course).events.append(TryStarted(key=key, at=at))
+                case Finished(key=key, outcome=outcome) if course := self._at_hand.courses.get(key.task.run):
+                    self._at_hand.turn(course).finished.append(message)
+                    self._at_hand.turn(course).events.append(TryEnded(key=key, outcome=course.complete(key, outcome)))
+                case Waiting(key=key) if key.task.run in self._at_hand.courses:
                     tell_held(self._report, message, self._clock.now())
                 case Prepared() | PrepareFailed():
                     self._take_reply(message)
@@ -377,35 +329,30 @@ class Scheduler:
                     self._cancel_all()
                 case Look(at_all=at_all):
                     if at_all:
-                        self._renew_at = 0.0
+                        self.lease.want()
                     self._duties.look()
-                    self._turns.update({key: self._turn(course) for key, course in self._waiting.items()})
-                case Happened(run=run, event=event) if course := self._courses.get(run):
-                    self._turn(course).events.append(event)
+                    self._at_hand.look_again()
+                case Happened(run=run, event=event) if course := self._at_hand.courses.get(run):
+                    self._at_hand.turn(course).events.append(event)
                 case Finished() if is_stored(self._store, message):
                     self._crew.acknowledge([message])
                 case _:
                     pass  # of another run: whoever resumes that run needs to be told
 
     def _take_reply(self, reply: Reply) -> None:
-        now = self._clock.now()
         for key in self._needs.pop(reply.environment):
-            self._turn(self._courses[key]).take_reply(reply, now)
+            self._at_hand.turn(self._at_hand.courses[key]).take_reply(reply, self._clock.now())
 
     def _renew(self) -> None:
-        at = self._clock.monotonic()
-        if at < self._renew_at or not self._courses:
+        if self.lease.due_s > 0 or not self._at_hand.courses:
             return
-        self._renew_at = at + self.lease.length_s / 3
-        kept = self._store.renew_runs(list(self._courses), owner=self._owner, lease_s=self.lease.length_s)
+        at = self._clock.monotonic()
+        kept = self._store.renew_runs(list(self._at_hand.courses), owner=self._owner, lease_s=self.lease.length_s)
         self.lease.renewed(at)
-        for course in [each for key, each in self._courses.items() if key not in kept]:
+        for course in [each for key, each in self._at_hand.courses.items() if key not in kept]:
             error = ConflictError("the run was taken over by somebody else", where=course.run.key.run_id)
             self._lose(course, error)
-        self._room.pools = self._pools()  # somebody may have changed them meanwhile
-
-    def _pools(self) -> dict[str, int]:
-        return {pool.name: pool.slots for pool in self._store.list_pools()}
+        self._room.set_pools(self._store.list_pools())  # somebody may have changed them meanwhile
 
     def _cancel_all(self) -> None:
-        self._crew.cancel([key for course in self._courses.values() for key in course.active_tries()])
+        self._crew.cancel([key for course in self._at_hand.courses.values() for key in course.active_tries()])

@@ -5,6 +5,7 @@ from airdock.model.keys import TaskKey
 from airdock.scheduler.admit import Free, Lane, admit, explain
 from airdock.scheduler.ready import Ready
 from airdock.scheduler.room import Room
+from airdock.store.records import Pool
 
 from .conftest import make_dag, make_task
 
@@ -107,9 +108,8 @@ def test_nothing_is_overdrawn_and_nothing_free_is_left_unused(ready: dict[Lane, 
 
 def test_a_try_waits_with_the_weight_of_its_number() -> None:
     tasks = (make_task("a", priority_weight=9, later_weights=(1,)), make_task("b", priority_weight=5))
-    ready = Ready(
-        dag=make_dag(*tasks), default_executor="local", room=Room(pools={"default_pool": 1}, executors={"local": 1})
-    )
+    room = Room(pools=[Pool(name="default_pool", slots=1)], executors={"local": 1})
+    ready = Ready(dag=make_dag(*tasks), default_executor="local", room=room)
     a, b = (TaskKey(dag_id="d", run_id="r", task_id=name) for name in "ab")
     ready.push(a, 1)
     ready.push(b, 1)
