@@ -97,6 +97,9 @@ class App(Services):
         return self._run_to_end(key, self.orchestrator.run)
 
     def _run_to_end(self, key: "RunKey", run: "Callable[[RunKey], RunState]") -> RunSummary:
+        from airdock.scheduler.told import Told
+
+        told = self._report = Told(self._report)
         for change in self.orchestrator.standing(key):
             self._tell(change)
         with self._working():
@@ -104,6 +107,8 @@ class App(Services):
             with self.bell.listening(lambda: scheduler.look(at_all=True)):  # other commands may change the run
                 state = run(key)
             self.calling.wait()
+        for rest in told.missing(self.orchestrator.standing(key), self.store.load_run(key)):
+            self._tell(rest)
         return RunSummary(
             key=key,
             state=state,

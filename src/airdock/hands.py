@@ -75,7 +75,7 @@ class Hands:
     def delete_dag(self, dag_id: str) -> int:
         """Forget a DAG with all its runs, and give how many. DagError for none, ConflictError while one goes on."""
         if self._store.find_dag_row(dag_id) is None and not self._store.list_runs(dag_id=dag_id, limit=1):
-            raise DagError(f"there is no DAG {dag_id!r}")
+            raise DagError(f"there is no DAG {dag_id!r}", hint="airdock dags list")
         deleted = delete_dag(self._store, dag_id)
         self._log("delete", RunKey(dag_id=dag_id, run_id=""), runs=deleted)
         return deleted

@@ -27,7 +27,7 @@ from airdock.scheduler.runs import make_instances
 from airdock.scheduler.timetables import RunPlan, manual_interval, name_run
 from airdock.scheduler.waits import Wait, explain_waits
 from airdock.store.base import Store
-from airdock.store.filters import StoreInfo
+from airdock.store.filters import RunFilter, StoreInfo
 from airdock.store.records import Answer, AssetEvent, Deadline, Instance, Pool, Run, SchedulerRow, Try
 from airdock.store.upkeep import TABLES, clean
 
@@ -202,16 +202,17 @@ class Orchestrator:
         dag_id, _, run_id = text.rpartition("/")
         found = self._store.list_runs(dag_id=dag_id or None, run_id=run_id, limit=2)
         if not found:
-            newest = ", ".join(run.key.run_id for run in self._store.list_runs(limit=3))
-            raise UnknownRunError(f"there is no run {text!r}", hint=f"the newest are: {newest}" if newest else "")
+            names = ", ".join(run.key.run_id for run in self._store.list_runs(limit=3))
+            hint = f"the newest are: {names}" if names else "nothing ran yet: airdock run FILE"
+            raise UnknownRunError(f"there is no run {text!r}", hint=hint)
         if len(found) > 1:
             names = " and ".join(f"{run.key.dag_id}/{run.key.run_id}" for run in found)
             raise UnknownRunError(f"several DAGs have a run {text!r}", hint=f"say which: {names}")
         return found[0]
 
-    def runs(self, *, dag_id: str | None = None, limit: int = 100) -> list[Run]:
+    def runs(self, *, dag_id: str | None = None, state: RunState | None = None, limit: int = 100) -> list[Run]:
         """The newest first."""
-        return self._store.list_runs(dag_id=dag_id, limit=limit)
+        return self._store.find_runs(RunFilter(dag_id=dag_id, states=[state] if state else None, limit=limit))
 
     def states(self, key: RunKey) -> list[Instance]:
         """How each task instance of the run stands."""

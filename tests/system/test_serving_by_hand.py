@@ -1,5 +1,8 @@
 """What a server does on schedules of assets and the past, and what people do to it: pause, clear, backfill."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -190,3 +193,23 @@ def test_a_backfill_whose_tasks_depend_on_the_past_goes_from_date_to_date(home: 
         assert len(times) == 3
         for before, after in pairwise(times):
             assert before.ended is not None and after.started is not None and before.ended <= after.started
+
+
+def test_a_run_in_the_foreground_that_is_cancelled_tells_how_all_of_it_ended(home: Path, app: App) -> None:
+    argv = [sys.executable, "-m", "airdock", "--home", str(home), "run", f"{home}/dags/several.py:slow", "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as ran:
+        assert ran.stdout is not None
+        events = []
+        for line in ran.stdout:
+            events.append(json.loads(line))
+            if events[-1].get("task_id") == "long" and events[-1].get("state") == "running":
+                (run,) = app.store.list_runs()
+                with command(app) as orchestrator:
+                    orchestrator.hands.mark_run(run, RunState.FAILED)
+        assert ran.wait() == 1
+    last = {each["task_id"]: each["state"] for each in events if each["event"] == "task_changed"}
+    assert last["long"] == "failed"
+    assert [each["state"] for each in events if each["event"] == "run_changed"][-1] == "failed"
+    summary = events[-1]
+    assert summary["state"] == "failed"
+    assert {each["task_id"]: each["state"] for each in summary["tasks"]}["long"] == "failed"

@@ -73,8 +73,9 @@ def events(session: Session, /, asset: str | None, *, limit: int, as_json: bool)
 @assets.command()
 @click.argument("asset", metavar="ASSET")
 @click.option("--extra", metavar="JSON", help="What is told with it, as a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def tell(session: Session, /, asset: str, *, extra: str | None) -> None:
+def tell(session: Session, /, asset: str, *, extra: str | None, as_json: bool) -> None:
     """Say that an asset was made outside, by its name or URI; DAGs that wait for it run.
 
     \b
@@ -93,7 +94,8 @@ def tell(session: Session, /, asset: str, *, extra: str | None) -> None:
             known = ", ".join(each["name"] for each in app.orchestrator.assets())
             raise DagError(f"there is no asset {asset!r}", hint=f"there are: {known}" if known else "")
         app.orchestrator.tell_asset(found[0]["name"], found[0]["uri"], extra=given)
-    click.echo(found[0]["name"])
+    told = {"name": found[0]["name"], "uri": found[0]["uri"], "extra": given}
+    click.echo(json.dumps(told, indent=2) if as_json else told["name"])
 
 
 def _row(asset: dict[str, Any]) -> list[str]:

@@ -75,19 +75,33 @@ def get(session: Session, /, conn_id: str, *, show_password: bool, as_json: bool
 
 @connections.command()
 @click.argument("conn_id", metavar="ID")
-@click.option("--uri", metavar="URI", help="All of it, such as postgres://login:password@host:5432/schema; - is stdin.")
+@click.option(
+    "--uri",
+    "--conn-uri",
+    metavar="URI",
+    help="All of it, such as postgres://login:password@host:5432/schema; - is stdin.",
+)
 @click.option("--conn-json", "document", metavar="JSON", help="All of it as a JSON object; - is standard input.")
 @click.option("--conn-type", metavar="TYPE", help="What kind of service it is.")
-@click.option("--host", metavar="HOST")
-@click.option("--login", metavar="NAME")
-@click.option("--password", metavar="TEXT", help="- is standard input: others can't read it there.")
-@click.option("--schema", metavar="NAME")
-@click.option("--port", type=int)
-@click.option("--extra", metavar="JSON", help="What else there is to say, as a JSON object.")
-@click.option("--description", metavar="TEXT", help="What it is for.")
+@click.option("--host", "--conn-host", metavar="HOST")
+@click.option("--login", "--conn-login", metavar="NAME")
+@click.option("--password", "--conn-password", metavar="TEXT", help="- is standard input: others can't read it there.")
+@click.option("--schema", "--conn-schema", metavar="NAME")
+@click.option("--port", "--conn-port", type=int)
+@click.option("--extra", "--conn-extra", metavar="JSON", help="What else there is to say, as a JSON object.")
+@click.option("--description", "--conn-description", metavar="TEXT", help="What it is for.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
 def add(
-    session: Session, /, conn_id: str, *, uri: str | None, document: str | None, description: str | None, **fields: Any
+    session: Session,
+    /,
+    conn_id: str,
+    *,
+    uri: str | None,
+    document: str | None,
+    description: str | None,
+    as_json: bool,
+    **fields: Any,
 ) -> None:
     """Keep a connection, over the one there may be: by a URI, as JSON, or by its fields.
 
@@ -106,14 +120,17 @@ def add(
         given = {**given, "password": text} if given.get("password") == "-" else given
     with session.app() as app:
         app.vault.set_connection(conn_id, whole if whole is not None else given, description=description)
-    click.echo(conn_id)
+        made = next(each for each in app.vault.connections() if each.name == conn_id)
+    told = {"id": made.name, "type": made.kind, "description": made.description}
+    click.echo(json.dumps(told, indent=2) if as_json else conn_id)
 
 
 @connections.command()
 @click.argument("conn_id", metavar="ID")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def delete(session: Session, /, conn_id: str, *, yes: bool) -> None:
+def delete(session: Session, /, conn_id: str, *, yes: bool, as_json: bool) -> None:
     """Forget a connection.
 
     \b
@@ -123,5 +140,5 @@ def delete(session: Session, /, conn_id: str, *, yes: bool) -> None:
     with session.app() as app:
         confirm([f"connection {conn_id}"], force=yes)
         if not app.vault.delete_connection(conn_id):
-            raise SecretsError(f"there is no connection {conn_id!r} to delete")
-    click.echo(conn_id)
+            raise SecretsError(f"there is no connection {conn_id!r} to delete", hint="airdock connections list")
+    click.echo(json.dumps({"id": conn_id, "deleted": True}) if as_json else conn_id)

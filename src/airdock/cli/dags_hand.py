@@ -29,41 +29,45 @@ _CELLS: Final = 100
 
 @click.command()
 @click.argument("dag_ids", metavar="DAG_ID...", nargs=-1, required=True, shell_complete=complete_dags)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @pass_session
-def pause(session: Session, /, dag_ids: Sequence[str]) -> None:
+def pause(session: Session, /, dag_ids: Sequence[str], *, as_json: bool) -> None:
     """Let DAGs begin no runs until they're unpaused. Tasks that run go on; no others are started meanwhile.
 
     \b
     Examples:
       airdock dags pause nightly
     """
-    _set_paused(session, dag_ids, is_paused=True)
+    _set_paused(session, dag_ids, is_paused=True, as_json=as_json)
 
 
 @click.command()
 @click.argument("dag_ids", metavar="DAG_ID...", nargs=-1, required=True, shell_complete=complete_dags)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @pass_session
-def unpause(session: Session, /, dag_ids: Sequence[str]) -> None:
+def unpause(session: Session, /, dag_ids: Sequence[str], *, as_json: bool) -> None:
     """Let DAGs that were paused begin runs again. Of dates that were missed the DAG's catchup decides.
 
     \b
     Examples:
       airdock dags unpause nightly
     """
-    _set_paused(session, dag_ids, is_paused=False)
+    _set_paused(session, dag_ids, is_paused=False, as_json=as_json)
 
 
-def _set_paused(session: Session, dag_ids: Sequence[str], *, is_paused: bool) -> None:
+def _set_paused(session: Session, dag_ids: Sequence[str], *, is_paused: bool, as_json: bool) -> None:
     with session.app() as app:
         app.orchestrator.hands.pause(dag_ids, is_paused=is_paused)
-    click.echo("\n".join(dag_ids))
+    told = [{"dag_id": each, "is_paused": is_paused} for each in dag_ids]
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(dag_ids))
 
 
 @click.command()
 @click.argument("dag_id", shell_complete=complete_dags)
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def delete(session: Session, /, dag_id: str, *, yes: bool) -> None:
+def delete(session: Session, /, dag_id: str, *, yes: bool, as_json: bool) -> None:
     """Remove a DAG with all its runs. While its file is in a folder that is served, it comes back with the next change.
 
     Logs of tasks stay.
@@ -75,7 +79,8 @@ def delete(session: Session, /, dag_id: str, *, yes: bool) -> None:
     with session.app() as app:
         confirm([f"DAG {dag_id} and all its runs"], force=yes)
         count = app.orchestrator.hands.delete_dag(dag_id)
-    click.echo(f"{dag_id}: {count} run{'' if count == 1 else 's'} removed")
+    line = f"{dag_id}: {count} run{'' if count == 1 else 's'} removed"
+    click.echo(json.dumps({"dag_id": dag_id, "runs_removed": count}) if as_json else line)
 
 
 @click.command()
@@ -168,8 +173,26 @@ def import_errors(session: Session, /, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("target", metavar="DAG_ID|FILE[:DAG_ID]", shell_complete=complete_dags)
-@click.option("--from", "start", metavar="DATE", callback=parse_date, required=True, help="The first date.")
-@click.option("--to", "end", metavar="DATE", callback=parse_date, required=True, help="The last date, which counts.")
+@click.option(
+    "--from",
+    "--from-date",
+    "--start-date",
+    "start",
+    metavar="DATE",
+    callback=parse_date,
+    required=True,
+    help="The first date.",
+)
+@click.option(
+    "--to",
+    "--to-date",
+    "--end-date",
+    "end",
+    metavar="DATE",
+    callback=parse_date,
+    required=True,
+    help="The last date, which counts.",
+)
 @click.option("--reverse", is_flag=True, help="The latest date first.")
 @click.option("--max-active-runs", metavar="N", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airdock.cli.dag_target import find_dag, is_utf8, kind_of, mapped_mark
+from airdock.cli.errors import tell
 from airdock.cli.graph import ASCII_LINES, UNICODE_LINES, Node, render_graph
 from airdock.cli.names import complete_dags
 from airdock.cli.session import Session, pass_session
@@ -61,11 +62,13 @@ def list_dags(session: Session, /, folder: Path | None, *, tag: str | None, as_j
         click.echo(json.dumps([_summary(dag) for dag in rows], indent=2))
     else:
         click.echo(render_table(_COLUMNS, [_cells(dag) for dag in rows]))
+        if not rows and not broken:
+            tell("there is no such DAG\n  do: airdock dags list FOLDER, or airdock scheduler, which serves a folder")
     _tell_broken(broken)
 
 
 def _tell_broken(broken: "dict[str, AirdockError]") -> None:
-    from airdock.cli.errors import render_error, tell
+    from airdock.cli.errors import render_error
 
     for error in broken.values():
         tell(render_error(error))

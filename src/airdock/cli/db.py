@@ -49,8 +49,9 @@ def migrate(session: Session, /, *, as_json: bool) -> None:
 
 
 @db.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def check(session: Session, /) -> None:
+def check(session: Session, /, *, as_json: bool) -> None:
     """Say whether the database can be read and is sound, and who serves on it; exit code 1 if it isn't sound.
 
     \b
@@ -62,13 +63,27 @@ def check(session: Session, /) -> None:
         serving = app.orchestrator.schedulers()
     if wrong:
         raise StoreError("; ".join(wrong), where=found.place, hint="go back to a copy of it, or move it away")
+    told = [(Owner.parse(each.owner).label, each.seen.isoformat(timespec="seconds")) for each in serving]
+    if as_json:
+        schedulers = [{"owner": owner, "seen": seen} for owner, seen in told]
+        document = {"kind": found.kind, "place": found.place, "version": found.version, "schedulers": schedulers}
+        click.echo(json.dumps(document, indent=2))
+        return
     click.echo(f"{found.place} is sound, at version {found.version}")
-    for each in serving:
-        click.echo(f"{Owner.parse(each.owner).label} serves on it, last seen {each.seen.isoformat(timespec='seconds')}")
+    for owner, seen in told:
+        click.echo(f"{owner} serves on it, last seen {seen}")
 
 
 @db.command()
-@click.option("--before", metavar="DATE", callback=parse_date, required=True, help="Rows that are older go.")
+@click.option(
+    "--before",
+    "--clean-before-timestamp",
+    "before",
+    metavar="DATE",
+    callback=parse_date,
+    required=True,
+    help="Rows that are older go.",
+)
 @click.option("--table", "tables", metavar="NAME", multiple=True, help="Only this table; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")

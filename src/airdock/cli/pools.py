@@ -58,14 +58,15 @@ def get(session: Session, /, name: str, *, as_json: bool) -> None:
     with session.app() as app:
         found = next((pool for pool in app.orchestrator.pools() if pool.name == name), None)
     if found is None:
-        raise ConfigError(f"there is no pool {name!r}")
+        raise ConfigError(f"there is no pool {name!r}", hint="airdock pools list")
     click.echo(json.dumps(_to_json(found), indent=2) if as_json else str(found.slots))
 
 
 @pools.command()
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def delete(session: Session, /, name: str) -> None:
+def delete(session: Session, /, name: str, *, as_json: bool) -> None:
     """Remove a pool. Tasks that ask for it can't run until it's there again; default_pool stays.
 
     \b
@@ -75,7 +76,7 @@ def delete(session: Session, /, name: str) -> None:
     with session.app() as app:
         if not app.store.delete_pool(name):
             raise ConfigError(f"expected a pool that can go, found {name!r}", hint="airdock pools list")
-    click.echo(name)
+    click.echo(json.dumps({"name": name, "deleted": True}) if as_json else name)
 
 
 @pools.command("set", context_settings={"ignore_unknown_options": True})
@@ -87,9 +88,10 @@ def delete(session: Session, /, name: str) -> None:
     default=None,
     help="Whether tasks that wait for a trigger take slots too. [default: as it is, and for a new pool no]",
 )
+@click.option("--json", "as_json", is_flag=True, help="The pool as a JSON object.")
 @pass_session
 def set_pool(
-    session: Session, /, name: str, slots: int, *, description: str | None, include_deferred: bool | None
+    session: Session, /, name: str, slots: int, *, description: str | None, include_deferred: bool | None, as_json: bool
 ) -> None:
     """Make a pool, or give it another number of slots; -1 is unlimited.
 
@@ -103,7 +105,8 @@ def set_pool(
     """
     with session.app() as app:
         app.orchestrator.set_pool(name, slots=slots, description=description, include_deferred=include_deferred)
-    click.echo(name)
+        made = next(pool for pool in app.orchestrator.pools() if pool.name == name)
+    click.echo(json.dumps(_to_json(made), indent=2) if as_json else name)
 
 
 def _to_json(pool: "Pool") -> dict[str, Any]:

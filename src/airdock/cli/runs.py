@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from airdock.cli.errors import tell
 from airdock.cli.follow import follow, make_board
 from airdock.cli.names import complete_dags, complete_runs
 from airdock.cli.runs_hand import cancel, mark, resume
@@ -58,13 +59,14 @@ def list_runs(session: Session, *, dag_id: str | None, state: str | None, limit:
       airdock runs list --dag weather --state failed --json
     """
     with session.app() as app:
-        found = app.orchestrator.runs(dag_id=dag_id, limit=limit)
-    listed = [row for row in found if state is None or row.state.value == state]
+        found = app.orchestrator.runs(dag_id=dag_id, state=RunState(state) if state else None, limit=limit)
     if as_json:
-        click.echo(json.dumps([run_dict(row) for row in listed], indent=2))
+        click.echo(json.dumps([run_dict(row) for row in found], indent=2))
     else:
         now = datetime.now(UTC)
-        click.echo(render_table(_COLUMNS, [_cells(row, now) for row in listed]))
+        click.echo(render_table(_COLUMNS, [_cells(row, now) for row in found]))
+        if not found:
+            tell("there is no such run\n  do: airdock run FILE, or airdock dags trigger DAG_ID")
 
 
 @runs.command()

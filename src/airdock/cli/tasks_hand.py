@@ -89,8 +89,9 @@ def clear(
 @click.argument("run_id", metavar="RUN", shell_complete=complete_runs)
 @click.argument("task_ids", metavar="TASK|GROUP...", nargs=-1, required=True, shell_complete=complete_tasks)
 @click.argument("state", type=click.Choice(["success", "failed", "skipped"]))
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @pass_session
-def mark(session: Session, /, run_id: str, task_ids: Sequence[str], state: str) -> None:
+def mark(session: Session, /, run_id: str, task_ids: Sequence[str], state: str, *, as_json: bool) -> None:
     """Say how tasks of a run ended; what runs of them is stopped, and the run goes on accordingly.
 
     \b
@@ -100,4 +101,5 @@ def mark(session: Session, /, run_id: str, task_ids: Sequence[str], state: str) 
     with session.app() as app:
         run = app.orchestrator.find_run(run_id)
         changed = app.orchestrator.hands.mark_tasks(run, task_ids, TaskState(state))
-    click.echo("\n".join(key.label for key in changed))
+    told = [{"run_id": key.run_id, "task": key.label, "state": state} for key in changed]
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(key.label for key in changed))

@@ -1,5 +1,6 @@
 """`airdock tasks logs`: the log of a try, from the file that its supervisor writes."""
 
+import json
 import os
 import re
 import threading
@@ -35,6 +36,7 @@ _NAMED: Final = 5
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed, through retries, until the task ends.")
 @click.option("-n", "--tail", "lines", metavar="N", type=click.IntRange(min=0), help="Only the last lines.")
 @click.option("-t", "--timestamps", is_flag=True, help="When each line was printed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: try, at, text.")
 @pass_session
 def logs(
     session: Session,
@@ -46,6 +48,7 @@ def logs(
     follow: bool,
     lines: int | None,
     timestamps: bool,
+    as_json: bool,
 ) -> None:
     """Print what a task printed; of a mapped task, TASK[INDEX] is one instance.
 
@@ -61,7 +64,7 @@ def logs(
         path = log_path(app.config.home / "logs", row.key.attempt(max(number, 1)))
         if not follow and not path.exists():
             raise _no_log(row, number)
-        show = _Show(timestamps=timestamps)
+        show = _Show(number, timestamps=timestamps, as_json=as_json)
         skipped = 0
         if lines is not None:
             for line in tail(path, lines):
@@ -71,9 +74,7 @@ def logs(
             _print(app, row, number, show, skipped, follow=follow and try_number is None)
 
 
-def _print(
-    app: "App", row: "Instance", number: int, show: "Callable[[str], None]", start: int, *, follow: bool
-) -> None:
+def _print(app: "App", row: "Instance", number: int, show: "_Show", start: int, *, follow: bool) -> None:
     while True:
         path = log_path(app.config.home / "logs", row.key.attempt(max(number, 1)))
 
@@ -87,7 +88,7 @@ def _print(
         if not follow or now is None or now.try_number <= max(number, 1):
             return
         number, start = max(number, 1) + 1, 0
-        click.echo(f"--- try {number} ---", err=True)
+        show.begin(number)
 
 
 def follow_log(
@@ -116,12 +117,22 @@ def follow_log(
 class _Show:
     """Prints lines; on a terminal without what would move its cursor."""
 
-    def __init__(self, *, timestamps: bool) -> None:
-        self._timestamps = timestamps
+    def __init__(self, number: int, *, timestamps: bool, as_json: bool) -> None:
+        self._number, self._timestamps, self._as_json = max(number, 1), timestamps, as_json
         self._is_terminal = os.isatty(1)
 
+    def begin(self, number: int) -> None:
+        """Lines of this try follow."""
+        self._number = number
+        if not self._as_json:
+            click.echo(f"--- try {number} ---", err=True)
+
     def __call__(self, line: str) -> None:
-        text = line if self._timestamps else line.partition("Z ")[2]
+        at, _, text = line.partition("Z ")
+        if self._as_json:
+            click.echo(json.dumps({"try": self._number, "at": f"{at}Z", "text": text}))
+            return
+        text = line if self._timestamps else text
         click.echo(printable(text) if self._is_terminal else text)
 
 

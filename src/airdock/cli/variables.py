@@ -92,8 +92,9 @@ def set_variable(session: Session, /, name: str, value: str | None, *, descripti
 @variables.command()
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 @pass_session
-def delete(session: Session, /, name: str, *, yes: bool) -> None:
+def delete(session: Session, /, name: str, *, yes: bool, as_json: bool) -> None:
     """Forget a variable.
 
     \b
@@ -103,14 +104,15 @@ def delete(session: Session, /, name: str, *, yes: bool) -> None:
     with session.app() as app:
         confirm([f"variable {name}"], force=yes)
         if not app.vault.delete_variable(name):
-            raise SecretsError(f"there is no variable {name!r} to delete")
-    click.echo(name)
+            raise SecretsError(f"there is no variable {name!r} to delete", hint="airdock variables list")
+    click.echo(json.dumps({"name": name, "deleted": True}) if as_json else name)
 
 
 @variables.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The names as a JSON array.")
 @pass_session
-def import_variables(session: Session, /, file: Path) -> None:
+def import_variables(session: Session, /, file: Path, *, as_json: bool) -> None:
     """Keep all variables of a JSON file, as Airflow's export writes it: an object of names and values.
 
     \b
@@ -129,10 +131,11 @@ def import_variables(session: Session, /, file: Path) -> None:
             value = given["value"] if has_words else given
             text = value if isinstance(value, str) else json.dumps(value)
             app.vault.set_variable(name, text, description=given.get("description") if has_words else None)
-    click.echo(f"{len(document)} variables")
+    click.echo(json.dumps(list(document), indent=2) if as_json else f"{len(document)} variables")
 
 
 @variables.command()
+@click.option("--json", is_flag=True, expose_value=False, help="What it prints without this too.")
 @pass_session
 def export(session: Session, /) -> None:
     """Print all variables with their values as a JSON object, which `import` reads. They aren't encrypted in it.

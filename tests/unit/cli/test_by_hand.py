@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -198,3 +199,59 @@ def test_pools_are_asked_and_go(run: Run) -> None:
     run("pools", "delete", "db")
     run("pools", "get", "db", code=1)
     run("pools", "delete", "default_pool", code=1)
+
+
+INTERACTIVE = {("tasks", "shell")}
+
+
+def test_every_verb_answers_programs() -> None:
+    context = click.Context(airdock)
+    for noun in ("dags", "runs", "tasks", "pools", "variables", "connections", "assets", "db"):
+        group = airdock.get_command(context, noun)
+        assert isinstance(group, click.Group)
+        for verb in group.list_commands(context):
+            command = group.get_command(context, verb)
+            assert command is not None
+            flags = {flag for parameter in command.params for flag in parameter.opts}
+            assert ("--json" in flags) != ((noun, verb) in INTERACTIVE), (noun, verb)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("dags", "pause", "weather"), [{"dag_id": "weather", "is_paused": True}]),
+        (("dags", "unpause", "weather"), [{"dag_id": "weather", "is_paused": False}]),
+        (("dags", "delete", "weather", "--yes"), {"dag_id": "weather", "runs_removed": 1}),
+        (("tasks", "mark", "one", "b", "failed"), [{"run_id": "one", "task": "b", "state": "failed"}]),
+        (("assets", "tell", "orders"), {"name": "orders", "uri": "s3://orders", "extra": {}}),
+        (
+            ("pools", "set", "db", "3"),
+            {"name": "db", "slots": 3, "description": "", "include_deferred": False},
+        ),
+        (
+            ("connections", "add", "db", "--conn-uri", "postgres://me:pw@db/x", "--conn-description", "all"),
+            {"id": "db", "type": "postgres", "description": "all"},
+        ),
+    ],
+)
+def test_what_was_done_is_told_to_programs(run: Run, argv: tuple[str, ...], told: object) -> None:
+    assert json.loads(run(*argv, "--json").output) == told
+
+
+def test_what_is_gone_is_told_to_programs(run: Run, tmp_path: Path) -> None:
+    run("pools", "set", "db", "3")
+    run("variables", "set", "v", "1")
+    run("connections", "add", "c", "--uri", "http://h")
+    for noun, name, word in (("pools", "db", "name"), ("variables", "v", "name"), ("connections", "c", "id")):
+        yes = () if noun == "pools" else ("--yes",)
+        assert json.loads(run(noun, "delete", name, *yes, "--json").output) == {word: name, "deleted": True}
+    (tmp_path / "v.json").write_text('{"a": 1, "b": {"c": 2}}')
+    assert json.loads(run("variables", "import", str(tmp_path / "v.json"), "--json").output) == ["a", "b"]
+    assert json.loads(run("db", "check", "--json").output)["kind"] == "sqlite"
+
+
+def test_runs_in_a_state_are_found_behind_newer_ones(run: Run, store: SqlStore) -> None:
+    run("dags", "trigger", "weather", "--run-id", "newer", "--logical-date", "2026-01-03")
+    assert json.loads(run("runs", "list", "--state", "success", "-n", "1", "--json").output)[0]["run_id"] == "one"
+    assert "no such run" in run("runs", "list", "--state", "failed").output
+    assert "no such DAG" in run("dags", "list", "--tag", "unknown").output

@@ -292,6 +292,9 @@ def test_logs_are_printed_without_their_times_or_with_them(work: Work, tmp_path:
     assert ask(tmp_path, "tasks", "logs", "one", "extract", "-n", "1").output == "two\n"
     assert ask(tmp_path, "tasks", "logs", "one", "extract", "-t").output.startswith("2026-01-02T00:00:00.000Z one")
     assert ask(tmp_path, "tasks", "logs", "one", "extract", "-f", "-n", "1").output == "two\n"
+    told = ask(tmp_path, "tasks", "logs", "one", "extract", "--json").output.splitlines()
+    assert json.loads(told[0]) == {"try": 1, "at": "2026-01-02T00:00:00.000Z", "text": "one"}
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(
