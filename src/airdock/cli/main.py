@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -64,8 +65,16 @@ class _Root(LazyGroup):
             if sys.stdout:  # None where it was closed before us
                 sys.stdout.flush()
         except BrokenPipeError as error:
-            raise _PipeClosedError from error
+            if any(_has_no_reader(number) for number in (1, 2)):
+                raise _PipeClosedError from error
+            raise  # a pipe or socket of ours, which is no reason to end without a word
         return result
+
+
+def _has_no_reader(number: int) -> bool:
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 @click.group(

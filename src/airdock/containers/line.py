@@ -125,13 +125,14 @@ def _fork_template(folder: Path, arguments: Mapping[str, Any], descriptors: Sequ
     with line:
         request = {"op": "fork", "circumstances": circumstances(), "arguments": arguments}
         data = dump_frame(b"R", request)
-        sent = send_with_descriptors(line.frames.sock, data, descriptors, socket.MSG_NOSIGNAL)
-        line.frames.sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
-        line.frames.sock.settimeout(_PATIENCE_S)
         try:
+            sent = send_with_descriptors(line.frames.sock, data, descriptors, socket.MSG_NOSIGNAL)
+            line.frames.sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
+            line.frames.sock.settimeout(_PATIENCE_S)
             return bool(line.answer()["forked"])
-        except ContainerError:
-            return False  # it was ending as we came
+        except (ContainerError, BrokenPipeError, ConnectionResetError):  # it was ending as we came
+            save_template(run, folder.name)
+            return False
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def test_a_signal_of_ours_is_the_programs(number: signal.Signals) -> None:
 
 
 def test_the_third_interrupt_kills_what_does_not_listen() -> None:
-    program = Program(sys.executable, "-c", "import signal, time\nsignal.signal(2, lambda *a: print(flush=True))\n"
+    program = Program(sys.executable, "-c", "import os, signal, time\n"
+                      "signal.signal(2, lambda *a: os.write(1, b'\\n'))\n"
                       "print(flush=True)\nwhile True: time.sleep(1)")  # fmt: skip
 
     def insist() -> None:
