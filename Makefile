@@ -10,8 +10,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-# Tests that touch nothing which the others look at run beside them.
-BESIDE := -p tests.beside --beside tests/unit --beside tests/contract
+# Two test runners share the machine; what they leave there can be told apart as root only.
+APART := tests/corpus tests/faults $(addprefix tests/system/,test_demo.py test_make_base.py)
+BESIDE := -p tests.beside --beside tests/unit --beside tests/contract $(addprefix --beside-apart ,$(APART))
 
 # What the tests' peers come from; installed only as root, and only where something is missing.
 APT := uidmap runc podman buildah skopeo umoci mmdebstrap passt slirp4netns iproute2 nftables postgresql

@@ -6,17 +6,20 @@ Debian base is made once with mmdebstrap and kept in the user's cache folder, si
 downloads.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.apart import is_ours, is_process_ours
 
 from airdock.runtime.idmaps import find_range
 
@@ -87,13 +90,11 @@ def ordinary_venv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(REPOSITORY / name, folder / name)
         subprocess.run([uv, "venv", "--quiet", "--python", "/usr/bin/python3", str(folder / "venv")], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(folder / "venv/bin/python"), "-e"]
-            + [str(folder)],
-            check=True,
-        )
+        python = str(folder / "venv/bin/python")
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, "-e", str(folder)]
+        subprocess.run(install, check=True)
         # Its accounts may not keep bytecode there: each command would compile all it imports.
-        subprocess.run([str(folder / "venv/bin/python"), "-m", "compileall", "-q", str(folder / "src")], check=True)
+        subprocess.run([python, "-m", "compileall", "-q", str(folder / "src")], check=True)
         subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
         yield folder / "venv"
     finally:
@@ -101,13 +102,10 @@ def ordinary_venv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _make_account(name: str, venv: Path, *, ranges: bool) -> Account:
-    subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True, capture_output=True)
-    for file in (Path("/etc/subuid"), Path("/etc/subgid")):
+    with _accounts():
+        subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True, capture_output=True)
         # useradd gives ranges by itself on some machines: what the test wants is what counts.
-        lines = [line for line in file.read_text().splitlines() if not line.startswith(f"{name}:")]
-        if ranges:
-            lines.append(f"{name}:{RANGE_START}:{RANGE_SIZE}")
-        file.write_text("".join(f"{line}\n" for line in lines))
+        _set_ranges(name, [f"{name}:{RANGE_START}:{RANGE_SIZE}"] if ranges else [])
     home = Path(pwd.getpwnam(name).pw_dir)
     environment = _environment(home) | {"USER": name, "LOGNAME": name}
     return Account(name=name, home=home, python=str(venv / "bin/python"), environment=environment)
@@ -129,10 +127,23 @@ def _environment(home: Path) -> dict[str, str]:
 
 def _remove_account(name: str) -> None:
     subprocess.run(["pkill", "-KILL", "-U", name], check=False)
-    subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+    with _accounts():
+        subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+        _set_ranges(name, [])
+
+
+@contextmanager
+def _accounts() -> Iterator[None]:
+    """The files of accounts, which another test runner may want to change too."""
+    with Path("/run/lock/airdock-tests-accounts").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _set_ranges(name: str, ranges: Sequence[str]) -> None:
     for file in (Path("/etc/subuid"), Path("/etc/subgid")):
         lines = [line for line in file.read_text().splitlines() if not line.startswith(f"{name}:")]
-        file.write_text("".join(f"{line}\n" for line in lines))
+        file.write_text("".join(f"{line}\n" for line in [*lines, *ranges]))
 
 
 def _own_account(home: Path, *, ranges: bool) -> Iterator[Account]:
@@ -230,7 +241,8 @@ def debian_base() -> Path:
 class Machine:
     """What must be the same before and after: Airdock's mounts and cgroups, and processes under the ids of containers.
 
-    Other containers of the machine may come and go meanwhile; another Airdock beside the tests would be mistaken.
+    Other containers of the machine may come and go meanwhile, and what another runner of these tests has that is apart;
+    any other Airdock beside the tests would be mistaken.
     """
 
     mounts: frozenset[str]
@@ -240,7 +252,7 @@ class Machine:
     @classmethod
     def look(cls) -> "Machine":
         mounts = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
-        cgroups = (folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "airdock" in folder)
+        cgroups = (folder for folder, _, _ in os.walk("/sys/fs/cgroup") if "airdock" in folder and is_ours(folder))
         accounts = {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name.startswith("airdock-")}
         own = os.readlink("/proc/self/ns/user")
         processes = set()
@@ -251,7 +263,8 @@ class Machine:
                     owner = entry.stat().st_uid
                 except OSError:
                     continue  # it ended while we looked
-                if is_inside and (owner in accounts or any(owner in ids for ids in _CONTAINER_IDS)):
+                is_of_container = owner in accounts or any(owner in ids for ids in _CONTAINER_IDS)
+                if is_inside and is_of_container and is_process_ours(entry.name):
                     processes.add(int(entry.name))
         return cls(frozenset(path for path in mounts if "airdock" in path), frozenset(cgroups), frozenset(processes))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.apart import is_process_ours
 from tests.system.conftest import Account
 
 pytestmark = pytest.mark.usefixtures("unchanged_network")
@@ -70,11 +72,11 @@ def unchanged_network() -> Iterator[None]:
 
 
 def _look() -> set[str]:
-    links = {f"interface {name}" for _, name in socket.if_nameindex()}
+    links = {f"interface {name}" for _, name in socket.if_nameindex() if not _is_anothers(name)}
     rules = set()
     if os.geteuid() == 0 and shutil.which("nft"):
         said = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-        rules = {f"rules {line}" for line in said.splitlines()}
+        rules = {f"rules {line}" for line in said.splitlines() if not _is_anothers(line)}
     processes = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -82,9 +84,16 @@ def _look() -> set[str]:
                 line = folder.joinpath("cmdline").read_bytes()
             except OSError:
                 continue
-            if line.startswith((b"airdock-router", b"airdock-forwarder")) or b"\0uplink\0" in line:
+            is_part = line.startswith((b"airdock-router", b"airdock-forwarder")) or b"\0uplink\0" in line
+            if is_part and is_process_ours(folder.name):
                 processes.add(f"process {folder.name} {line[:40]!r}")
     return links | rules | processes
+
+
+def _is_anothers(name: str) -> bool:
+    """Whether what has a router's name is of one that another test runner has."""
+    found = re.search(r"airdock(\d+)", name)
+    return found is not None and Path("/proc", found[1]).exists() and not is_process_ours(found[1])
 
 
 @pytest.fixture
