@@ -76,6 +76,12 @@ class Scheduler:
     """What serves a DAG folder. A DAG that says by itself whether it begins paused does."""
 
     new_dags: str = _choice("run", "run", "pause", about="whether a new DAG runs, or waits until it's unpaused")
+    schedules: str = _choice(
+        "trigger",
+        "trigger",
+        "interval",
+        about="'interval': a run at the end of the time it is about, as in Airflow 2",
+    )
 
 
 @record

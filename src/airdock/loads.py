@@ -37,10 +37,11 @@ class Loads:
         run: Callable[[], "ContainerRun | ProcessRun"],
         given: Callable[[], bytes],
         pythons: Callable[[], Sequence[str]],
+        schedules: str,
         tell: Callable[[str], None],
     ) -> None:
         self._home, self._make_run, self._given, self._find_pythons = home, run, given, pythons
-        self._tell = tell
+        self._schedules, self._tell = schedules, tell
         self._found_pythons, self._pythons_until = "", 0.0
         self._warm: WarmLoad | None = None
         self._root = home / "dags"
@@ -142,7 +143,7 @@ class Loads:
         return self._root if path.absolute().is_relative_to(self._root) else None
 
     def _job(self, module: str, path: Path, *, questions: Sequence[Mapping[str, Any]] | None = None) -> Job:
-        from airdock.dag.pythons import PYTHONS_VARIABLE
+        from airdock.dag.environ import PYTHONS_VARIABLE, SCHEDULES_VARIABLE
         from airdock.loading.given import asks
 
         return Job(
@@ -150,7 +151,7 @@ class Loads:
             path=path.absolute(),
             place=self.place(path),
             root=self._root_of(path),
-            environ={PYTHONS_VARIABLE: self._pythons()},
+            environ={PYTHONS_VARIABLE: self._pythons(), SCHEDULES_VARIABLE: self._schedules},
             given=self._given() if asks(path) else b"",
             questions=questions,
         )

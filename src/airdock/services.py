@@ -93,6 +93,7 @@ class Services(Parts):
             run=self._make_run,
             given=lambda: self.vault.to_json(),
             pythons=lambda: [interpreter.series for interpreter in self.pythons.all()],
+            schedules=self.config.scheduler.schedules,
             tell=self._note,
         )
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airdock.dag.pythons import PYTHONS_VARIABLE
+from airdock.dag.environ import PYTHONS_VARIABLE
 
 EXAMPLE = Path(__file__).parents[2] / "examples/library_conflict/library_conflict.py"
 

@@ -7,10 +7,9 @@ import os
 import re
 from typing import Final
 
-__all__ = ["PYTHONS_VARIABLE", "find_pythons"]
+from airdock.dag.environ import PYTHONS_VARIABLE
 
-PYTHONS_VARIABLE: Final = "AIRDOCK_PYTHONS"
-"""Set by whoever loads the file: versions, comma-separated. In its container the machine's Pythons can't be seen."""
+__all__ = ["find_pythons"]
 
 _NAME: Final = re.compile(r"python(3\.\d+)")
 

@@ -4,10 +4,12 @@ A timetable is described where it is understood: `scheduler.timetables`. Times w
 """
 
 import json
+import os
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from airdock.dag.assets import condition_of, is_asset
+from airdock.dag.environ import SCHEDULES_VARIABLE
 from airdock.dag.timetables import AssetOrTimeSchedule, Timetable, length_of
 from airdock.errors import DagError
 
@@ -19,18 +21,19 @@ def timetable_of(schedule: Any, *, start: Any, where: str) -> dict[str, Any]:
 
     DagError for what is none of these.
     """
+    by_interval = "_interval" if os.environ.get(SCHEDULES_VARIABLE) == "interval" else ""
     if schedule is None or schedule in ([], ()):
         return {"type": "none"}
     if isinstance(schedule, str):
         if schedule in ("@once", "@continuous"):
             return {"type": schedule[1:]}
-        return {"type": "cron", "expression": schedule, "timezone": _zone_of(start)}
+        return {"type": f"cron{by_interval}", "expression": schedule, "timezone": _zone_of(start)}
     if isinstance(schedule, timedelta):
         if schedule <= timedelta(0):
             raise DagError(f"expected a schedule that moves on, found {schedule!r}", where=where)
-        return {"type": "delta", "delta": schedule.total_seconds()}
+        return {"type": f"delta{by_interval}", "delta": schedule.total_seconds()}
     if type(schedule).__name__ == "relativedelta":
-        return {"type": "relativedelta", "delta": length_of(schedule)}
+        return {"type": "delta_interval" if by_interval else "relativedelta", "delta": length_of(schedule)}
     if is_asset(schedule):
         return {"type": "asset"}
     if isinstance(schedule, Timetable):

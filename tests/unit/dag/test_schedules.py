@@ -7,11 +7,33 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil.relativedelta import MO, relativedelta
 
+from airdock.dag.environ import SCHEDULES_VARIABLE
 from airdock.dag.schedules import moment_of, timetable_of
+from airdock.dag.timetables import CronTriggerTimetable
 from airdock.errors import DagError
 from airdock.scheduler.timetables import check_timetable
 
 ZURICH = datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Zurich"))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("@once", {"type": "once"}),
+        ("@daily", {"type": "cron_interval", "expression": "@daily", "timezone": "Europe/Zurich"}),
+        (timedelta(hours=2), {"type": "delta_interval", "delta": 7200.0}),
+        (relativedelta(months=1), {"type": "delta_interval", "delta": {"months": 1}}),
+        (CronTriggerTimetable("@daily", timezone="UTC"), {"type": "cron", "expression": "@daily", "timezone": "UTC"}),
+    ],
+    ids=str,
+)
+def test_schedules_are_about_intervals_where_that_is_asked_for(
+    schedule: Any, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SCHEDULES_VARIABLE, "interval")
+    made = timetable_of(schedule, start=ZURICH, where="dag.py:1")
+    assert {name: made[name] for name in expected} == expected
+    check_timetable(made)
 
 
 @pytest.mark.parametrize(

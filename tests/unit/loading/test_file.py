@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airdock.dag.pythons import PYTHONS_VARIABLE
+from airdock.dag.environ import PYTHONS_VARIABLE
 from airdock.errors import CycleError, DagFileError
 from airdock.loading.base import Job
 from airdock.loading.cold import ColdLoad
