@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Two test runners share the machine; what they leave there can be told apart as root only.
-APART := tests/corpus tests/faults $(addprefix tests/system/,test_demo.py test_make_base.py)
+APART := tests/corpus tests/faults $(patsubst %,tests/system/test_%.py,company_network demo environments_images \
+	interop_built make_base runner_inside)
 BESIDE := -p tests.beside --beside tests/unit --beside tests/contract $(addprefix --beside-apart ,$(APART))
 
 # What the tests' peers come from; installed only as root, and only where something is missing.
