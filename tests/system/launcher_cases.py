@@ -444,6 +444,12 @@ def case_a_handle_that_is_closed_ends_its_container(world: World) -> None:
     world.launcher.remove(Path(container.state.folder))
 
 
+def case_a_launcher_that_dies_while_it_starts_is_replaced(world: World) -> None:
+    world.launcher.start()
+    os.kill(world.launcher.pid, signal.SIGKILL)
+    assert world.sh("echo other") == "other\n"
+
+
 def case_a_killed_launcher_takes_its_containers_along(world: World) -> None:
     container, output = world.start("sh", "-c", "sleep 60 & echo $$; sleep 60")
     assert os.read(output, 2) == b"2\n"

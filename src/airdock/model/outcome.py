@@ -88,9 +88,13 @@ class AwaitingInput:
 
 @record
 class Lost:
-    """The try ended with whoever ran it. It uses up no retry; its container is proven gone when this is told."""
+    """The try ended with whoever ran it. It uses up no retry; its container is proven gone when this is told.
+
+    `delay_s` is how long the next try waits, where nothing says that it could begin any sooner than this one.
+    """
 
     reason: str
+    delay_s: float = 0.0
 
 
 Ending = Succeeded | Failed | Skipped | Rescheduled | Deferred | AwaitingInput | Lost

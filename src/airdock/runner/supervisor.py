@@ -387,7 +387,7 @@ def _lost(record: Record, node: str) -> Outcome:
 
 def _not_started(error: AirdockError | OSError) -> Failed | Lost:
     if isinstance(error, LauncherDiedError):
-        return Lost(reason=error.message)
+        return Lost(reason=error.message, delay_s=_PUT_OFF_S)
     if isinstance(error, OSError):
         return Failed(reason=f"could not be started: {error}")
     reason = f"could not be started: {error.message}"

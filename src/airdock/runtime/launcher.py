@@ -239,17 +239,25 @@ class Launcher:
     def _bury(self, control: socket.socket) -> None:
         """Forget a launcher that died, unless another thread did. Its containers are dead by then, or dying."""
         with self._lock:
-            if self._control is not control:
-                return
-            self._control, self._ready = None, None
-            control.close()
-            pid, self._pid = self._pid, 0
-            if pid:  # 0, of one that was joined already, would mean any child of ours
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+            if self._control is control:
+                self._forget(control)
+
+    def _forget(self, control: socket.socket) -> None:
+        self._control, self._ready = None, None
+        control.close()
+        pid, self._pid = self._pid, 0
+        if pid:  # 0, of one that was joined already, would mean any child of ours
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
     def _facts(self) -> dict[str, Any]:
-        """What the launcher found out when it started; waits for it the first time."""
+        """What the launcher found out when it started; waits for it the first time, and for another if that dies."""
+        try:
+            return self._wait_until_ready()
+        except LauncherDiedError:
+            return self._wait_until_ready()
+
+    def _wait_until_ready(self) -> dict[str, Any]:
         if self._ready is None:
             if not self._stopped:
                 self.start()
@@ -265,6 +273,9 @@ class Launcher:
         if self._refusal is None:
             try:
                 return self._read_ready(control)
+            except LauncherDiedError:  # which says nothing of the next
+                self._forget(control)
+                raise
             except (AirdockError, OSError) as error:
                 self._refusal = error
         raise self._refusal

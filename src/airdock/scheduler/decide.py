@@ -113,8 +113,8 @@ def _end(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetim
         case Rescheduled(at=at):
             state = TaskState.UP_FOR_RESCHEDULE
             return [move(key.task, member, state, now, outcome=outcome, until=at), Wake(key=key.task, at=at)]
-        case Lost():
-            return _again(view, key, member, outcome, now)
+        case Lost(delay_s=delay_s):
+            return _again(key, member, outcome, now, delay_s)
         case Deferred() as ending if view.can_defer:
             return _defer(key, member, outcome, ending, now)
         case Deferred(trigger=trigger):
@@ -144,8 +144,12 @@ def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, ending: Fai
     ]
 
 
-def _again(view: View, key: TryKey, member: Member, outcome: Outcome, now: datetime) -> list[Action]:
+def _again(key: TryKey, member: Member, outcome: Outcome, now: datetime, delay_s: float) -> list[Action]:
     """A lost try: the next is a try more than the task has anyway."""
+    if delay_s and member.next is None:  # what goes on after it was deferred does so at once, to know where
+        until = now + timedelta(seconds=delay_s)
+        waits = move(key.task, member, TaskState.UP_FOR_RETRY, now, outcome=outcome, until=until)
+        return [replace(waits, max_tries=member.max_tries + 1), Wake(key=key.task, at=until)]
     return [
         Transition(
             key=key.task,

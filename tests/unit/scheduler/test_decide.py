@@ -146,3 +146,12 @@ def test_a_lost_try_raises_what_it_may_try(make_dag: Make, make_task: Make) -> N
     (action,) = decide(view, ended, NOW)
     assert isinstance(action, Transition)
     assert (action.target, action.to_try, action.max_tries) == (S.SCHEDULED, 2, 1)
+
+
+def test_what_could_not_begin_waits_before_it_tries_again(make_dag: Make, make_task: Make) -> None:
+    view = make_view(make_dag(make_task("a")), a=S.RUNNING)
+    ended = TryEnded(key=key("a").attempt(1), outcome=Outcome(ending=Lost(reason="power", delay_s=2)))
+    action, wake = decide(view, ended, NOW)
+    assert isinstance(action, Transition)
+    assert (action.target, action.to_try, action.max_tries) == (S.UP_FOR_RETRY, 1, 1)
+    assert action.until == wake.at == NOW + timedelta(seconds=2)  # type: ignore[union-attr]

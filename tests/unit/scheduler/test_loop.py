@@ -73,8 +73,7 @@ def test_a_hopeless_failure_is_not_retried(make_house: Make, make_dag: Make, mak
 
 
 def test_a_lost_try_uses_up_no_retry(make_house: Make, make_dag: Make, make_task: Make) -> None:
-    lost = Lost(reason="power")
-    endings = [lost, lost, Failed(reason="no"), Succeeded()]
+    endings = [Lost(reason="power"), Lost(reason="power", delay_s=0.01), Failed(reason="no"), Succeeded()]
     house = make_house(executor=MemoryExecutor(script=script(a=endings)))
     assert house.run(make_dag(make_task("a", retries=1, retry_delay_s=0.0))) is RunState.SUCCESS
     found = [type(each.outcome.ending).__name__ for each in house.orchestrator.tries(RUN) if each.outcome]
