@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -448,6 +449,19 @@ def case_a_launcher_that_dies_while_it_starts_is_replaced(world: World) -> None:
     world.launcher.start()
     os.kill(world.launcher.pid, signal.SIGKILL)
     assert world.sh("echo other") == "other\n"
+
+
+def case_threads_that_wait_for_a_launcher_that_dies_get_another(world: World) -> None:
+    for _ in range(5):
+        world.launcher.start()
+        os.kill(world.launcher.pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(8) as threads:
+            asked = [threads.submit(lambda: world.launcher.mapping) for _ in range(8)]
+            time.sleep(0.05)  # they wait for it by now
+            os.kill(world.launcher.pid, signal.SIGKILL)
+            assert len({each.result() for each in asked}) == 1
+        world.launcher.stop()
+        world.launcher.join()
 
 
 def case_a_killed_launcher_takes_its_containers_along(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airdock.cli.dag_target import find_dag, is_utf8, kind_of, mapped_mark
-from airdock.cli.errors import tell
+from airdock.cli.errors import render_error, tell
 from airdock.cli.graph import ASCII_LINES, UNICODE_LINES, Node, render_graph
 from airdock.cli.names import complete_dags
 from airdock.cli.session import Session, pass_session
@@ -68,8 +68,6 @@ def list_dags(session: Session, /, folder: Path | None, *, tag: str | None, as_j
 
 
 def _tell_broken(broken: "dict[str, AirdockError]") -> None:
-    from airdock.cli.errors import render_error
-
     for error in broken.values():
         tell(render_error(error))
     if broken:

@@ -31,6 +31,8 @@ from airdock.runtime.wire import FrameReader, dump_error, load_error, pack, rece
 __all__ = ["Bundle", "Container", "Ended", "Launcher"]
 
 _DIED: Final = "the launcher died while it was starting"
+_STARTS: Final = 3
+"""How often one request starts a launcher that dies again."""
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF})
 
 
@@ -222,7 +224,9 @@ class Launcher:
         self._facts()
         control = self._control
         if control is None:
-            raise ContainerError("the launcher was stopped")
+            if self._stopped:
+                raise ContainerError("the launcher was stopped")
+            return None  # another thread has buried it
         own, theirs = socket.socketpair()
         try:
             with theirs:
@@ -252,21 +256,23 @@ class Launcher:
 
     def _facts(self) -> dict[str, Any]:
         """What the launcher found out when it started; waits for it the first time, and for another if that dies."""
-        try:
-            return self._wait_until_ready()
-        except LauncherDiedError:
-            return self._wait_until_ready()
+        for _ in range(_STARTS):
+            if (ready := self._ready or self._wait_until_ready()) is not None:
+                return ready
+        raise LauncherDiedError(_DIED)
 
-    def _wait_until_ready(self) -> dict[str, Any]:
-        if self._ready is None:
-            if not self._stopped:
-                self.start()
-            with self._lock:
-                if self._ready is None and self._control is not None:
-                    self._ready = self._hear(self._control)
-        if self._ready is None:
+    def _wait_until_ready(self) -> dict[str, Any] | None:
+        """None where it died meanwhile, whichever thread was told so."""
+        if self._stopped:
             raise ContainerError("the launcher was stopped")
-        return self._ready
+        self.start()
+        with self._lock:
+            if self._ready is None and (control := self._control) is not None:
+                try:
+                    self._ready = self._hear(control)
+                except LauncherDiedError:
+                    self._forget(control)
+            return self._ready
 
     def _hear(self, control: socket.socket) -> dict[str, Any]:
         """The launcher's first word; a refusal is said once by it, and to everybody who asks by us."""
@@ -274,7 +280,6 @@ class Launcher:
             try:
                 return self._read_ready(control)
             except LauncherDiedError:  # which says nothing of the next
-                self._forget(control)
                 raise
             except (AirdockError, OSError) as error:
                 self._refusal = error

@@ -146,9 +146,9 @@ def _fail(view: View, key: TryKey, member: Member, outcome: Outcome, ending: Fai
 
 def _again(key: TryKey, member: Member, outcome: Outcome, now: datetime, delay_s: float) -> list[Action]:
     """A lost try: the next is a try more than the task has anyway."""
-    if delay_s and member.next is None:  # what goes on after it was deferred does so at once, to know where
+    if delay_s:
         until = now + timedelta(seconds=delay_s)
-        waits = move(key.task, member, TaskState.UP_FOR_RETRY, now, outcome=outcome, until=until)
+        waits = move(key.task, member, TaskState.UP_FOR_RETRY, now, outcome=outcome, until=until, next=member.next)
         return [replace(waits, max_tries=member.max_tries + 1), Wake(key=key.task, at=until)]
     return [
         Transition(
@@ -181,8 +181,8 @@ def _wake(view: View, key: TaskKey, now: datetime) -> list[Action]:
     match member.state:
         case TaskState.NONE:
             return consider(view, key.task_id, now)
-        case TaskState.UP_FOR_RETRY:
-            return [move(key, member, TaskState.SCHEDULED, now, to_try=member.try_number + 1)]
+        case TaskState.UP_FOR_RETRY:  # one that was lost goes on where it would have gone on
+            return [move(key, member, TaskState.SCHEDULED, now, to_try=member.try_number + 1, next=member.next)]
         case TaskState.UP_FOR_RESCHEDULE:
             return [move(key, member, TaskState.SCHEDULED, now)]
         case TaskState.DEFERRED if member.until is not None and member.until <= now:

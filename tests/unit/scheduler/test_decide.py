@@ -10,7 +10,7 @@ from airdock.model.outcome import Failed, Lost, Outcome, Succeeded
 from airdock.model.states import RunState, TaskState
 from airdock.scheduler.advance import advance
 from airdock.scheduler.decide import conclude, decide
-from airdock.scheduler.events import Answered, RunBegan, Settled, TryEnded, TryStarted
+from airdock.scheduler.events import Answered, Due, RunBegan, Settled, TryEnded, TryStarted
 from airdock.scheduler.view import RunView
 from airdock.store.records import Answer, Instance, Transition
 
@@ -155,3 +155,15 @@ def test_what_could_not_begin_waits_before_it_tries_again(make_dag: Make, make_t
     assert isinstance(action, Transition)
     assert (action.target, action.to_try, action.max_tries) == (S.UP_FOR_RETRY, 1, 1)
     assert action.until == wake.at == NOW + timedelta(seconds=2)  # type: ignore[union-attr]
+
+
+def test_what_was_deferred_goes_on_where_it_was_after_it_could_not_begin(make_dag: Make, make_task: Make) -> None:
+    view = make_view(make_dag(make_task("a")), a=S.RUNNING)
+    member = view.member(key("a"))
+    assert member is not None
+    member.next = {"method": "go_on", "kwargs": {}}
+    ended = TryEnded(key=key("a").attempt(1), outcome=Outcome(ending=Lost(reason="power", delay_s=2)))
+    advance(view, [ended], NOW)
+    (again,) = advance(view, [Due(key=key("a"))], NOW + timedelta(seconds=2))
+    assert isinstance(again, Transition)
+    assert (again.target, again.to_try, again.next) == (S.SCHEDULED, 2, {"method": "go_on", "kwargs": {}})
