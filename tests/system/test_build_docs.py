@@ -63,6 +63,7 @@ def context(account) -> Iterator[Path]:
     (folder / "locked").chmod(0)
     folder.chmod(0o755)
     yield folder
+    (folder / "locked").chmod(0o700)  # else only root could remove it
     shutil.rmtree(folder)
 
 
