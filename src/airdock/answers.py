@@ -105,9 +105,12 @@ class StoreTaskApi:
     ) -> tuple[RunKey, Sequence[XCom]]:
         """The run in which the values are looked for, and the values."""
         asked = run or key.task.run
-        for place in [asked, *self._earlier(asked)] if prior else [asked]:
-            if found := self._store.list_xcoms(place, task_id=task_id, name=name, map_index=map_index):
-                return place, found
+        try:
+            for place in [asked, *self._earlier(asked)] if prior else [asked]:
+                if found := self._store.list_xcoms(place, task_id=task_id, name=name, map_index=map_index):
+                    return place, found
+        except UnknownRunError:  # another DAG's, that had no run of this id
+            pass
         return asked, ()
 
     def _earlier(self, key: RunKey) -> list[RunKey]:
@@ -122,7 +125,10 @@ class StoreTaskApi:
         return self._store.find_runs(wanted)
 
     def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
-        keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
+        try:
+            keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
+        except UnknownRunError:
+            return False
         return any(each.map_index != NOT_MAPPED for each in keys)
 
     def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any, is_mapped_over: bool = False) -> None:

@@ -44,5 +44,5 @@ def save_bytes(path: Path, content: bytes, *, mode: int = 0o644, durable: bool =
 
 
 def save_json(path: Path, value: Any, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Put `value` at `path` as JSON with sorted keys, in one step."""
-    save_bytes(path, json.dumps(value, sort_keys=True).encode(), mode=mode, durable=durable)
+    """Put `value` at `path` as JSON, in one step."""
+    save_bytes(path, json.dumps(value).encode(), mode=mode, durable=durable)

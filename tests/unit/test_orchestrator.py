@@ -126,6 +126,23 @@ def test_xcoms_of_one_task(orchestrator: Orchestrator, store: MemoryStore) -> No
     assert store.list_lengths(run, task_id="a", name="text") == {-1: None}
 
 
+def test_a_run_that_is_not_there_has_no_xcoms(orchestrator: Orchestrator, store: MemoryStore) -> None:
+    api, run = StoreTaskApi(store=store), orchestrator.create_run(make_dag())
+    key, nowhere = begin(store, run, "a"), RunKey(dag_id="nowhere", run_id=run.run_id)
+    for prior in (False, True):
+        asked = {"task_id": "a", "xcom_key": "return_value", "run": nowhere, "prior": prior}
+        assert api.xcom_get(key, map_index=None, **asked) is None
+        assert api.xcom_count(key, **asked) is None
+
+
+def test_what_a_run_is_given_keeps_its_order(orchestrator: Orchestrator) -> None:
+    conf = {"z": 1, "a": {"y": 2, "b": 3}}
+    key = orchestrator.create_run(make_dag(), run_id="one", conf=conf)
+    found = orchestrator.find_run(key.run_id).conf
+    assert [*found] == [*conf]
+    assert [*found["a"]] == [*conf["a"]]
+
+
 def test_xcoms_of_a_mapped_task_are_a_list(orchestrator: Orchestrator, store: MemoryStore) -> None:
     api, run = StoreTaskApi(store=store), orchestrator.create_run(make_dag(expand={"x": {"length": 3}}))
     keys = [begin(store, run, "a", index) for index in (2, 0)]

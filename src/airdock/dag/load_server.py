@@ -150,7 +150,7 @@ def _become(request: dict[str, Any], given: int, said: int, result: int) -> None
         sys.argv = [f"{__package__}.load", request["path"]]
         found = answer(Path(request["path"]), root=Path(request["root"]) if request["root"] else None)
         with open(3, "wb") as file:
-            file.write(json.dumps(found, sort_keys=True).encode())
+            file.write(json.dumps(found).encode())
         code = 1 if found["error"] else 0
     except BaseException:  # what a file raises became its error: this is ours, and who waits tells its last lines
         traceback.print_exc()

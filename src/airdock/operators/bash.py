@@ -118,4 +118,7 @@ class BashOperator(BaseOperator):
     def _environment(self) -> dict[str, str] | None:
         if self.env is None:
             return None
-        return {**os.environ, **self.env} if self.append_env else dict(self.env)
+        known = {
+            name: value for name, value in os.environ.items() if self.append_env or name.startswith("AIRFLOW_CTX_")
+        }
+        return {**known, **self.env}

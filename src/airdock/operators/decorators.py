@@ -63,19 +63,21 @@ class Condition:
     def __call__(self, context: Any) -> None:
         from airdock.dag.exceptions import AirflowSkipException
 
-        if bool(self.condition(context)) is not self.wanted:
-            raise AirflowSkipException(self.message or "")
+        holds = self.condition(context)
+        holds, said = holds if isinstance(holds, tuple) else (holds, None)
+        if bool(holds) is not self.wanted:
+            raise AirflowSkipException(said or self.message or "")
         if self.then is not None:
             self.then(context)
 
 
 def run_if(condition: Callable[[Any], bool], skip_message: str | None = None) -> Callable[[Any], Any]:
-    """Skip the `@task` below unless the condition on its context holds."""
+    """Skip the `@task` below unless the condition on its context holds; it may say why: `(False, "not today")`."""
     return _conditioned(condition, skip_message, wanted=True)
 
 
 def skip_if(condition: Callable[[Any], bool], skip_message: str | None = None) -> Callable[[Any], Any]:
-    """Skip the `@task` below if the condition on its context holds."""
+    """Skip the `@task` below if the condition on its context holds; it may say why: `(True, "not today")`."""
     return _conditioned(condition, skip_message, wanted=False)
 
 

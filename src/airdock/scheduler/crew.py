@@ -76,6 +76,7 @@ class Crew:
                         folders=folders,
                         place=place,
                         lease_s=self._lease_s,
+                        logical_date=course.run.logical_date,
                         instance=describe_instance(course.view.member(step.key)),
                     )
                     for step in steps

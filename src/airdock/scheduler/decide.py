@@ -29,7 +29,7 @@ from airdock.scheduler.events import (
 )
 from airdock.scheduler.follow import consider, follow, may_skip
 from airdock.scheduler.retries import is_retried, retry_delay
-from airdock.scheduler.transitions import fail_unprepared, move
+from airdock.scheduler.transitions import fail_unprepared, move, settle
 from airdock.scheduler.view import Member, View
 from airdock.store.base import ACTIVE
 from airdock.store.records import Answer, RunTransition, Transition
@@ -43,7 +43,7 @@ def decide(view: View, event: Happening, now: datetime) -> list[Action]:
     """The actions that follow from one event. What a try tells late, or twice, has none."""
     match event:
         case RunBegan():
-            return [action for task_id in view.tasks() for action in consider(view, task_id, now)]
+            return [action for task_id in view.tasks() for action in _begin(view, task_id, now)]
         case TryStarted(key=key, at=at):
             member = _current(view, key)
             return (
@@ -86,6 +86,13 @@ def conclude(view: View, now: datetime) -> RunTransition | None:
 
 def _end_run(view: View, state: RunState, now: datetime, reason: str) -> RunTransition:
     return RunTransition(key=view.run, source=RunState.RUNNING, target=state, at=now, reason=reason)
+
+
+def _begin(view: View, task_id: str, now: datetime) -> list[Action]:
+    """What becomes of a task as the run begins: it is taken out where the run's date is outside of its own dates."""
+    if view.excluded(task_id):
+        return settle(view, view.waiting(task_id), TaskState.REMOVED, now)
+    return consider(view, task_id, now)
 
 
 # A try started or ended

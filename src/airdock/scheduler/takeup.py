@@ -35,6 +35,7 @@ def make_course(store: Store, run: Run, *, default_executor: str, room: Room, ca
         decided=[(each.key.task, each.skip) for each in store.list_decisions(run.key)],
         lengths=lambda task_id, name: store.list_lengths(run.key, task_id=task_id, name=name),
         can_defer=can_defer,
+        run_type=run.run_type,
         past=make_past(store, run, dag),
     )
     if run.state is RunState.RUNNING and run.reason:  # a person ended it, and it finishes what has to be finished

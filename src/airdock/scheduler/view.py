@@ -88,6 +88,9 @@ class View(Protocol):
 
     def task(self, task_id: str) -> SerializedTask: ...
 
+    def excluded(self, task_id: str) -> bool:
+        """Whether the run's date is outside of the task's own first and last date."""
+
     def downstream(self, task_id: str) -> Sequence[str]:
         """The tasks that look at this one: direct downstream, those in whose scope it is, those mapped over it."""
 
@@ -147,6 +150,7 @@ class RunView:
         decided: Iterable[tuple[TaskKey, Places]] = (),
         past: Callable[[str], bool] = lambda _task_id: True,
         can_defer: bool = False,
+        run_type: str = "",
     ) -> None:
         """`decided` are the skips that succeeded instances decided; `past` is asked anew each time."""
         self.run, self.logical_date, self.fail_fast = run, logical_date, dag.fail_fast
@@ -156,6 +160,7 @@ class RunView:
             for upstream in task.upstream:
                 self._downstream[upstream].append(task.task_id)
         self.can_defer = can_defer
+        self._excluded = {task.task_id for task in dag.tasks if _is_outside(task, dag, logical_date, run_type)}
         self._scopes = find_scopes(dag.tasks)
         self._enclosing: dict[str, list[str]] = {}
         for task_id, inside in self._scopes.items():
@@ -263,6 +268,9 @@ class RunView:
 
     def task(self, task_id: str) -> SerializedTask:
         return self._tasks[task_id]
+
+    def excluded(self, task_id: str) -> bool:
+        return task_id in self._excluded
 
     def downstream(self, task_id: str) -> Sequence[str]:
         looking = self._looking.get(task_id)
@@ -390,3 +398,13 @@ class RunView:
     def doom(self, reason: str) -> None:
         """The run fails for this reason once nothing goes on."""
         self._doom = reason
+
+
+def _is_outside(task: SerializedTask, dag: SerializedDag, date: datetime | None, run_type: str) -> bool:
+    """Whether a run for this date is before the task's first one, or after its last; a DAG's dates bound its runs."""
+    if date is None or run_type == "backfill":
+        return False
+    first = task.start_date if task.start_date != dag.start_date else ""
+    last = task.end_date if task.end_date != dag.end_date else ""
+    is_early = bool(first) and date < datetime.fromisoformat(first)
+    return is_early or (bool(last) and datetime.fromisoformat(last) < date)

@@ -1,6 +1,7 @@
 """From a task instance to the workload that an executor runs."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from airdock.dag.named_assets import assets_of
@@ -22,6 +23,7 @@ def make_workload(
     folders: Sequence[Mount],
     place: Sequence[Mount],
     lease_s: float,
+    logical_date: datetime | None = None,
     instance: Mapping[str, Any] | None = None,
 ) -> Workload:
     """One try of the task on the image `digest`, whose supervisor may go on for `lease_s` without a renewal.
@@ -46,10 +48,23 @@ def make_workload(
         key=key,
         digest=digest,
         argv=task.argv,
-        env=dict(task.env),
+        env={**_describe(task, key, logical_date), **task.env},
         mounts=tuple(mounts),
         resources=task.resources,
         payload=payload,
         deadline_s=task.execution_timeout_s,
         lease_s=lease_s,
     )
+
+
+def _describe(task: SerializedTask, key: TryKey, logical_date: datetime | None) -> dict[str, str]:
+    """Airflow's variables of a try, which scripts read that a DAG file starts."""
+    described = {
+        "DAG_OWNER": task.owner,
+        "DAG_ID": key.dag_id,
+        "TASK_ID": key.task_id,
+        "LOGICAL_DATE": logical_date.isoformat() if logical_date is not None else "",
+        "TRY_NUMBER": str(key.try_number),
+        "DAG_RUN_ID": key.run_id,
+    }
+    return {f"AIRFLOW_CTX_{name}": value for name, value in described.items() if value}

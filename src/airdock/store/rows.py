@@ -36,8 +36,8 @@ _STATES: Final = {state.value: state for state in TaskState}  # a tenth of the t
 
 
 def dump(value: Any) -> str:
-    """Compact JSON with sorted keys: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    """Compact JSON. Keys keep their order: params and confs are shown, and mapped over, as they were written."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _dump(value: Mapping[str, Any] | None) -> str | None:
@@ -46,7 +46,7 @@ def _dump(value: Mapping[str, Any] | None) -> str | None:
 
 def environment_text(environment: Environment) -> str:
     """What an environment is known by: equal ones have equal text."""
-    return dump(environment.to_dict())
+    return json.dumps(environment.to_dict(), sort_keys=True, separators=(",", ":"))
 
 
 def run_row(run: Run) -> dict[str, Any]:

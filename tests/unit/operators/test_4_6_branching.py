@@ -218,6 +218,23 @@ def test_run_if_and_skip_if(running: Any) -> None:
     second.pre_execute(running(second))
 
 
+def test_a_condition_may_say_why(running: Any) -> None:
+    with DAG("d"):
+
+        @task.run_if(lambda _context: (False, "not today"), skip_message="not said")
+        @task
+        def one() -> None: ...
+
+        @task.skip_if(lambda _context: (False, "not said"))
+        @task
+        def two() -> None: ...
+
+        first, second = one().operator, two().operator
+    with pytest.raises(AirflowSkipException, match="not today"):
+        first.pre_execute(running(first))
+    second.pre_execute(running(second))
+
+
 def test_an_unknown_decorator() -> None:
     with pytest.raises(AttributeError, match=r"no @task\.brunch\. did you mean 'branch'\?"):
         task.brunch  # noqa: B018

@@ -16,6 +16,13 @@ START = {
 }
 
 
+class NothingBefore:
+    """The supervisor's side, where there is no run before this one."""
+
+    def ask(self, op: str, **_fields: Any) -> None:
+        assert op == "previous_run"
+
+
 def add(a: int, b: int = 0, *, ds: str, **context: Any) -> list[Any]:
     """Takes arguments of its own and some of the context."""
     return [a + b, ds, context["params"], sorted(context.get("templates_dict", {}))]
@@ -26,7 +33,7 @@ def test_arguments_and_the_context_by_name(capsys: pytest.CaptureFixture[str]) -
         task = PythonOperator(
             task_id="p", python_callable=add, op_args=[1], op_kwargs={"b": 2}, templates_dict={"k": "{{ params.n }}"}
         )
-    context = Context(START, None)
+    context = Context(START, NothingBefore())
     task.render_template_fields(context)
     assert task.templates_dict == {"k": "2"}
     assert task.execute(context) == [3, "2026-01-02", {"n": 2}, ["k"]]

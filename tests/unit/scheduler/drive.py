@@ -39,16 +39,13 @@ class Drive:
         rows = rows or [Instance(key=key(task.task_id), max_tries=task.retries) for task in dag.tasks]
         answers = [Answer(run=RUN, environment=Environment(), at=NOW, digest="sha256:0")]
         found = {} if lengths is None else lengths
-        self.view = RunView(
-            run=RUN,
-            logical_date=None,
-            dag=dag,
-            instances=rows,
-            answers=answers,
-            lengths=lambda task_id, _name: found.get(task_id, {}),
-            can_defer=True,
+        given = {
+            "logical_date": None,
+            "lengths": lambda task_id, _name: found.get(task_id, {}),
+            "can_defer": True,
             **more,
-        )
+        }
+        self.view = RunView(run=RUN, dag=dag, instances=rows, answers=answers, **given)
         self.happen(RunBegan())
 
     def happen(self, event: Happening, now: datetime = NOW) -> list[Any]:

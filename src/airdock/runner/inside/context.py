@@ -77,7 +77,7 @@ class Context(dict):
         names, takes_all = parameters(function)
         given = set(names[: len(args)])
         found = dict(kwargs)
-        for name in [*names, *self.complete()] if takes_all else names:
+        for name in [*names, *self.complete(), *_PREVIOUS] if takes_all else names:  # these cost one question
             if name in self and name not in found and name not in given:
                 found[name] = self[name]
         return found
@@ -117,6 +117,10 @@ _DATES = {
 _FREE = (
     "var", "conn", "macros", "inlet_events", "outlet_events", "triggering_asset_events", "partition_date",
     "task_state_store", "asset_state_store",
+)  # fmt: skip
+_PREVIOUS = (
+    "prev_data_interval_start_success", "prev_data_interval_end_success", "prev_start_date_success",
+    "prev_end_date_success",
 )  # fmt: skip
 _LATER = {
     "images": None,
