@@ -11,8 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Two test runners share the machine; what they leave there can be told apart as root only.
-APART := tests/corpus tests/faults $(patsubst %,tests/system/test_%.py,company_network demo environments_images \
-	interop_built make_base runner_inside)
+APART := tests/corpus tests/faults $(patsubst %,tests/system/test_%.py,build_peer company_network container_cp_peer \
+	container_files_peer container_life_docker demo environments_images interop_archives interop_built make_base \
+	runner_inside)
 BESIDE := -p tests.beside --beside tests/unit --beside tests/contract $(addprefix --beside-apart ,$(APART))
 
 # What the tests' peers come from; installed only as root, and only where something is missing.

@@ -300,6 +300,7 @@ class AssetEvent:
             "source_run_id": self.source.run_id if self.source else None,
             "source_task_id": self.source.task_id if self.source else None,
             "source_map_index": self.source.map_index if self.source else -1,
+            **({"alias": self.alias} if self.alias else {}),
         }
 
 

@@ -70,6 +70,7 @@ def test_values_of_other_tasks_are_pulled() -> None:
     ti = make()["ti"]
     assert ti.xcom_pull("other") == ti.xcom_pull(task_ids="other", map_indexes=-1) == 5
     assert ti.xcom_pull(task_ids=["other", "nothing"], default=0) == [5, 0]
+    assert ti.xcom_pull(task_ids=["mapped", "other"]) == [1, 2, 5]
     assert ti.xcom_pull(task_ids="mapped") == [1, 2]
     assert ti.xcom_pull(task_ids="mapped", map_indexes=1) == 2
     assert ti.xcom_pull(task_ids="mapped", map_indexes=[1, 7], default="d") == [2, "d"]

@@ -36,10 +36,12 @@ def inlet_events(context):
 
 
 def triggering_events(context):
-    """The events that made the run, for each asset: the asset, its name or its URI finds them."""
+    """The events that made the run, for each asset and alias: the asset, its name or its URI finds them."""
     found = _ByAsset()
     for each in context["dag_run"].consumed_asset_events:
-        found.setdefault(Key(*identity(each)), []).append(Event(each, context._make_time))
+        event = Event(each, context._make_time)
+        for key in [Key(*identity(each))] + [Key(name, "") for name in (each.get("alias"),) if name]:
+            found.setdefault(key, []).append(event)
     return found
 
 

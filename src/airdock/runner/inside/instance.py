@@ -149,9 +149,10 @@ class TaskInstance(object):
     ):  # fmt: skip
         """What a task put there, `default` where it put nothing.
 
-        Without `task_ids` the task's own. A list of ids gives a list. A mapped task gives the values of its instances,
-        read when they are looked at, unless `map_indexes` says which. `run_id` and `dag_id` name another run; with
-        `include_prior_dates` it is the newest one up to this run's date in which there is a value.
+        Without `task_ids` the task's own. A mapped task gives the values of its instances, read when they are looked
+        at, unless `map_indexes` says which. A list of ids gives one list, with each of these values in it. `run_id` and
+        `dag_id` name another run; with `include_prior_dates` it is the newest one up to this run's date in which there
+        is a value.
         """
         place = xcoms.Place(self._channel, self, key, dag_id, run_id, include_prior_dates)
         if task_ids is None:
@@ -159,7 +160,11 @@ class TaskInstance(object):
             return place.pull(self.task_id, index, default)
         if isinstance(task_ids, str):
             return place.pull(task_ids, map_indexes, default)
-        return [place.pull(each, map_indexes, default) for each in task_ids]
+        found = []
+        for value in (place.pull(each, map_indexes, default) for each in task_ids):
+            is_several = isinstance(value, xcoms.Values) or not (map_indexes is None or isinstance(map_indexes, int))
+            found.extend(value if is_several else [value])
+        return found
 
     def choose(self, expanded):
         """What this instance gets of the values that its group is expanded over."""
