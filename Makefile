@@ -3,6 +3,7 @@
 #   make test    set up what the tests need, and run them
 #   make check   formatting, lint and types;  make fix   mend what can be mended
 #   make soak    faults at length: a scheduler and what it runs are killed 200 times over 1,000 tasks (root, some ten minutes)
+#   make semantics   the same DAG files here and in Airflow, which is downloaded: what ends otherwise (some ten minutes)
 #   make bench   the figures of docs/performance.md, against the peers that are installed
 #   make docs    docs/cli.md, from the commands' help
 
@@ -29,7 +30,7 @@ PEERS := /var/cache/airdock-tests/peers
 # Containers see the source read-only and could keep no bytecode: every task would compile it again.
 COMPILE := $(BIN)/python -m compileall -q src/airdock
 
-.PHONY: demo setup test soak check fix bench docs clean test-system-packages
+.PHONY: demo setup test soak semantics check fix bench docs clean test-system-packages
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -90,6 +91,9 @@ soak: setup
 	$(BIN)/python tests/faults/soak.py --fault lock:30 --fault full:30
 	$(BIN)/python tests/faults/soak.py --kills 20 --tasks 200 --fault away:30 --fault away:5
 	$(BIN)/python tests/faults/soak.py --kills 8 --tasks 200 --fault clock:3600 --fault clock:86400 --fault clock:-5
+
+semantics: setup
+	$(BIN)/python -m tests.semantics
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -102,15 +102,14 @@ class StoreTaskApi:
 
     def _find(
         self, key: TryKey, task_id: str, name: str, map_index: int | None, run: RunKey | None, prior: bool
-    ) -> tuple[RunKey, Sequence[XCom]]:
-        """The run in which the values are looked for, and the values."""
+    ) -> tuple[RunKey | None, Sequence[XCom]]:
+        """The run in which the values are looked for, None where another is asked for that isn't there; the values."""
         asked = run or key.task.run
-        try:
-            for place in [asked, *self._earlier(asked)] if prior else [asked]:
-                if found := self._store.list_xcoms(place, task_id=task_id, name=name, map_index=map_index):
-                    return place, found
-        except UnknownRunError:  # another DAG's, that had no run of this id
-            pass
+        if run is not None and self.run_state(run) is None:
+            return None, ()
+        for place in [asked, *self._earlier(asked)] if prior else [asked]:
+            if found := self._store.list_xcoms(place, task_id=task_id, name=name, map_index=map_index):
+                return place, found
         return asked, ()
 
     def _earlier(self, key: RunKey) -> list[RunKey]:
@@ -124,11 +123,10 @@ class StoreTaskApi:
         wanted = RunFilter(dag_id=key.dag_id, before=date, states=states, by_date=True, limit=limit)
         return self._store.find_runs(wanted)
 
-    def _is_mapped(self, run: RunKey, task_id: str, pushed: Collection[TaskKey]) -> bool:
-        try:
-            keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
-        except UnknownRunError:
+    def _is_mapped(self, run: RunKey | None, task_id: str, pushed: Collection[TaskKey]) -> bool:
+        if run is None:
             return False
+        keys = pushed or [row.key for row in self._store.list_instances(run, task_id=task_id)]
         return any(each.map_index != NOT_MAPPED for each in keys)
 
     def xcom_put(self, key: TryKey, *, xcom_key: str, value: Any, is_mapped_over: bool = False) -> None:

@@ -91,6 +91,14 @@ def test_a_run_comes_back_as_it_was_made(store: Store) -> None:
     assert store.list_runs(dag_id="other") == []
 
 
+def test_keys_keep_their_order(store: Store) -> None:
+    given = {"z": 1, "a": {"y": 2, "b": 3}}
+    store.create_run(Run(key=RUN, state=RunState.QUEUED, dag_digest="d", created=AT, conf=given), [])
+    store.save_dag("d", dag_id=RUN.dag_id, body={"params": given})
+    for found in (store.load_run(RUN).conf, store.load_dag("d")["params"]):
+        assert [*found, *found["a"]] == ["z", "a", "y", "b"]
+
+
 def test_a_run_is_made_once(store: Store) -> None:
     make_run(store, "load")
     with pytest.raises(ConflictError):

@@ -3,10 +3,12 @@
 A table maps a DAG's id to its runs, and a run's id to its state, type, dates and tasks, by name and map index.
 """
 
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["DAGS", "LOGICAL_DATE", "RUN_ID", "TRIGGERED", "Table", "differences"]
+__all__ = ["DAGS", "LOGICAL_DATE", "RUN_ID", "TRIGGERED", "Table", "differences", "make_table", "quiet"]
 
 Table = dict[str, dict[str, dict[str, Any]]]
 
@@ -50,6 +52,37 @@ TRIGGERED: Final = (
 """The DAGs without a schedule, that get one run each."""
 
 
+def make_table(runs: Iterable[Any], instances: Iterable[Any], xcoms: Iterable[Any]) -> Table:
+    """Of rows: run, state, type, dates; run, task, map index, state, tries, label; run, task, map index, key, value."""
+    table: Table = {}
+    for (dag_id, run_id), state, run_type, dates in runs:
+        table.setdefault(dag_id, {})[run_id] = {"state": state, "type": run_type, "dates": dates, "tasks": {}}
+    for (dag_id, run_id), task_id, map_index, state, tries, label in instances:
+        row = {"state": state, "tries": tries, "xcoms": {}, **({"label": label} if label else {})}
+        table[dag_id][run_id]["tasks"][_name(task_id, map_index)] = row
+    for (dag_id, run_id), task_id, map_index, name, value in xcoms:
+        table[dag_id][run_id]["tasks"][_name(task_id, map_index)]["xcoms"][name] = value
+    return table
+
+
+def _name(task_id: str, map_index: int) -> str:
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+def quiet(look: Callable[[], object], quiet_s: float) -> Callable[[], bool]:
+    """Says whether what is seen has been the same for so long; None never is. Some runs aren't to end."""
+    seen, since = look(), time.monotonic()
+
+    def is_quiet() -> bool:
+        nonlocal seen, since
+        found = look()
+        if found is None or found != seen:
+            seen, since = found, time.monotonic()
+        return time.monotonic() - since > quiet_s
+
+    return is_quiet
+
+
 def differences(expected: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> list[str]:
     """Of one DAG's runs, a line for each thing that differs."""
     lines = []
@@ -65,7 +98,7 @@ def _of_mappings(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
     lines = []
     for name in sorted(expected.keys() | found.keys()):
         one, other = expected.get(name), found.get(name)
-        if isinstance(one, dict) and isinstance(other, dict) and name != "return_value":
+        if isinstance(one, dict) and isinstance(other, dict):
             lines += [f"{name} {each}" for each in _of_mappings(one, other)]
         elif one != other:
             lines.append(f"{name}: expected {one!r}, found {other!r}")

@@ -135,14 +135,6 @@ def test_a_run_that_is_not_there_has_no_xcoms(orchestrator: Orchestrator, store:
         assert api.xcom_count(key, **asked) is None
 
 
-def test_what_a_run_is_given_keeps_its_order(orchestrator: Orchestrator) -> None:
-    conf = {"z": 1, "a": {"y": 2, "b": 3}}
-    key = orchestrator.create_run(make_dag(), run_id="one", conf=conf)
-    found = orchestrator.find_run(key.run_id).conf
-    assert [*found] == [*conf]
-    assert [*found["a"]] == [*conf["a"]]
-
-
 def test_xcoms_of_a_mapped_task_are_a_list(orchestrator: Orchestrator, store: MemoryStore) -> None:
     api, run = StoreTaskApi(store=store), orchestrator.create_run(make_dag(expand={"x": {"length": 3}}))
     keys = [begin(store, run, "a", index) for index in (2, 0)]

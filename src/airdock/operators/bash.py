@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from airdock.dag.arguments import TaskArguments
 from airdock.dag.exceptions import AirflowException, AirflowSkipException
 from airdock.dag.operator import BaseOperator, Work
+from airdock.model.context_variables import only_context
 from airdock.operators.container import exit_codes, text_environment
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ class BashOperator(BaseOperator):
     """Runs `bash_command` with `bash -c`. Exit code 0 succeeds, one in `skip_on_exit_code` skips, any other fails.
 
     The last line of its output, given to `output_processor`, is its result. Without `env` it has the environment of
-    the task, with `env` only that, with `append_env` both. Without `cwd` it works in an empty folder of its own. With
-    an image, Dockerfile or requirements of its own it runs as the container's only program, in the image's folder.
+    the task, with `env` that and Airflow's variables of the try alone, with `append_env` both. Without `cwd` it works
+    in an empty folder of its own. With an image, Dockerfile or requirements of its own it runs as the container's only
+    program, in the image's folder.
     """
 
     template_fields: Sequence[str] = ("bash_command", "env", "cwd")
@@ -118,7 +120,4 @@ class BashOperator(BaseOperator):
     def _environment(self) -> dict[str, str] | None:
         if self.env is None:
             return None
-        known = {
-            name: value for name, value in os.environ.items() if self.append_env or name.startswith("AIRFLOW_CTX_")
-        }
-        return {**known, **self.env}
+        return {**(os.environ if self.append_env else only_context(os.environ)), **self.env}

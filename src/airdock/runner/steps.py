@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from airdock.errors import RunnerError
+from airdock.model.context_variables import only_context
 from airdock.model.mount import Mount
 from airdock.model.usage import Resources
 from airdock.model.workload import Workload
@@ -15,7 +16,6 @@ from airdock.model.workload import Workload
 __all__ = ["first_step", "has_first_step", "second_step"]
 
 _OF_BOTH: Final = ("dag_id", "task_id", "params", "execution_timeout_s", "multiple_outputs", "instance")
-_OF_CONTEXT: Final = "AIRFLOW_CTX_"
 _OF_THE_FIRST: Final = ("first", "expand", "expand_into")
 
 
@@ -32,7 +32,7 @@ def first_step(workload: Workload, digest: str) -> Workload:
         workload,
         digest=digest,
         argv=(),
-        env={name: value for name, value in workload.env.items() if name.startswith(_OF_CONTEXT)},
+        env=only_context(workload.env),  # the task's own may be templates
         mounts=(*workload.mounts, *place),
         resources=Resources(),
         payload={**payload, **given, "mode": "sdk", "is_first_step": True, "do_xcom_push": False},
@@ -47,5 +47,5 @@ def second_step(workload: Workload, prepared: Mapping[str, Any]) -> Workload:
                 raise RunnerError("expected the arguments and variables of a prepared task to be text")
             kept = {name: value for name, value in workload.payload.items() if name not in _OF_THE_FIRST}
             given = {**kept, **payload, "mode": kept["mode"]}
-            return replace(workload, argv=tuple(argv), env={**workload.env, **env}, payload=given)
+            return replace(workload, argv=tuple(argv), env={**only_context(workload.env), **env}, payload=given)
     raise RunnerError("expected argv, env and payload of a prepared task")

@@ -90,7 +90,7 @@ def _end_run(view: View, state: RunState, now: datetime, reason: str) -> RunTran
 
 def _begin(view: View, task_id: str, now: datetime) -> list[Action]:
     """What becomes of a task as the run begins: it is taken out where the run's date is outside of its own dates."""
-    if view.excluded(task_id):
+    if view.is_outside(task_id):
         return settle(view, view.waiting(task_id), TaskState.REMOVED, now)
     return consider(view, task_id, now)
 

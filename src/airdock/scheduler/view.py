@@ -88,7 +88,7 @@ class View(Protocol):
 
     def task(self, task_id: str) -> SerializedTask: ...
 
-    def excluded(self, task_id: str) -> bool:
+    def is_outside(self, task_id: str) -> bool:
         """Whether the run's date is outside of the task's own first and last date."""
 
     def downstream(self, task_id: str) -> Sequence[str]:
@@ -160,7 +160,7 @@ class RunView:
             for upstream in task.upstream:
                 self._downstream[upstream].append(task.task_id)
         self.can_defer = can_defer
-        self._excluded = {task.task_id for task in dag.tasks if _is_outside(task, dag, logical_date, run_type)}
+        self._outside = {task.task_id for task in dag.tasks if _is_outside(task, dag, logical_date, run_type)}
         self._scopes = find_scopes(dag.tasks)
         self._enclosing: dict[str, list[str]] = {}
         for task_id, inside in self._scopes.items():
@@ -269,8 +269,8 @@ class RunView:
     def task(self, task_id: str) -> SerializedTask:
         return self._tasks[task_id]
 
-    def excluded(self, task_id: str) -> bool:
-        return task_id in self._excluded
+    def is_outside(self, task_id: str) -> bool:
+        return task_id in self._outside
 
     def downstream(self, task_id: str) -> Sequence[str]:
         looking = self._looking.get(task_id)

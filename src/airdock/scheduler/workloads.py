@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from airdock.dag.named_assets import assets_of
 from airdock.dag.serialized import SerializedTask
+from airdock.model.context_variables import context_variables
 from airdock.model.keys import TryKey
 from airdock.model.mount import Mount
 from airdock.model.workload import Workload
@@ -48,23 +49,10 @@ def make_workload(
         key=key,
         digest=digest,
         argv=task.argv,
-        env={**_describe(task, key, logical_date), **task.env},
+        env={**context_variables(key, owner=task.owner, logical_date=logical_date), **task.env},
         mounts=tuple(mounts),
         resources=task.resources,
         payload=payload,
         deadline_s=task.execution_timeout_s,
         lease_s=lease_s,
     )
-
-
-def _describe(task: SerializedTask, key: TryKey, logical_date: datetime | None) -> dict[str, str]:
-    """Airflow's variables of a try, which scripts read that a DAG file starts."""
-    described = {
-        "DAG_OWNER": task.owner,
-        "DAG_ID": key.dag_id,
-        "TASK_ID": key.task_id,
-        "LOGICAL_DATE": logical_date.isoformat() if logical_date is not None else "",
-        "TRY_NUMBER": str(key.try_number),
-        "DAG_RUN_ID": key.run_id,
-    }
-    return {f"AIRFLOW_CTX_{name}": value for name, value in described.items() if value}

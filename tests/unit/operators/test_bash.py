@@ -41,10 +41,11 @@ def test_exit_codes_decide() -> None:
 
 def test_the_environment_is_the_tasks_its_own_or_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FROM_TASK", "task")
-    command = 'echo "${FROM_TASK:-none} ${OWN:-none}"'
-    assert make(command).execute({}) == "task none"
-    assert make(command, env={"OWN": "own", "PATH": os.environ["PATH"]}).execute({}) == "none own"
-    assert make(command, env={"OWN": "own"}, append_env=True).execute({}) == "task own"
+    monkeypatch.setenv("AIRFLOW_CTX_TASK_ID", "b")
+    command = 'echo "${FROM_TASK:-none} ${OWN:-none} $AIRFLOW_CTX_TASK_ID"'
+    assert make(command).execute({}) == "task none b"
+    assert make(command, env={"OWN": "own", "PATH": os.environ["PATH"]}).execute({}) == "none own b"
+    assert make(command, env={"OWN": "own"}, append_env=True).execute({}) == "task own b"
 
 
 def test_it_works_in_a_folder_of_its_own_unless_told_where(tmp_path: Path) -> None:

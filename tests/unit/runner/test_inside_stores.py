@@ -52,6 +52,14 @@ def context(answers: Answers) -> Context:
     return made
 
 
+def test_events_that_made_the_run_are_found_by_asset_and_by_alias(answers: Answers) -> None:
+    told = [{"name": "a", "uri": "u", "alias": "al"}, {"name": "a", "uri": "u"}, {"name": "b", "uri": "v"}]
+    run = {"run_id": "r", "asset_events": [{**each, "timestamp": "2026-01-01T00:00:00Z"} for each in told]}
+    found = Context({"key": KEY, "payload": {}, "run": run}, answers)["triggering_asset_events"]
+    assert {each.name: len(events) for each, events in found.items()} == {"a": 2, "al": 1, "b": 1}
+    assert (len(found["a"]), len(found["al"]), len(found["v"])) == (2, 1, 1)
+
+
 def test_a_task_keeps_values_by_name(context: Context, answers: Answers) -> None:
     store = context["task_state_store"]
     assert store.get("job", default="none") == "none"

@@ -40,8 +40,9 @@ def triggering_events(context):
     found = _ByAsset()
     for each in context["dag_run"].consumed_asset_events:
         event = Event(each, context._make_time)
-        for key in [Key(*identity(each))] + [Key(name, "") for name in (each.get("alias"),) if name]:
-            found.setdefault(key, []).append(event)
+        found.setdefault(Key(*identity(each)), []).append(event)
+        if each.get("alias"):
+            found.setdefault(Key(each["alias"], ""), []).append(event)
     return found
 
 

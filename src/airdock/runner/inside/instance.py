@@ -160,11 +160,7 @@ class TaskInstance(object):
             return place.pull(self.task_id, index, default)
         if isinstance(task_ids, str):
             return place.pull(task_ids, map_indexes, default)
-        found = []
-        for value in (place.pull(each, map_indexes, default) for each in task_ids):
-            is_several = isinstance(value, xcoms.Values) or not (map_indexes is None or isinstance(map_indexes, int))
-            found.extend(value if is_several else [value])
-        return found
+        return place.pull_all(task_ids, map_indexes, default)
 
     def choose(self, expanded):
         """What this instance gets of the values that its group is expanded over."""

@@ -32,6 +32,15 @@ class Place(object):
             return default if value is None else value
         return [self.pull(task_id, index, default) for index in indexes]
 
+    def pull_all(self, task_ids, indexes, default):
+        """The values of several tasks in one list, as `pull` gives them: of a mapped one all, not a list of them."""
+        found = []
+        for task_id in task_ids:
+            for index in [indexes] if indexes is None or isinstance(indexes, int) else indexes:
+                value = self.pull(task_id, index, default)
+                found.extend(value if isinstance(value, Values) else [value])
+        return found
+
     def part(self, task_id, start, stop):
         """The values at these places among those that there are, by map index."""
         return self._ask("xcom_part", task_id, start=start, stop=stop)
