@@ -3,7 +3,7 @@
 #   make test    set up what the tests need, and run them
 #   make check   formatting, lint and types;  make fix   mend what can be mended
 #   make soak    faults at length: a scheduler and what it runs are killed 200 times over 1,000 tasks (root, some ten minutes)
-#   make semantics   the same DAG files here and in Airflow, which is downloaded: what ends otherwise (some ten minutes)
+#   make semantics   the same DAG files here and in Airflow, which is downloaded: what ends otherwise (some six minutes)
 #   make bench   the figures of docs/performance.md, against the peers that are installed
 #   make docs    docs/cli.md, from the commands' help
 

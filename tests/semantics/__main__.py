@@ -1,6 +1,6 @@
 """The same DAG files in Airflow and here: `make semantics` prints what ends otherwise.
 
-`python -m tests.semantics FOLDER` installs Airflow below FOLDER, for another time. It takes some ten minutes, so `make
+`python -m tests.semantics FOLDER` installs Airflow below FOLDER, for another time. It takes some six minutes, so `make
 test` leaves it out. What is known to differ is printed with its reason, and anything else ends the command with 1.
 """
 
@@ -24,6 +24,8 @@ _KNOWN: Final = {
     " before the DAG does",
     r"trigger_rules judged: tasks all_success.skipped.upstream_failed": "whichever of the two is seen first decides",
     r"task_dates .*: expected None, found {'state': 'removed'": "what is outside of its dates is told to be removed",
+    r"task_dates .*(state: expected 'failed', found 'success'|tasks below state:)": "what is below it goes on here;"
+    " Airflow's run ends in a deadlock",
     r"fail_fast judged: tasks runs": "Airflow lets what runs go on; its docs say that it fails",
     r"latest_only judged: tasks latest xcoms return_value": "the ids are in the order of the file here",
     r"templates judged: tasks (arithmetic|interval) ": "the REST API gives the logical date, as here; its"

@@ -95,7 +95,7 @@ DAGS = [
 ]
 
 with DAG("task_dates", schedule="@daily", start_date=day("2026-01-01"), end_date=day("2026-01-03"), catchup=True):
-    EmptyOperator(task_id="starts_later", start_date=day("2026-01-02"))
+    EmptyOperator(task_id="starts_later", start_date=day("2026-01-02")) >> EmptyOperator(task_id="below")
     EmptyOperator(task_id="ends_sooner", end_date=day("2026-01-02"))
     EmptyOperator(task_id="always")
 
