@@ -75,7 +75,10 @@ def test_v1_alone_does_not_freeze(tmp_path: Path) -> None:
 
 
 def test_without_cgroups_signals_stop_every_process() -> None:
-    with subprocess.Popen(["sh", "-c", "sleep 100 & wait"], start_new_session=True) as running:
+    argv = ["sh", "-c", "sleep 100 & echo; wait"]
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()  # a shell that only begins has next to no memory to count
         state = ContainerState(
             id="x" * 12,
             folder="/",
