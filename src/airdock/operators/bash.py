@@ -55,6 +55,7 @@ class BashOperator(BaseOperator):
         self.cwd = cwd
         self.output_processor = output_processor
         self._process: Popen[bytes] | None = None
+        self._is_stopped = False
 
     def execute(self, context: Any) -> Any:
         from tempfile import TemporaryDirectory  # the runner reads this file in the container; only this call needs it
@@ -66,6 +67,7 @@ class BashOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Stop the command and whatever it started."""
+        self._is_stopped = True
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, 15)
 
@@ -104,6 +106,8 @@ class BashOperator(BaseOperator):
             start_new_session=True,
         ) as process:
             self._process = process
+            if self._is_stopped:  # it was asked for while the command began, when there was nothing to signal yet
+                self.on_kill()
             assert process.stdout is not None
             for raw in process.stdout:
                 last = raw.decode(self.output_encoding, "backslashreplace").rstrip("\r\n")

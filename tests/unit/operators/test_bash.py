@@ -74,6 +74,13 @@ def test_what_the_command_started_is_stopped_with_it(tmp_path: Path) -> None:
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_a_stop_that_comes_while_the_command_begins_stops_it() -> None:
+    task = make("sleep 60")
+    task.on_kill()
+    with pytest.raises(AirflowException, match="non-zero exit code -15"):
+        task.execute({})
+
+
 def test_with_an_image_it_is_the_containers_program() -> None:
     work = make("echo hi", image="alpine", cwd="/a b", env={"X": "1"}, skip_on_exit_code=[3]).work()
     assert work["mode"] == "command"
